@@ -1,0 +1,189 @@
+"""Finds components in the metadata of installed distributions, and loads them: two steps, two types.
+
+Finding reads text files alone and imports nobody's code, so that `nnkit list` stays fast and a broken plugin
+cannot break it. Loading imports one component and blames its distribution for whatever goes wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import re
+from collections.abc import Iterable, Iterator
+from configparser import ConfigParser
+from configparser import Error as ParserError
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from nnkit.errors import PluginError, UsageError, did_you_mean
+from nnkit.types import GROUPS
+
+BUILT_IN = "nnkit"
+_TARGET = re.compile(r"^(?P<module>[\w.]+):(?P<attr>[\w.]+)$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component as metadata names it. `error` is why it cannot be chosen by its bare name, or empty."""
+
+    group: str
+    name: str
+    provider: str
+    version: str
+    target: str
+    error: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """`distribution/name`: the name that no other distribution can share."""
+        return f"{self.provider}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A loaded component: its entry and the class behind it."""
+
+    entry: Entry
+    cls: type[Any]
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every component that installed distributions name, built-ins first, then by provider and name."""
+    found = [entry for dist in _distributions() for entry in _entries_of(dist)]
+    found.sort(key=lambda e: (GROUPS.index(e.group), e.provider != BUILT_IN, e.provider, e.name))
+    return tuple(_mark_duplicates(found))
+
+
+def refresh() -> None:
+    """Forget what was found, after a distribution was installed or NNKIT_PLUGINS changed."""
+    entries.cache_clear()
+
+
+def find(group: str, name: str) -> Entry:
+    """The one entry that `name` or `distribution/name` means; `UsageError` where there is none or several."""
+    in_group = [entry for entry in entries() if entry.group == group]
+    if "/" in name:
+        chosen = [entry for entry in in_group if entry.full_name == name]
+    else:
+        chosen = [entry for entry in in_group if entry.name == name]
+    singular = group_title(group)
+    if not chosen:
+        known = {entry.name for entry in in_group}
+        hint = did_you_mean(name, known)
+        raise UsageError(
+            f'no {singular} is named "{name[:80]}"',
+            hint=f"{hint}; `nnkit list {group}` shows all" if known else _no_metadata_hint(),
+        )
+    if len(chosen) > 1:
+        owners = " or ".join(f'"{entry.full_name}"' for entry in chosen)
+        raise UsageError(f'{len(chosen)} distributions name a {singular} "{name}"', hint=f"write {owners}")
+    return chosen[0]
+
+
+def load(entry: Entry) -> Component:
+    """Import the class behind an entry; `PluginError` names the distribution and the cause."""
+    match = _TARGET.match(entry.target)
+    if match is None:
+        raise PluginError(_blame(entry, f'its entry point "{entry.target}" is not of the form module:Class'))
+    try:
+        target: Any = importlib.import_module(match["module"])
+        for part in match["attr"].split("."):
+            target = getattr(target, part)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything at import, SystemExit included
+        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = "update or uninstall it, or leave it out with NNKIT_PLUGINS; `nnkit doctor` says more"
+        raise PluginError(_blame(entry, cause), hint=hint) from error
+    if not isinstance(target, type):
+        raise PluginError(_blame(entry, f"{entry.target} is a {type(target).__name__}, not a class"))
+    return Component(entry, target)
+
+
+def group_title(group: str) -> str:
+    """"stopping rule" for "stopping_rules": a group's name in a sentence."""
+    return group.removesuffix("s").replace("_", " ")
+
+
+def _distributions() -> Iterator[importlib.metadata.Distribution]:
+    """Each installed distribution once: the first on the path wins, as it does for imports."""
+    allowed = _allowed_plugins()
+    seen: set[str] = set()
+    for dist in importlib.metadata.distributions():
+        # Metadata is parsed only where entry points name an nnkit group: that is what listing costs.
+        text = dist.read_text("entry_points.txt")
+        if not text or "nnkit." not in text:
+            continue
+        name = dist.name
+        key = _normalise(name) if name else ""
+        if not key or key in seen:
+            continue
+        seen.add(key)
+        if allowed is None or key == BUILT_IN or key in allowed:
+            yield dist
+
+
+def _entries_of(dist: importlib.metadata.Distribution) -> Iterator[Entry]:
+    # configparser rather than dist.entry_points: one malformed line must not hide the others.
+    parser = ConfigParser(delimiters=("=",), strict=False, interpolation=None, allow_no_value=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    provider, version = _normalise(dist.name), dist.version or "unknown"
+    try:
+        parser.read_string(dist.read_text("entry_points.txt") or "")
+    except ParserError as error:
+        reason = f"malformed entry_points.txt: {str(error).splitlines()[0]}"
+        yield Entry("datasets", "(unreadable)", provider, version, "", reason)
+        return
+    for group in GROUPS:
+        if not parser.has_section(f"nnkit.{group}"):
+            continue
+        for name, target in parser.items(f"nnkit.{group}"):
+            yield Entry(group, name, provider, version, (target or "").strip(), _malformed(name, target))
+
+
+def _malformed(name: str, target: str | None) -> str:
+    if not _NAME.match(name):
+        return f'malformed name "{name}": letters, digits, dot, dash and underscore only'
+    if not _TARGET.match((target or "").strip()):
+        return f'malformed entry point "{target}": expected module:Class'
+    return ""
+
+
+def _mark_duplicates(found: Iterable[Entry]) -> Iterator[Entry]:
+    found = list(found)
+    owners: dict[tuple[str, str], list[str]] = {}
+    for entry in found:
+        owners.setdefault((entry.group, entry.name), []).append(entry.provider)
+    for entry in found:
+        others = [owner for owner in owners[entry.group, entry.name] if owner != entry.provider]
+        if others and not entry.error:
+            reason = f'also provided by {", ".join(others)}: write "{entry.full_name}"'
+            yield replace(entry, error=reason)
+        else:
+            yield entry
+
+
+def _allowed_plugins() -> set[str] | None:
+    """NNKIT_PLUGINS: unset allows every plugin, empty none, else the distributions that it lists."""
+    value = os.environ.get("NNKIT_PLUGINS")
+    if value is None:
+        return None
+    return {_normalise(name) for name in value.split(",") if name.strip()}
+
+
+def _normalise(name: str) -> str:
+    """A distribution's name as the packaging standards compare it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _blame(entry: Entry, cause: str) -> str:
+    title = group_title(entry.group)
+    return f'the {title} "{entry.name}" of {entry.provider} {entry.version} cannot be loaded: {cause}'
+
+
+def _no_metadata_hint() -> str:
+    return "nnkit itself is not installed here: `pip install -e .` writes the metadata that names components"

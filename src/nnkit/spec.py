@@ -1,0 +1,140 @@
+"""Specs: "name:key=value" text or a TOML table, and back.
+
+A spec names a component with settings. Values typed in a spec's text stay `Text` until the schema of the
+component says what they are: a str or Path setting takes them as written, any other reads them as TOML.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nnkit.errors import UsageError, quote
+
+_OPENING = {"[": "]", "{": "}", "(": ")"}
+_QUOTES = "\"'"
+
+
+class Text(str):
+    """A value as typed on a command line, whose type the schema has still to say. `quoted`: it stood in quotes."""
+
+    quoted: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A component's name with the settings that were given."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if not self.settings:
+            return self.name
+        return self.name + ":" + ",".join(f"{key}={_write(value)}" for key, value in self.settings.items())
+
+
+def parse(text: str) -> Spec:
+    """Read "name:key=value,key=value". Quotes and brackets hold commas and nested specs."""
+    name, colon, rest = text.partition(":")
+    name = name.strip()
+    if not name:
+        raise UsageError(f"a component needs a name, got {quote(text)}", hint="write name or name:key=value")
+    settings: dict[str, Any] = {}
+    for part in _split(rest, text) if rest.strip() else []:
+        key, equals, value = part.partition("=")
+        key = key.strip()
+        if not equals or not key.isidentifier():
+            raise UsageError(
+                f"{quote(part.strip())} in {quote(text)} is not of the form key=value",
+                hint="separate settings by commas; put a value that holds commas in quotes",
+            )
+        if key in settings:
+            raise UsageError(f'"{key}" is given twice in {quote(text)}', hint="keep one of them")
+        settings[key] = _text(value.strip())
+    if colon and not settings:
+        raise UsageError(f"nothing follows the colon in {quote(text)}", hint=f"write {name}:key=value or {name}")
+    return Spec(name, settings)
+
+
+def from_toml(value: object, path: str) -> Spec:
+    """A spec from a config value: a string, or a table with `name`."""
+    if isinstance(value, Spec):
+        return value
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, Mapping):
+        name = value.get("name")
+        if not isinstance(name, str) or not name.strip():
+            raise UsageError(f"{path}: the table has no name", hint=f'add name = "..." under [{path}]')
+        named = parse(name)
+        return Spec(named.name, {**named.settings, **{k: v for k, v in value.items() if k != "name"}})
+    raise UsageError(f"{path}: {quote(value)} is no spec", hint='write "name:key=value", or a table with name')
+
+
+def to_toml(spec: Spec) -> str | dict[str, Any]:
+    """The spec as a config file has it: a string when it has no settings, else a table."""
+    return {"name": spec.name, **spec.settings} if spec.settings else spec.name
+
+
+def read_toml_value(text: str) -> object:
+    """A value as TOML reads it; `ValueError` where it does not."""
+    return tomllib.loads(f"value = {text}\n")["value"] if "\n" not in text else _refuse(text)
+
+
+def _refuse(text: str) -> object:
+    raise ValueError(f"{quote(text)} spans several lines")
+
+
+def _text(value: str) -> Text:
+    if len(value) >= 2 and value[0] in _QUOTES and value[-1] == value[0]:
+        text = Text(value[1:-1])
+        text.quoted = True
+        return text
+    return Text(value)
+
+
+def _split(rest: str, whole: str) -> list[str]:
+    """Cut at commas outside quotes and brackets."""
+    parts, start, waiting, quote_mark = [], 0, "", ""
+    for at, char in enumerate(rest):
+        if quote_mark:
+            quote_mark = "" if char == quote_mark else quote_mark
+        elif char in _QUOTES:
+            quote_mark = char
+        elif char in _OPENING:
+            waiting += _OPENING[char]
+        elif waiting and char == waiting[-1]:
+            waiting = waiting[:-1]
+        elif char == "," and not waiting:
+            parts.append(rest[start:at])
+            start = at + 1
+    if quote_mark or waiting:
+        raise UsageError(f"{quote(whole)} has an open {quote_mark or 'bracket'}", hint="close it")
+    return [*parts, rest[start:]]
+
+
+def _write(value: object) -> str:
+    """A setting's value so that `parse` and the schema read it back."""
+    if isinstance(value, Spec):
+        return f'"{value}"' if value.settings else value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return _toml(value)
+    text = str(value)
+    return f'"{text}"' if any(char in text for char in ",[]{}()") else text
+
+
+def _toml(value: object) -> str:
+    import tomli_w
+
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_toml(item) for item in value) + "]"
+    return tomli_w.dumps({"value": value}).split("=", 1)[1].strip()
