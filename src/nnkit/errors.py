@@ -1,15 +1,15 @@
 """What can go wrong, as one tree. Each error says what, why and what to do, and carries its exit code.
 
-    NnkitError              1   failed
-    ├── UsageError          2   what the user typed or wrote
-    │   └── ConfigError     2   several mistakes of specs and files, reported at once
-    ├── DataError           1   a dataset is missing from the data root, or damaged
-    ├── PluginError         1   a component that cannot be loaded; names its distribution
-    ├── CheckpointError     1   a run or checkpoint that cannot be read
-    ├── DivergedError       1   training met a number that is not finite
-    ├── PartialError        3   some cells or files failed, the rest is done
-    ├── GateError           4   a gate failed: tolerance, parity, regression
-    └── InterruptedRun      130 or 143, after a checkpoint was saved
+NnkitError              1   failed
+├── UsageError          2   what the user typed or wrote
+│   └── ConfigError     2   several mistakes of specs and files, reported at once
+├── DataError           1   a dataset is missing from the data root, or damaged
+├── PluginError         1   a component that cannot be loaded; names its distribution
+├── CheckpointError     1   a run or checkpoint that cannot be read
+├── DivergedError       1   training met a number that is not finite
+├── PartialError        3   some cells or files failed, the rest is done
+├── GateError           4   a gate failed: tolerance, parity, regression
+└── InterruptedRun      130 or 143, after a checkpoint was saved
 """
 
 from __future__ import annotations

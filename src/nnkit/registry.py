@@ -105,7 +105,7 @@ def load(entry: Entry) -> Component:
 
 
 def group_title(group: str) -> str:
-    """"stopping rule" for "stopping_rules": a group's name in a sentence."""
+    """ "stopping rule" for "stopping_rules": a group's name in a sentence."""
     return group.removesuffix("s").replace("_", " ")
 
 

@@ -55,7 +55,9 @@ def parse(text: str) -> Spec:
             raise UsageError(f'"{key}" is given twice in {quote(text)}', hint="keep one of them")
         settings[key] = _text(value.strip())
     if colon and not settings:
-        raise UsageError(f"nothing follows the colon in {quote(text)}", hint=f"write {name}:key=value or {name}")
+        raise UsageError(
+            f"nothing follows the colon in {quote(text)}", hint=f"write {name}:key=value or {name}"
+        )
     return Spec(name, settings)
 
 
@@ -71,7 +73,9 @@ def from_toml(value: object, path: str) -> Spec:
             raise UsageError(f"{path}: the table has no name", hint=f'add name = "..." under [{path}]')
         named = parse(name)
         return Spec(named.name, {**named.settings, **{k: v for k, v in value.items() if k != "name"}})
-    raise UsageError(f"{path}: {quote(value)} is no spec", hint='write "name:key=value", or a table with name')
+    raise UsageError(
+        f"{path}: {quote(value)} is no spec", hint='write "name:key=value", or a table with name'
+    )
 
 
 def to_toml(spec: Spec) -> str | dict[str, Any]:

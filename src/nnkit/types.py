@@ -237,5 +237,5 @@ def lower_is_better(metric: str) -> bool:
 
 
 def resolution_name(height: int, width: int) -> str:
-    """"32x48": height × width, as records and tables name a resolution."""
+    """ "32x48": height × width, as records and tables name a resolution."""
     return f"{height}x{width}"

@@ -1,0 +1,145 @@
+"""Spec to object: the only place where names become things.
+
+A spec is resolved to its class, its settings are checked against the class's signature, what the dataset
+knows is filled in, nested components are built first, and the class is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nnkit import registry, schema
+from nnkit.errors import ConfigError, Mistake, NnkitError, PluginError, UsageError, did_you_mean
+from nnkit.registry import Component
+from nnkit.schema import Setting
+from nnkit.spec import Spec, parse
+from nnkit.types import GROUPS, Nested
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A spec that fits its component: what `build` calls. `settings` holds built values and nested blueprints."""
+
+    component: Component
+    settings: Mapping[str, Any]
+
+    @property
+    def spec(self) -> Spec:
+        """The spec with its values read, as a resolved config writes it."""
+        return Spec(self._name(), {key: _unplan(value) for key, value in self.settings.items()})
+
+    def _name(self) -> str:
+        entry = self.component.entry
+        return entry.full_name if entry.error else entry.name
+
+    def make(self) -> Any:
+        """Call the class; what it raises is blamed on the user's settings or on its distribution."""
+        values = {key: v.make() if isinstance(v, Blueprint) else v for key, v in self.settings.items()}
+        entry = self.component.entry
+        try:
+            return self.component.cls(**values)
+        except NnkitError:
+            raise
+        except ValueError as error:
+            title = registry.group_title(entry.group)
+            raise UsageError(f'the {title} "{self.spec}" cannot be made: {error}') from error
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise PluginError(
+                f'the {registry.group_title(entry.group)} "{self.spec}" of {entry.provider} {entry.version} '
+                f"broke when it was made: {cause}",
+                hint="run again with --debug for the traceback",
+            ) from error
+
+
+def components(group: str) -> list[str]:
+    """The names of all components of a group, without importing torch."""
+    if group not in GROUPS:
+        raise UsageError(f'no group is named "{group[:80]}"', hint=did_you_mean(group, GROUPS))
+    return sorted({entry.name for entry in registry.entries() if entry.group == group})
+
+
+def plan(
+    group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None, path: str = ""
+) -> Blueprint:
+    """Check a spec against its component. `known` are the settings that the dataset fills in.
+
+    All mistakes are reported at once, as one `ConfigError` with the path of each.
+    """
+    spec = parse(spec) if isinstance(spec, str) else spec
+    path = path or registry.group_title(group).replace(" ", "_")
+    component = registry.load(registry.find(group, spec.name))
+    settings = schema.settings_of(component.cls)
+    values, mistakes = schema.check(settings, spec.settings, path)
+    for name, setting in settings.items():
+        try:
+            _fill(name, setting, values, known or {}, spec, path)
+        except ConfigError as error:
+            mistakes += error.mistakes
+        except UsageError as error:
+            mistakes.append(Mistake(f"{path}.{name}", error.message, error.hint))
+    if mistakes:
+        raise ConfigError(mistakes, hint=f"`nnkit info {spec.name}` lists its settings")
+    return Blueprint(component, values)
+
+
+def build(group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None) -> Any:
+    """The object that a spec names: `build("models", "varres-net:width=81")`."""
+    return plan(group, spec, known=known).make()
+
+
+def _fill(
+    name: str, setting: Setting, values: dict[str, Any], known: Mapping[str, Any], spec: Spec, path: str
+) -> None:
+    """Complete one setting: nested components, what the dataset knows, and what is missing."""
+    if setting.group:
+        chosen = values.get(name, setting.default)
+        chosen = chosen.spec if isinstance(chosen, Nested) else chosen
+        if isinstance(chosen, (str, Spec)):
+            values[name] = plan(setting.group, chosen, known=known, path=f"{path}.{name}")
+            return
+    if name in known and name not in spec.settings:
+        if known[name] is None:
+            raise UsageError(
+                f'"{spec.name}" needs {_article(name)}, and this dataset has none',
+                hint="images of several sizes: use a model with global pooling such as varres-net, or a "
+                "dataset mode that resizes or pads",
+            )
+        values[name] = known[name]
+    elif name in known and name in values and known[name] is not None and values[name] != known[name]:
+        raise UsageError(
+            f"{_show(values[name])} given, but the dataset has {_show(known[name])}",
+            hint="leave it out: the dataset fills it in",
+        )
+    elif setting.required and name not in values and name not in spec.settings:
+        raise UsageError(
+            "this setting is required", hint=f"write {spec.name}:{name}=... ({setting.type_name})"
+        )
+
+
+def _article(name: str) -> str:
+    return {"image_size": "one image size"}.get(name, name)
+
+
+def _show(value: object) -> str:
+    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _unplan(value: Any) -> Any:
+    return str(value.spec) if isinstance(value, Blueprint) else schema.plain_value(value)
+
+
+def describe_mistakes(plans: Iterable[tuple[str, str, Spec]]) -> list[Mistake]:
+    """All mistakes of several (path, group, spec), each checked for names, keys and types alone."""
+    mistakes: list[Mistake] = []
+    for path, group, spec in plans:
+        try:
+            component = registry.load(registry.find(group, spec.name))
+            mistakes += schema.check(schema.settings_of(component.cls), spec.settings, path)[1]
+        except ConfigError as error:
+            mistakes += error.mistakes
+        except UsageError as error:
+            mistakes.append(Mistake(path, error.message, error.hint))
+    return mistakes

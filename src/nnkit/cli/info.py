@@ -1,0 +1,35 @@
+"""`nnkit info`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nnkit.cli import options as o
+from nnkit.cli import output
+
+
+def info(
+    spec: Annotated[str, typer.Argument(help="A component, such as varres-net or mnist-varres:mode=pad.")],
+    group: Annotated[
+        str | None, typer.Option(help="The group, where two share the name.", metavar="GROUP")
+    ] = None,
+    data_root: o.DataRoot = None,
+    download: o.Download = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Show a component: its settings, defaults and docstring, and for a dataset its facts.
+
+    Example: nnkit info patience
+    """
+    output.set_up(quiet=quiet, debug=debug)
+    from nnkit.config import PlaceConfig, resolve
+    from nnkit.present.info import info_text
+    from nnkit.studies.info import info as study
+
+    config = resolve(PlaceConfig, o.given(data_root=data_root, download=download)).config
+    document = study(spec, group=group, config=config)
+    output.emit(document, info_text(document, width=output.width()), as_json=json)

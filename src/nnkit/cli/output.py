@@ -1,0 +1,63 @@
+"""What goes to stdout and what to stderr: the result alone there, everything else here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from nnkit.errors import NnkitError
+
+
+def set_up(*, quiet: bool, debug: bool) -> None:
+    """Send nnkit's warnings to stderr as single lines; other libraries' only with --debug."""
+    logger = logging.getLogger("nnkit")
+    logger.handlers = [_Lines()]
+    logger.propagate = False
+    logger.setLevel(logging.ERROR if quiet else logging.INFO)
+    if debug:
+        os.environ["NNKIT_DEBUG"] = "1"
+    else:
+        os.environ.pop("NNKIT_DEBUG", None)
+        warnings.simplefilter("ignore")
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"nnkit: {record.levelname.lower()}: {record.getMessage()}")
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def width() -> int:
+    """Columns to print in: the terminal's, 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a result: the strict JSON document, or its text."""
+    from nnkit import files
+
+    out = files.dumps(document) if as_json else text
+    encoding = sys.stdout.encoding or "utf-8"
+    print(out.encode(encoding, errors="replace").decode(encoding), flush=True)
+
+
+def report(error: NnkitError, *, as_json: bool) -> None:
+    """Print an error: what, why, and what to do; with --json its last line is a JSON object."""
+    text = f"nnkit: error: {error.message}"
+    if error.hint:
+        text += f"\n  {error.hint}"
+    print(text.encode("utf-8", errors="replace").decode("utf-8"), file=sys.stderr)
+    if as_json:
+        body = {"code": error.exit_code, "message": error.message, "hint": error.hint}
+        print(json.dumps({"error": body}), file=sys.stderr)
+    sys.stderr.flush()

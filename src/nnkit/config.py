@@ -1,0 +1,259 @@
+"""Configurations: one frozen model per command, put together from layers that each say where a value came from.
+
+An option beats `--set`, which beats the environment, which beats a later file, which beats an earlier one,
+which beats the default. A layer that names a component starts its settings afresh; `--set model.width=81`
+changes one setting of whatever component was named below it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+
+from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean, quote
+from nnkit.schema import convert, plain_value
+from nnkit.spec import Spec, Text, from_toml, to_toml
+
+SpecField = InstanceOf[Spec]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=2**31)]
+
+
+class CommandConfig(BaseModel):
+    """What every command's configuration shares: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    component_groups: ClassVar[Mapping[str, str]] = {}
+    """Field name to entry-point group, for fields that hold specs."""
+
+
+class PlaceConfig(CommandConfig):
+    """Where a command reads and writes, and on what it runs."""
+
+    data_root: Path | None = None
+    runs_dir: Path | None = None
+    download: bool = False
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class TrainConfig(PlaceConfig):
+    """Everything that `nnkit train` can be told."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {
+        "dataset": "datasets",
+        "model": "models",
+        "loss": "losses",
+        "stop": "stopping_rules",
+    }
+
+    dataset: SpecField = Spec("digits")
+    model: SpecField | None = None
+    loss: SpecField | None = None
+    stop: tuple[SpecField, ...] = ()
+    optimizer: SpecField = Spec("adam")
+    lr: Positive | None = None
+    schedule: Literal["none", "cosine", "one-cycle"] = "none"
+    batch_size: Count = 64
+    epochs: Count = 10
+    augment: Literal["none", "affine", "rotate", "report"] = "none"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    monitor: str | None = None
+    order: Literal["interleaved", "by-resolution"] = "interleaved"
+    clip: Positive | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    limit: Count | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    test: bool = True
+    out: Path | None = None
+
+
+class EvaluateConfig(PlaceConfig):
+    """Everything that `nnkit evaluate` can be told."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {"dataset": "datasets"}
+
+    run: Path = Path()
+    split: Literal["train", "val", "test"] = "test"
+    dataset: SpecField | None = None
+    batch_size: Count = 256
+    limit: Count | None = None
+
+
+C = TypeVar("C", bound=CommandConfig)
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[C]):
+    """A configuration with the origin of each value that is not a default, by dotted path."""
+
+    config: C
+    origins: Mapping[str, str]
+
+
+@dataclass
+class _Layers:
+    """Values as they pile up, lowest layer first, with their origins and all mistakes so far."""
+
+    model: type[CommandConfig]
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def put(self, key: str, value: object, origin: str) -> None:
+        """Set a field; for a spec, the settings of lower layers go with the name that they belonged to."""
+        known = self.model.model_fields
+        if key not in known:
+            self.mistakes.append(Mistake(key, "unknown key", f"{did_you_mean(key, known)}; from {origin}"))
+            return
+        try:
+            self.values[key] = self._read(key, value)
+        except (ValueError, UsageError) as error:
+            self.mistakes.append(Mistake(key, str(error).splitlines()[0], f"from {origin}"))
+            return
+        for path in [p for p in self.origins if p == key or p.startswith(f"{key}.")]:
+            del self.origins[path]
+        self.origins[key] = origin
+
+    def put_setting(self, key: str, setting: str, value: object, origin: str) -> None:
+        """Change one setting of the component in a spec field."""
+        if key not in self.model.component_groups and key != "optimizer":
+            hint = "only a component has settings: " + ", ".join(sorted(self.model.component_groups))
+            self.mistakes.append(Mistake(f"{key}.{setting}", "no such key", f"{hint}; from {origin}"))
+            return
+        spec = self.values.get(key, self.model.model_fields[key].default)
+        if not isinstance(spec, Spec):
+            self.mistakes.append(
+                Mistake(
+                    f"{key}.{setting}",
+                    f"no {key} is named that could have settings",
+                    f'name it: {key} = "..."',
+                )
+            )
+            return
+        name = str(value) if setting == "name" else spec.name
+        settings = {} if setting == "name" else {**spec.settings, setting: value}
+        self.values[key] = Spec(name, settings)
+        self.origins[f"{key}.{setting}"] = origin
+
+    def _read(self, key: str, value: object) -> Any:
+        info = self.model.model_fields[key]
+        if value is None:
+            return info.default
+        if key == "stop":
+            items = value if isinstance(value, (list, tuple)) else [value]
+            return tuple(from_toml(item, key) for item in items)
+        if key in self.model.component_groups or key == "optimizer":
+            return from_toml(value, key)
+        annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        return convert(annotation, value)
+
+
+def resolve(
+    model: type[C],
+    options: Mapping[str, Any],
+    *,
+    files: Sequence[Path] = (),
+    sets: Sequence[str] = (),
+) -> Resolved[C]:
+    """Put the layers together; every mistake of all of them is reported at once, as one `ConfigError`.
+
+    `options` holds what was given as an option or argument, without the names that were left out.
+    """
+    layers = _Layers(model)
+    for path in files:
+        _put_file(layers, path)
+    for key, variable in (("data_root", "NNKIT_DATA"), ("runs_dir", "NNKIT_RUNS")):
+        if key in model.model_fields and (value := os.environ.get(variable)):
+            layers.put(key, value, f"environment {variable}")
+    dotted = _put_sets(layers, sets)
+    for key, value in options.items():
+        layers.put(key, value, f"option --{key.replace('_', '-')}")
+    for key, setting, value in dotted:
+        if f"option --{key.replace('_', '-')}" != layers.origins.get(key) or not _has(layers, key, setting):
+            layers.put_setting(key, setting, value, "--set")
+    if layers.mistakes:
+        raise ConfigError(layers.mistakes)
+    return Resolved(model.model_validate(layers.values), dict(layers.origins))
+
+
+def _has(layers: _Layers, key: str, setting: str) -> bool:
+    spec = layers.values.get(key)
+    return isinstance(spec, Spec) and setting in spec.settings
+
+
+def _put_file(layers: _Layers, path: Path) -> None:
+    origin = f"file {path}"
+    for key, value in read_toml(path).items():
+        if isinstance(value, dict) and "name" not in value and key in layers.values:
+            for (
+                setting,
+                item,
+            ) in value.items():  # a later file may change settings of what an earlier one named
+                layers.put_setting(key, setting, item, origin)
+        else:
+            layers.put(key, value, origin)
+
+
+def _put_sets(layers: _Layers, sets: Sequence[str]) -> list[tuple[str, str, Text]]:
+    """Put `a=value` now; return the dotted ones, which wait until an option has named its component."""
+    dotted = []
+    for text in sets:
+        key, equals, value = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            layers.mistakes.append(Mistake("--set", f"{quote(text)} is not of the form a.b=value"))
+        elif "." in key:
+            head, _, setting = key.partition(".")
+            dotted.append((head, setting, Text(value.strip())))
+        else:
+            layers.put(key, Text(value.strip()), "--set")
+    return dotted
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dict; what is wrong with it is a `UsageError` that names the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"no configuration file at {path}", hint="check the path given to --config"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:  # TOML and Unicode errors are ValueErrors
+        raise UsageError(f"{path} cannot be read as TOML: {error}", hint="mend the file") from None
+
+
+def dump(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """The configuration as TOML and JSON hold it: specs as text or tables, nothing that is None."""
+    result: dict[str, Any] = {}
+    for key in type(config).model_fields:
+        value = getattr(config, key)
+        if value is None or key in leave_out:
+            continue
+        if isinstance(value, Spec):
+            result[key] = _plain_spec(value)
+        elif key == "stop":
+            result[key] = [_plain_spec(item) for item in value]
+        else:
+            result[key] = plain_value(value)
+    return result
+
+
+def _plain_spec(spec: Spec) -> Any:
+    settings = {key: plain_value(value) for key, value in spec.settings.items()}
+    return to_toml(Spec(spec.name, {key: value for key, value in settings.items() if value is not None}))
+
+
+def dumps(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> str:
+    """The configuration as a TOML file that `--config` reads back."""
+    import tomli_w
+
+    return tomli_w.dumps(dump(config, leave_out=leave_out))

@@ -1,0 +1,105 @@
+"""Image files to arrays: bytes in, uint8 (C, H, W) out, one channel or three.
+
+What is made of the kinds of images:
+- Grey, palette, colour, CMYK and others: levels 0 … 255, as Pillow converts them.
+- 16-bit grey: scaled to 8 bits and rounded. 16-bit colour: the high bytes, as Pillow reads it.
+- With transparency: laid on black. Animated or of several pages: the first.
+- Floating point, or whole numbers beyond 16 bits: refused. So are more than 64 Mi pixels, and all that is
+  empty, broken off, damaged or no image. An orientation noted in EXIF is not applied, as torchvision does.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from nnkit.errors import DataError
+
+Channels = Literal[1, 3]
+Pixels = NDArray[np.uint8]
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What Pillow may open. Others start programs (EPS) or are seldom read by anyone (a place for holes)."""
+
+PIXEL_LIMIT = 64 << 20
+
+
+def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
+    """The image in `data`, uint8 (C, H, W); `name` is for the message of a `DataError`.
+
+    `channels` None: 1 where the image is grey, also when it is stored in colour, else 3. A colour image
+    asked for in one channel is converted as Pillow does (0.299 R + 0.587 G + 0.114 B).
+    """
+    if not data:
+        raise DataError(f"{name} is empty: it has 0 bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            height, width = image.height, image.width
+            if height * width > PIXEL_LIMIT:
+                raise _too_large(name, f"{height}×{width}")
+            pixels = _pixels(image, name)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name, "far more") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is no image that can be read", hint=f"known: {', '.join(FORMATS)}") from None
+    except Exception as error:
+        # Pillow's plugins raise many kinds on damaged bytes: OSError, SyntaxError, struct.error, IndexError.
+        raise DataError(f"{name} is a damaged image: {error or type(error).__name__}") from None
+    return _with_channels(pixels, channels)
+
+
+def to_channels(pixels: Pixels, channels: Channels) -> Pixels:
+    """Pixels of one or three channels brought to `channels`."""
+    if pixels.shape[0] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=0)
+    colour = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return np.asarray(colour.convert("L"))[None]
+
+
+def _with_channels(pixels: Pixels, channels: Channels | None) -> Pixels:
+    if channels is not None:
+        return to_channels(pixels, channels)
+    if len(pixels) == 3 and np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]):
+        return pixels[:1]
+    return pixels
+
+
+def _pixels(image: Image.Image, name: str) -> Pixels:
+    """Levels of the first frame, uint8 (1, H, W) for grey modes and (3, H, W) for the rest."""
+    mode = image.mode
+    if mode == "L" and "transparency" not in image.info:
+        return np.array(image, np.uint8)[None]
+    if mode == "1":
+        return np.array(image.convert("L"), np.uint8)[None]
+    if mode.startswith("I"):
+        return _from_16_bit(np.array(image), name)
+    if mode == "F":
+        raise DataError(f"{name} has floating point pixels, of no agreed range", hint="save it as PNG")
+    if image.has_transparency_data:
+        return _on_black(image.convert("RGBA"))
+    return np.array(image.convert("RGB"), np.uint8).transpose(2, 0, 1)
+
+
+def _on_black(image: Image.Image) -> Pixels:
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    black.alpha_composite(image)
+    return np.array(black.convert("RGB"), np.uint8).transpose(2, 0, 1)
+
+
+def _from_16_bit(values: NDArray[np.integer], name: str) -> Pixels:
+    wide = values.astype(np.int64)
+    if wide.size and (wide.min() < 0 or wide.max() > 0xFFFF):
+        raise DataError(f"{name} has pixels beyond 16 bits, of no agreed range", hint="save it as PNG")
+    return ((wide + 128) // 257).astype(np.uint8)[None]
+
+
+def _too_large(name: str, size: str) -> DataError:
+    return DataError(f"{name} has {size} pixels, more than {PIXEL_LIMIT >> 20} Mi", hint="make it smaller")

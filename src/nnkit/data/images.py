@@ -1,0 +1,179 @@
+"""Images held in memory as uint8 tensors, one tensor per size, and gathered by the batch.
+
+A batch of one size is one row lookup and one gather, on whatever device the images are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nnkit.types import Size
+
+Indices = NDArray[np.int64]
+
+
+class Images:
+    """N uint8 images of C channels, in one or several sizes.
+
+    `groups` maps height × width to the images of that size, uint8 (n, C, h, w), in the order of the source;
+    `group_of` (N,) says for each image of the source which of the groups holds it, counted in the mapping's
+    order. `ValueError` where these do not fit together.
+    """
+
+    def __init__(self, groups: Mapping[Size, Tensor], group_of: NDArray[np.integer]) -> None:
+        self.groups: dict[Size, Tensor] = dict(groups)
+        self._group_of: Indices = np.ascontiguousarray(group_of, dtype=np.int64)
+        self.channels: int = _checked_channels(self.groups)
+        self._tensors = list(self.groups.values())
+        self._row_of = _rows(self._group_of, [len(tensor) for tensor in self._tensors])
+        self.sizes: Indices = np.array(list(self.groups), np.int64).reshape(-1, 2)[self._group_of]
+
+    @classmethod
+    def from_tensor(cls, images: Tensor) -> Images:
+        """Images of one size, uint8 (N, C, H, W); the tensor's memory is shared."""
+        if images.ndim != 4:
+            raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
+        size = (images.shape[2], images.shape[3])
+        return cls({size: images}, np.zeros(len(images), np.int64))
+
+    @classmethod
+    def from_arrays(cls, images: Sequence[NDArray[np.uint8]]) -> Images:
+        """Images of any sizes, each uint8 (C, H, W) or (H, W), sorted into groups by size.
+
+        At least one image; `ValueError` where none is given or the channels differ.
+        """
+        shaped = [image if image.ndim == 3 else image[None] for image in images]
+        if not shaped:
+            raise ValueError("no images were given")
+        if len({image.shape[0] for image in shaped}) > 1:
+            raise ValueError("the images have different numbers of channels")
+        sizes = np.array([image.shape[1:] for image in shaped], np.int64)
+        distinct, group_of = np.unique(sizes, axis=0, return_inverse=True)
+        group_of = group_of.reshape(-1)
+        groups = {
+            (int(height), int(width)): torch.from_numpy(
+                np.stack([shaped[index] for index in np.flatnonzero(group_of == group)])
+            )
+            for group, (height, width) in enumerate(distinct)
+        }
+        return cls(groups, group_of)
+
+    def __len__(self) -> int:
+        return len(self._group_of)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(tensor)} of {h}×{w}" for (h, w), tensor in self.groups.items())
+        return f"Images({self.channels} channels: {sizes})"
+
+    @property
+    def group_of(self) -> Indices:
+        """Which group holds each image, int64 (N,), counted in the order of `groups`."""
+        return self._group_of
+
+    @property
+    def image_size(self) -> Size | None:
+        """The one size of all images; None where there are several."""
+        return next(iter(self.groups)) if len(self.groups) == 1 else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self._tensors[0].device
+
+    def image(self, index: int) -> Tensor:
+        """One image in its own size, uint8 (C, H, W); it shares memory with the others."""
+        image: Tensor = self._tensors[int(self._group_of[index])][int(self._row_of[index])]
+        return image
+
+    def to(self, device: torch.device | str) -> Images:
+        """The same images on another device; the lookups are shared."""
+        moved = object.__new__(type(self))
+        moved.__dict__.update(self.__dict__)
+        moved.groups = {size: tensor.to(device) for size, tensor in self.groups.items()}
+        moved._tensors = list(moved.groups.values())
+        return moved
+
+    def take(self, indices: Indices, size: Size | None = None) -> tuple[Tensor, Tensor | None]:
+        """A batch: uint8 (B, C, H, W), and where in it image is: bool (B, 1, H, W), None for everywhere.
+
+        `indices` (B,) are positions in the source, from 0. Images smaller than `size` (default: the largest
+        height and width among them) stand at the top left, zeros fill the rest. `ValueError` where an image
+        is larger than `size`.
+        """
+        if len(indices) == 0:
+            height, width = size or self.image_size or (0, 0)
+            return torch.zeros((0, self.channels, height, width), dtype=torch.uint8, device=self.device), None
+        group = 0 if len(self._tensors) == 1 else self._common_group(indices)
+        if group is None:
+            return self._take_mixed(indices, size or _largest(self.sizes[indices]))
+        rows = self._row_of[indices]
+        tensor = self._tensors[group]
+        images = tensor.index_select(0, _on(tensor.device, rows))
+        own = (tensor.shape[2], tensor.shape[3])
+        if size is None or size == own:
+            return images, None
+        return self._take_mixed(indices, size)
+
+    def _common_group(self, indices: Indices) -> int | None:
+        group_of = self._group_of[indices]
+        first = int(group_of[0])
+        return first if bool((group_of == first).all()) else None
+
+    def _take_mixed(self, indices: Indices, size: Size) -> tuple[Tensor, Tensor]:
+        largest = _largest(self.sizes[indices])
+        if largest[0] > size[0] or largest[1] > size[1]:
+            raise ValueError(f"images of up to {largest[0]}×{largest[1]} do not fit {size[0]}×{size[1]}")
+        shape = (len(indices), self.channels, *size)
+        batch = torch.zeros(shape, dtype=torch.uint8, device=self.device)
+        mask = torch.zeros((len(indices), 1, *size), dtype=torch.bool, device=self.device)
+        group_of, row_of = self._group_of[indices], self._row_of[indices]
+        for group in np.unique(group_of):
+            places = np.flatnonzero(group_of == group)
+            tensor = self._tensors[group]
+            height, width = tensor.shape[2:]
+            where = _on(tensor.device, places)
+            batch[where, :, :height, :width] = tensor.index_select(0, _on(tensor.device, row_of[places]))
+            mask[where, :, :height, :width] = True
+        return batch, mask
+
+
+def _on(device: torch.device, indices: Indices) -> Tensor:
+    return torch.from_numpy(indices).to(device, non_blocking=True)
+
+
+def _largest(sizes: Indices) -> Size:
+    height, width = sizes.max(axis=0)
+    return int(height), int(width)
+
+
+def _rows(group_of: Indices, lengths: Sequence[int]) -> Indices:
+    """Each image's row within its group: how many of the same group stand before it."""
+    if len(group_of) and (group_of.min() < 0 or group_of.max() >= len(lengths)):
+        raise ValueError("an image is said to be in a group that is not there")
+    if np.bincount(group_of, minlength=len(lengths)).tolist() != list(lengths):
+        raise ValueError("the groups hold other numbers of images than are said to be in them")
+    if len(lengths) == 1:
+        return np.arange(len(group_of), dtype=np.int64)
+    order = np.argsort(group_of, kind="stable")
+    rows = np.empty(len(group_of), np.int64)
+    rows[order] = np.concatenate([np.arange(length) for length in lengths])
+    return rows
+
+
+def _checked_channels(groups: Mapping[Size, Tensor]) -> int:
+    if not groups:
+        raise ValueError("no group of images was given")
+    for size, tensor in groups.items():
+        if tensor.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8, got {tensor.dtype}")
+        if tensor.ndim != 4 or tuple(tensor.shape[2:]) != size:
+            raise ValueError(f"images of size {size} must be (n, C, {size[0]}, {size[1]})")
+    channels = {tensor.shape[1] for tensor in groups.values()}
+    if len(channels) > 1:
+        raise ValueError("the groups have different numbers of channels")
+    return channels.pop()

@@ -1,0 +1,140 @@
+"""Splits made from a seed, and what a classification dataset says of itself: names, mean, deviation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nnkit.data.images import Images, Indices
+from nnkit.errors import DataError, UsageError, quote
+from nnkit.types import SPLITS, Data, Split
+
+CHUNK = 2048
+"""Images counted at once for the statistics; bounds the memory."""
+
+LEVELS = 256
+TEST_FRACTION = 0.1
+
+
+def check_seed(seed: int) -> int:
+    """The seed; `UsageError` for a negative one."""
+    if seed < 0:
+        raise UsageError(f"seed is {seed}, it must not be negative", hint="write seed=0 or more")
+    return seed
+
+
+def check_fraction(val_fraction: float) -> float:
+    """The share of training images that validate; `UsageError` outside 0 … 1."""
+    if not 0 < val_fraction < 1:
+        raise UsageError(
+            f"val_fraction is {quote(val_fraction)}, it must lie between 0 and 1",
+            hint="write val_fraction=0.1",
+        )
+    return val_fraction
+
+
+def random_parts(indices: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Two disjoint parts of `indices`, each in rising order; the second has the share `fraction`, rounded.
+
+    Each part has at least one; `DataError` where there are not two to share.
+    """
+    if len(indices) < 2:
+        raise DataError(f"{len(indices)} images cannot be split in two", hint="add images")
+    count = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
+    order = np.random.default_rng(seed).permutation(len(indices))
+    return np.sort(indices[order[count:]]), np.sort(indices[order[:count]])
+
+
+def folder_parts(
+    names: Sequence[str], val_fraction: float, seed: int
+) -> tuple[dict[str, Indices], tuple[str, ...]]:
+    """The splits that the folders in `names` tell, or drawn by `seed`; and notes on what was left out.
+
+    Where there are images under `train/` and `test/`, at any depth, these are the splits; `val/` validates
+    where it is there, else `val_fraction` of the training images. Else 10 % test and `val_fraction` validate.
+    """
+    folders = np.array([split_folder(name)[0] for name in names])
+    if not ((folders == "train").any() and (folders == "test").any()):
+        rest, test = random_parts(np.arange(len(names)), TEST_FRACTION, seed)
+        train, val = random_parts(rest, min(val_fraction / (1 - TEST_FRACTION), 1.0), seed)
+        return {"train": train, "val": val, "test": test}, ()
+    parts = {name: np.flatnonzero(folders == name) for name in SPLITS}
+    if len(parts["val"]) == 0:
+        parts["train"], parts["val"] = random_parts(parts["train"], val_fraction, seed)
+    outside = int((folders == "").sum())
+    notes = (f"{outside} images outside train/ and test/ are left out",) if outside else ()
+    return parts, notes
+
+
+def split_folder(name: str) -> tuple[str, tuple[str, ...]]:
+    """The first folder in a file's name that is train, val or test (else ""), and the folders below it."""
+    folders = name.split("/")[:-1]
+    for depth, folder in enumerate(folders):
+        if folder in SPLITS:
+            return folder, tuple(folders[depth + 1 :])
+    return "", tuple(folders)
+
+
+def balanced(num_values: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """`count` numbers from 0 to `num_values` - 1 in random order, each as often as any other or once more."""
+    return rng.permutation(np.arange(count, dtype=np.int64) % num_values)
+
+
+def classification_data(
+    images: Images,
+    labels: Tensor,
+    parts: Mapping[str, Indices],
+    class_names: Sequence[str],
+    notes: Sequence[str] = (),
+) -> Data:
+    """A classification dataset of one source: `labels` int64 (N,), `parts` the indices of each split."""
+    splits = {name: Split(images, labels, np.ascontiguousarray(part)) for name, part in parts.items()}
+    mean, std = channel_statistics(splits["train"])
+    return Data(
+        task="classification",
+        splits=splits,
+        in_channels=images.channels,
+        image_size=images.image_size,
+        class_names=tuple(class_names),
+        mean=mean,
+        std=std,
+        notes=tuple(notes),
+    )
+
+
+def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel over all pixels of a split, of values in [0, 1].
+
+    Exact: levels are counted as whole numbers. A channel of one level gets the deviation 1, since it divides.
+    """
+    counts = np.zeros((split.images.channels, LEVELS), np.int64)
+    for chunk in _chunks(split):
+        for channel in range(split.images.channels):
+            # bincount takes one stretch of memory; a batch's channel is one only where it is the only one.
+            counts[channel] += torch.bincount(chunk[:, channel].reshape(-1), minlength=LEVELS).cpu().numpy()
+    moments = [_moments([int(count) for count in row]) for row in counts]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def _moments(counts: Sequence[int]) -> tuple[float, float]:
+    num = sum(counts)
+    if num == 0:
+        return 0.0, 1.0
+    total = sum(level * count for level, count in enumerate(counts))
+    squares = sum(level * level * count for level, count in enumerate(counts))
+    deviation = math.sqrt(num * squares - total * total) / num
+    return total / num / (LEVELS - 1), deviation / (LEVELS - 1) or 1.0
+
+
+def _chunks(split: Split) -> Iterator[Tensor]:
+    """The images of a split, uint8 (b, C, h, w) of one size each, in no promised order."""
+    group_of = split.images.group_of[split.indices]
+    for group in np.unique(group_of):
+        indices = split.indices[group_of == group]
+        for start in range(0, len(indices), CHUNK):
+            yield split.images.take(indices[start : start + CHUNK])[0]

@@ -1,0 +1,107 @@
+"""Images and what a pipeline of transforms makes of them: the task of learning the transform."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from nnkit.data.cifar10 import read_cifar10
+from nnkit.data.images import Images, Indices
+from nnkit.data.pipelines import Backend, DType, parse_pipeline
+from nnkit.data.sources import find_source, load_source
+from nnkit.data.splits import check_fraction, check_seed, folder_parts, random_parts
+from nnkit.data.synthetic import smooth_images
+from nnkit.errors import UsageError
+from nnkit.types import Data, DataPlace, Split, Task
+
+SYNTHETIC = {"train": 9_000, "val": 1_000, "test": 2_000}
+SYNTHETIC_SIDE = 32
+
+Found = tuple[Images, dict[str, Indices], tuple[str, ...]]
+
+
+class CifarTransform:
+    """Colour images as inputs, and as targets what `pipeline` makes of them: float32 in [0, 1] for the usual.
+
+    `source`: "cifar10" is torchvision's CIFAR-10 in the data root; "synthetic" makes 9,000 / 1,000 / 2,000
+    smooth random images of 32×32 from `seed`, without a file; anything else is the path of a folder or
+    archive of images of one size, looked for here and then in the data root. `pipeline`: a name or steps,
+    such as `resize(28),grayscale,hflip,vflip`, which is the usual one, "reference". `dtype`, `antialias` and
+    `backend` say how it is computed. `val_fraction` of the training images, drawn by `seed`, validate.
+    """
+
+    task: Task = "transform"
+    default_model = "conv-linear"
+
+    def __init__(
+        self,
+        *,
+        source: str = "cifar10",
+        pipeline: str = "reference",
+        dtype: DType | None = None,
+        antialias: bool = True,
+        backend: Backend = "tensor",
+        val_fraction: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        if not source.strip():
+            raise UsageError("source is empty", hint="write source=cifar10, source=synthetic or a path")
+        self.source = source
+        self.pipeline = parse_pipeline(pipeline, dtype=dtype, antialias=antialias, backend=backend)
+        self.val_fraction = check_fraction(val_fraction)
+        self.seed = check_seed(seed)
+
+    def load(self, place: DataPlace) -> Data:
+        """Read or make the images, uint8 (N, C, H, W), and compute the targets, float32 (N, C', H', W').
+
+        `DataError` where CIFAR-10 is missing or damaged; `UsageError` for a path that is not there, images
+        of several sizes, or a pipeline that cannot run on them.
+        """
+        images, parts, notes = self._find(place)
+        size = images.image_size
+        if size is None:
+            raise UsageError(
+                f"{self.source} has images of {len(images.groups)} sizes: {_listed(images)}",
+                hint="a transform needs images of one size",
+            )
+        channels, *target_size = self.pipeline.output_shape((images.channels, *size))
+        targets = self.pipeline.apply(images.groups[size])
+        return Data(
+            task="transform",
+            splits={name: Split(images, targets, indices) for name, indices in parts.items()},
+            in_channels=images.channels,
+            image_size=size,
+            target_channels=channels,
+            target_size=(target_size[0], target_size[1]),
+            mean=(0.0,) * images.channels,
+            std=(1.0,) * images.channels,
+            notes=(f"targets: {self.pipeline}", *notes),
+        )
+
+    def _find(self, place: DataPlace) -> Found:
+        if self.source == "cifar10":
+            return self._cifar10(place)
+        if self.source == "synthetic":
+            return self._synthetic()
+        source = load_source(find_source(self.source, place.root), place.cache, channels=3)
+        parts, notes = folder_parts(source.names, self.val_fraction, self.seed)
+        return source.images, parts, (*notes, *(why for _, why in source.bad))
+
+    def _cifar10(self, place: DataPlace) -> Found:
+        images, num_train = read_cifar10(place)
+        train, val = random_parts(np.arange(num_train), self.val_fraction, self.seed)
+        test = np.arange(num_train, len(images))
+        return Images.from_tensor(images), {"train": train, "val": val, "test": test}, ()
+
+    def _synthetic(self) -> Found:
+        count = sum(SYNTHETIC.values())
+        images = smooth_images(count, SYNTHETIC_SIDE, rng=np.random.default_rng(self.seed))
+        num_train = SYNTHETIC["train"] + SYNTHETIC["val"]
+        train, val = random_parts(np.arange(num_train), self.val_fraction, self.seed)
+        parts = {"train": train, "val": val, "test": np.arange(num_train, count)}
+        return Images.from_tensor(torch.from_numpy(images)), parts, ("smooth random images, no photographs",)
+
+
+def _listed(images: Images, most: int = 8) -> str:
+    listed = [f"{len(group)} of {height}×{width}" for (height, width), group in images.groups.items()]
+    return ", ".join(listed[:most]) + (", …" if len(listed) > most else "")

@@ -1,0 +1,1 @@
+"""The built-in losses, one per file: (output, target) to a scalar."""

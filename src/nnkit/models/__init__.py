@@ -1,0 +1,1 @@
+"""The built-in models, one per file, found by name through the entry points in pyproject.toml."""

@@ -1,0 +1,83 @@
+"""How numbers and names are written for people: percentages, counts, durations, clean text.
+
+What cannot be computed, not-a-number or None, is written "–".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+MISSING = "–"
+
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_SHARES = ("accuracy", "precision", "recall")
+_TIMES = ("seconds", "_s")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None or not-a-number."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1] as "98.76 %"."""
+    return MISSING if share is None or math.isnan(share) else f"{100 * share:.2f} %"
+
+
+def count(number: float | None) -> str:
+    """A whole number with thousands separators: "29,066"."""
+    return MISSING if number is None or math.isnan(number) else f"{number:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """A loss or error with four significant digits: "0.1230", "1235", "1.230e-06"."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return "0" if value == 0 else f"{value:#.4g}".rstrip(".")
+
+
+def duration(seconds: float | None) -> str:
+    """A time as people say it: "340 ms", "12.3 s", "2 min 05 s", "1 h 03 min"."""
+    if seconds is None or math.isnan(seconds):
+        return MISSING
+    if not math.isfinite(seconds) or seconds < 0:
+        return f"{number(seconds)} s"
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def metric(name: str, value: float | None) -> str:
+    """A metric as its name asks: shares in percent, times as durations, whole numbers as counts."""
+    if value is None or is_missing(value):
+        return MISSING
+    if any(word in name for word in _SHARES):
+        return percent(value)
+    if name.endswith(_TIMES) and not name.endswith("per_s"):
+        return duration(value)
+    if isinstance(value, int) or name.endswith("per_s"):
+        return count(value)
+    return f"{value:.2f} dB" if name.endswith("psnr") else number(value)
+
+
+def clean(text: object) -> str:
+    """Text on one line that any terminal, font and encoding can take: no escapes, no control characters."""
+    plain = _ESCAPE.sub("", str(text)).encode("utf-8", "replace").decode("utf-8")
+    return "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in plain).strip()
+
+
+def shorten(text: object, limit: int) -> str:
+    """Clean text of at most `limit` characters, its middle cut out: names often differ at their end."""
+    cleaned = clean(text)
+    if len(cleaned) <= limit:
+        return cleaned
+    tail = (limit - 1) // 2
+    return f"{cleaned[: limit - 1 - tail].rstrip()}…{cleaned[len(cleaned) - tail :].lstrip()}"

@@ -1,0 +1,251 @@
+"""A class's signature as a schema: which settings it takes, of what type, and whether a value fits.
+
+Every parameter is checked by itself, not through one model for the class, so that no parameter name is
+forbidden and every mistake is found in one pass.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import json
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from nnkit.errors import Mistake, PluginError, UsageError, did_you_mean, quote
+from nnkit.spec import Spec, Text, from_toml, parse, read_toml_value
+from nnkit.types import PROTOCOLS, Nested
+
+RESERVED = "name"
+_SCALARS = (bool, int, float, str, Path)
+_NO_DEFAULT = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a component. `group` names the group of a nested component, else it is empty."""
+
+    name: str
+    type: Any
+    default: Any
+    required: bool
+    group: str = ""
+
+    @property
+    def type_name(self) -> str:
+        """The type as a person writes it: "int", "bool or None", "one of torch, unfold"."""
+        return group_type_name(self.group) if self.group else _type_name(self.type)
+
+
+def group_type_name(group: str) -> str:
+    """How the type of a nested component is shown."""
+    return f"spec of {group}"
+
+
+@cache
+def settings_of(cls: type[Any]) -> Mapping[str, Setting]:
+    """The settings of a class, by name; `PluginError` where a parameter can be given by nobody."""
+    return {setting.name: setting for setting in _read_signature(cls)}
+
+
+def _read_signature(cls: type[Any]) -> Iterator[Setting]:
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):  # a class written in C that shows no signature takes no settings
+        return
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        required = parameter.default is _NO_DEFAULT
+        annotation = _resolve(cls, parameter)
+        group = _nested_group(annotation)
+        by_name = parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name != RESERVED
+        if by_name and (group or _is_setting_type(annotation)):
+            yield Setting(parameter.name, annotation, parameter.default, required, group)
+        elif required:
+            why = "is reserved" if parameter.name == RESERVED else f"has the type {_type_name(annotation)}"
+            raise PluginError(
+                f"{cls.__module__}:{cls.__qualname__} cannot be a component: "
+                f'its parameter "{parameter.name}" {why} and has no default',
+                hint="give it a default, or a type that a spec can hold: bool, int, float, str, Path, Literal, "
+                "Enum, a list, tuple or dict of these, or a nested component",
+            )
+
+
+def _resolve(cls: type[Any], parameter: inspect.Parameter) -> Any:
+    """The parameter's type, resolved by itself: one import under TYPE_CHECKING hides one parameter only."""
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        init = inspect.unwrap(cls.__init__)
+        names = {**vars(sys.modules.get(cls.__module__, types)), **getattr(init, "__globals__", {})}
+        try:
+            annotation = eval(
+                annotation, names, dict(vars(cls))
+            )  # the author's own annotation, in its module
+        except Exception:
+            return None
+    if annotation is _NO_DEFAULT:
+        return None if parameter.default in (_NO_DEFAULT, None) else type(parameter.default)
+    return annotation
+
+
+def _nested_group(annotation: Any) -> str:
+    members = _union_members(annotation) or (annotation,)
+    return next((PROTOCOLS[member] for member in members if member in PROTOCOLS), "") if annotation else ""
+
+
+def _is_setting_type(annotation: Any) -> bool:
+    if annotation is None:
+        return False
+    if annotation is type(None) or annotation in _SCALARS:
+        return True
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return True
+    if _union_members(annotation):
+        return all(_is_setting_type(arg) for arg in args)
+    if origin in (list, tuple, dict):
+        return all(arg is Ellipsis or _is_setting_type(arg) for arg in args)
+    if annotation in (list, tuple, dict):
+        return True
+    return isinstance(annotation, type) and issubclass(annotation, enum.Enum)
+
+
+def _union_members(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else ()
+
+
+def check(
+    settings: Mapping[str, Setting], given: Mapping[str, Any], path: str
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """Check all given values; return those that fit, as the types that the class wants, and all mistakes."""
+    values: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for key, value in given.items():
+        where = f"{path}.{key}" if path else key
+        setting = settings.get(key)
+        if setting is None:
+            mistakes.append(Mistake(where, "unknown setting", did_you_mean(key, settings)))
+            continue
+        try:
+            values[key] = _nested_spec(value, where) if setting.group else convert(setting.type, value)
+        except (ValueError, UsageError) as error:
+            mistakes.append(Mistake(where, str(error).splitlines()[0], f"expected {setting.type_name}"))
+    return values, mistakes
+
+
+def _nested_spec(value: object, where: str) -> Spec:
+    return parse(str(value)) if isinstance(value, str) else from_toml(value, where)
+
+
+def convert(annotation: Any, value: object) -> Any:
+    """The value as the annotated type, strictly: "5" is no int, true is no int, 1 is a float.
+
+    `Text` is read first: as written for str and Path, as TOML for others. `ValueError` where it does not fit.
+    """
+    if isinstance(value, Text):
+        return _convert_text(annotation, value)
+    return _validate(annotation, value)
+
+
+def _convert_text(annotation: Any, text: Text) -> Any:
+    bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    members = _union_members(bare) or (bare,)
+    if type(None) in members and text.lower() == "none" and not text.quoted:
+        return None
+    takes_text = any(
+        member in (str, Path) or get_origin(member) is Literal or _is_enum(member) for member in members
+    )
+    if not text.quoted and (value := _as_toml(text)) is not None and not isinstance(value, str):
+        try:
+            if not any(member in (str, Path) for member in members):
+                return _validate(annotation, value)
+        except ValueError:
+            if not takes_text:
+                raise
+    if takes_text or text.quoted:
+        return _validate(annotation, str(text))
+    raise ValueError(f"{quote(str(text))} does not fit")
+
+
+def _as_toml(text: str) -> object:
+    try:
+        return read_toml_value(text)
+    except (ValueError, RecursionError):  # TOMLDecodeError is a ValueError
+        return None
+
+
+def _is_enum(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, enum.Enum)
+
+
+def _validate(annotation: Any, value: object) -> Any:
+    from pydantic import ValidationError
+
+    if isinstance(value, float) and value != value and annotation is float:
+        raise ValueError("not a number")
+    try:
+        # Strict JSON mode is what a config file means: a string is a Path, a list is a tuple, "5" is no int.
+        return _adapter(annotation).validate_json(json.dumps(value, default=_plain), strict=True)
+    except ValidationError as error:
+        raise ValueError(f"{quote(value)} does not fit: {error.errors()[0]['msg'].lower()}") from None
+    except (TypeError, RecursionError):
+        raise ValueError(f"{quote(value)} does not fit") from None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError
+
+
+@cache
+def _adapter(annotation: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
+
+    config = ConfigDict(strict=True, ser_json_inf_nan="constants")
+    return TypeAdapter(annotation, config=config)
+
+
+def plain_value(value: Any) -> Any:
+    """A setting's value as config files and JSON have it."""
+    if isinstance(value, Nested):
+        return value.spec
+    if isinstance(value, Spec):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain_value(item) for key, item in value.items()}
+    return value
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is None:
+        return "unknown"
+    if annotation is type(None):
+        return "none"
+    members = _union_members(annotation)
+    if members:
+        return " or ".join(_type_name(member) for member in members)
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(str(choice) for choice in get_args(annotation))
+    if _is_enum(annotation):
+        return "one of " + ", ".join(str(choice.value) for choice in annotation)
+    if get_origin(annotation) in (list, tuple, dict):
+        inner = ", ".join("..." if arg is Ellipsis else _type_name(arg) for arg in get_args(annotation))
+        return f"{get_origin(annotation).__name__}[{inner}]"
+    return getattr(annotation, "__name__", str(annotation))

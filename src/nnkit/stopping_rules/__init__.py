@@ -1,0 +1,1 @@
+"""The built-in stopping rules, one per file: each answers after an epoch why to stop, or None."""

@@ -1,0 +1,1 @@
+"""The questions people ask, one module per command: configuration in, result out, no printing."""

@@ -1,0 +1,132 @@
+"""`nnkit doctor`: versions, devices, threads, data root, caches, runs and plugins, and what is wrong with any."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nnkit import registry
+from nnkit.config import PlaceConfig
+from nnkit.registry import BUILT_IN, Entry
+from nnkit.studies.places import cache_folder, data_place
+from nnkit.training.run_directory import default_runs_dir, environment
+
+IMPORT_TIME_LIMIT_S = 20.0
+_PROBE = """
+import json, sys
+from nnkit import registry, schema
+from nnkit.errors import NnkitError
+entry = registry.Entry(**json.loads(sys.argv[1]))
+try:
+    schema.settings_of(registry.load(entry).cls)
+except NnkitError as error:
+    print("NNKIT-PROBLEM " + json.dumps(error.message))
+else:
+    print("NNKIT-FINE")
+"""
+
+
+def doctor(config: PlaceConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S) -> dict[str, Any]:
+    """The document of `nnkit doctor --json`. `problems` lists what is wrong, each with what to do."""
+    config = config or PlaceConfig()
+    components = [_check(entry, time_limit_s) for entry in registry.entries()]
+    folders = {
+        "data_root": _folder(data_place(config).root),
+        "cache": _folder(cache_folder(), write=True),
+        "runs": _folder(default_runs_dir(config.runs_dir), write=True),
+    }
+    document = {
+        "schema": "nnkit.doctor/1",
+        "environment": environment(),
+        "devices": _devices(),
+        "folders": folders,
+        "datasets": _datasets(data_place(config).root),
+        "plugins": os.environ.get("NNKIT_PLUGINS"),
+        "components": components,
+    }
+    document["problems"] = _problems(document)
+    return document
+
+
+def _check(entry: Entry, time_limit_s: float) -> dict[str, Any]:
+    """Import a third party's component in a process of its own, with a time limit; ours in this one."""
+    if entry.provider == BUILT_IN:
+        return {**asdict(entry), "error": entry.error or _import_here(entry)}
+    if entry.error and "also provided" not in entry.error:
+        return asdict(entry)
+    return {**asdict(entry), "error": _import_elsewhere(entry, time_limit_s) or entry.error}
+
+
+def _import_here(entry: Entry) -> str:
+    from nnkit.errors import NnkitError
+
+    try:
+        registry.load(entry)
+    except NnkitError as error:
+        return error.message
+    return ""
+
+
+def _import_elsewhere(entry: Entry, time_limit_s: float) -> str:
+    title = f"{registry.group_title(entry.group)} {entry.full_name} {entry.version}"
+    command = [sys.executable, "-c", _PROBE, json.dumps(asdict(entry))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return f"the {title} takes longer than {time_limit_s:.0f} s to import"
+    for line in reversed(done.stdout.splitlines()):
+        if line.startswith("NNKIT-PROBLEM "):
+            return str(json.loads(line.removeprefix("NNKIT-PROBLEM ")))
+        if line == "NNKIT-FINE":
+            return ""
+    return f"the {title} ended its process at import (exit {done.returncode})"
+
+
+def _devices() -> dict[str, Any]:
+    import torch
+
+    cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "auto": "cuda" if cuda else "mps" if torch.backends.mps.is_available() else "cpu",
+        "cuda": cuda,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+
+
+def _folder(path: Path, *, write: bool = False) -> dict[str, Any]:
+    parent = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+    return {
+        "path": str(path),
+        "exists": path.is_dir(),
+        "readable": path.is_dir() and os.access(path, os.R_OK),
+        "writable": parent.is_dir() and os.access(parent, os.W_OK),
+        "must_write": write,
+    }
+
+
+def _datasets(root: Path) -> dict[str, bool]:
+    """Which of the datasets that are files stand in the data root."""
+    places = {
+        "mnist": "MNIST/raw",
+        "mnist-varres": "mnist-varres.tgz",
+        "cifar-transform": "cifar-10-batches-py",
+    }
+    return {name: (root / place).exists() for name, place in places.items()}
+
+
+def _problems(document: dict[str, Any]) -> list[str]:
+    problems = [f"{c['group']} {c['name']}: {c['error']}" for c in document["components"] if c["error"]]
+    for name, folder in document["folders"].items():
+        if folder["must_write"] and not folder["writable"]:
+            problems.append(f"{name}: {folder['path']} cannot be written")
+    if not document["components"]:
+        problems.append("no component is found: nnkit is not installed (pip install -e .)")
+    return problems

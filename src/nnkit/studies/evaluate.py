@@ -1,0 +1,152 @@
+"""`nnkit evaluate`: a run's best weights on a split: metrics, per class, per resolution, confusion matrix."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from nnkit import registry, schema
+from nnkit.build import build, plan
+from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
+from nnkit.data.batches import Batches
+from nnkit.errors import UsageError
+from nnkit.spec import Spec, from_toml
+from nnkit.studies.places import data_place
+from nnkit.studies.result import Result
+from nnkit.training import checkpoints, evaluation
+from nnkit.training.checkpoints import ModelCard
+from nnkit.training.devices import choose_device, set_threads
+from nnkit.training.metrics import ClassificationMetrics, make_metrics
+from nnkit.types import Data, Dataset
+
+USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
+
+
+class EvaluateResult(Result):
+    """How a model does on a split. `confusion` counts true classes (rows) against predicted ones (columns)."""
+
+    schema_name: ClassVar[str] = "nnkit.evaluate/1"
+
+    run_dir: Path
+    dataset: str
+    model: str
+    split: str
+    images: int
+    metrics: dict[str, Any]
+    per_class: list[dict[str, Any]]
+    class_names: list[str]
+    confusion: dict[str, list[list[int]]]
+    seconds: float
+
+
+def evaluate(run: Path | str, *, config: Sequence[Path | str] = (), **options: Any) -> EvaluateResult:
+    """Evaluate a run with the options of `nnkit evaluate` as keywords."""
+    options = {"run": str(run), **options}
+    return run_study(resolve(EvaluateConfig, options, files=[Path(path) for path in config]))
+
+
+def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
+    """Evaluate as configured."""
+    started = time.perf_counter()
+    config = resolved.config
+    set_threads(config.threads)
+    device = choose_device(config.device)
+    model, card = checkpoints.load_bare(config.run)
+    trained = _training_config(config.run)
+    spec = config.dataset or (trained.dataset if trained else None)
+    if spec is None:
+        raise UsageError(f"{config.run} does not say what it was trained on", hint="name one with --dataset")
+    if config.data_root is None and trained is not None and trained.data_root is not None:
+        config = config.model_copy(update={"data_root": trained.data_root})
+    dataset: Dataset = plan("datasets", spec).make()
+    data = dataset.load(data_place(config))
+    _check_fits(card, data, spec)
+    loss = _loss(trained, data)
+    return _evaluate(config, spec, card, model.to(device), loss.to(device), data, device, started)
+
+
+def _evaluate(
+    config: EvaluateConfig,
+    spec: Spec,
+    card: ModelCard,
+    model: nn.Module,
+    loss: nn.Module,
+    data: Data,
+    device: torch.device,
+    started: float,
+) -> EvaluateResult:
+    split = data.splits[config.split]
+    split = split.head(config.limit) if config.limit is not None else split
+    # The model saw inputs normalised by its training data: those statistics go with it to other data.
+    trained_like = replace(data, mean=card.mean, std=card.std)
+    batches = Batches(trained_like, split, batch_size=config.batch_size, device=device)
+    metrics = evaluation.evaluate(model, batches, loss, make_metrics(data, device))
+    classes = isinstance(metrics, ClassificationMetrics)
+    confusion = metrics.confusion() if isinstance(metrics, ClassificationMetrics) else {}
+    return EvaluateResult(
+        run_dir=config.run,
+        dataset=str(spec),
+        model=str(from_toml(card.model, "model")),
+        split=config.split,
+        images=len(split),
+        metrics=metrics.result(),
+        per_class=per_class(confusion["all"], data.class_names) if classes else [],
+        class_names=list(data.class_names),
+        confusion=confusion,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def per_class(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Count, precision and recall of each class; not-a-number where nothing was predicted or there is nothing."""
+    rows = []
+    for index, name in enumerate(names):
+        hits, count = confusion[index][index], sum(confusion[index])
+        predicted = sum(row[index] for row in confusion)
+        rows.append(
+            {
+                "name": name,
+                "count": count,
+                "precision": hits / predicted if predicted else float("nan"),
+                "recall": hits / count if count else float("nan"),
+            }
+        )
+    return rows
+
+
+def _training_config(run: Path) -> TrainConfig | None:
+    path = run / "config.toml"
+    return resolve(TrainConfig, {}, files=[path]).config if path.is_file() else None
+
+
+def _loss(trained: TrainConfig | None, data: Data) -> nn.Module:
+    spec = trained.loss if trained is not None and trained.loss is not None else Spec(USUAL_LOSS[data.task])
+    loss: nn.Module = build("losses", spec, known=data.known_settings())
+    return loss
+
+
+def _check_fits(card: ModelCard, data: Data, spec: Spec) -> None:
+    """The dataset must have the shapes that the model was made for."""
+    model = from_toml(card.model, "model")
+    takes = schema.settings_of(registry.load(registry.find("models", model.name)).cls)
+    if card.task != data.task:
+        raise UsageError(f'the model was trained for {card.task}, "{spec}" is for {data.task}')
+    known = data.known_settings()
+    for key, value in card.known.items():
+        if key in takes and value != known.get(key):
+            raise UsageError(
+                f'{key}: the model "{model}" was made for {_show(value)}, "{spec}" has {_show(known.get(key))}',
+                hint="choose a dataset of the same shapes",
+            )
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "several sizes"
+    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)

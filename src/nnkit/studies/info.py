@@ -1,0 +1,112 @@
+"""`nnkit info`: what a component is: provider, place, settings, docstring, and a dataset's facts."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from nnkit import registry, schema
+from nnkit.build import plan
+from nnkit.config import PlaceConfig
+from nnkit.errors import NnkitError, UsageError
+from nnkit.spec import Spec, parse
+from nnkit.studies.places import data_place
+from nnkit.types import GROUPS, Data, Dataset, resolution_name
+
+
+def info(text: str, *, group: str | None = None, config: PlaceConfig | None = None) -> dict[str, Any]:
+    """The document of `nnkit info --json` for a spec, such as "varres-net" or "mnist-varres:mode=pad"."""
+    spec = parse(text)
+    group = _group_of(spec, group)
+    component = registry.load(registry.find(group, spec.name))
+    entry, cls = component.entry, component.cls
+    settings = schema.settings_of(cls)
+    schema_mistakes = schema.check(settings, spec.settings, spec.name)[1]
+    if schema_mistakes:
+        plan(group, spec)  # raises them all, with their hint
+    document: dict[str, Any] = {
+        "schema": "nnkit.info/1",
+        "group": group,
+        "name": entry.name,
+        "provider": entry.provider,
+        "version": entry.version,
+        "target": entry.target,
+        **_place(cls),
+        "docstring": inspect.cleandoc(cls.__doc__ or ""),
+        "settings": [_describe(setting) for setting in settings.values()],
+    }
+    if group == "datasets":
+        document["facts"] = _facts(spec, config or PlaceConfig())
+    return document
+
+
+def _group_of(spec: Spec, group: str | None) -> str:
+    if group is not None:
+        normal = group.replace("-", "_")
+        if normal not in GROUPS:
+            raise UsageError(f'there is no group "{group[:80]}"', hint="one of " + ", ".join(GROUPS))
+        return normal
+    bare = spec.name.rpartition("/")[2]
+    groups = list(dict.fromkeys(entry.group for entry in registry.entries() if entry.name == bare))
+    if len(groups) > 1:
+        raise UsageError(f'{" and ".join(groups)} both have a "{bare}"', hint="choose one with --group")
+    if not groups:
+        from nnkit.errors import did_you_mean
+
+        hint = did_you_mean(bare, {entry.name for entry in registry.entries()})
+        raise UsageError(f'no component is named "{bare[:80]}"', hint=f"{hint}; `nnkit list` shows all")
+    return groups[0]
+
+
+def _place(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return {"file": inspect.getsourcefile(cls), "line": inspect.getsourcelines(cls)[1]}
+    except (OSError, TypeError):
+        return {"file": None, "line": None}
+
+
+def _describe(setting: schema.Setting) -> dict[str, Any]:
+    default = None if setting.required else schema.plain_value(setting.default)
+    return {
+        "name": setting.name,
+        "type": setting.type_name,
+        "required": setting.required,
+        "default": default,
+    }
+
+
+def _facts(spec: Spec, config: PlaceConfig) -> dict[str, Any]:
+    """What the loaded data is; where it cannot be loaded, why."""
+    try:
+        dataset: Dataset = plan("datasets", spec).make()
+        data = dataset.load(data_place(config))
+    except NnkitError as error:
+        return {"error": error.message, "hint": error.hint}
+    return {
+        "task": data.task,
+        "default_model": dataset.default_model,
+        "classes": list(data.class_names),
+        "in_channels": data.in_channels,
+        "image_size": data.image_size,
+        "target_channels": data.target_channels,
+        "target_size": data.target_size,
+        "splits": {name: len(split) for name, split in data.splits.items()},
+        "sizes": _sizes(data),
+        "notes": list(data.notes),
+    }
+
+
+def _sizes(data: Data) -> dict[str, dict[str, int]]:
+    """How many images of each size each split has, largest counts first."""
+    counts = {}
+    for name, split in data.splits.items():
+        seen = Counter(resolution_name(int(h), int(w)) for h, w in split.sizes)
+        counts[name] = dict(seen.most_common())
+    return counts
+
+
+def source_line(document: dict[str, Any]) -> str:
+    """ "path:line" of the class, or empty."""
+    return f"{Path(document['file'])}:{document['line']}" if document["file"] else ""

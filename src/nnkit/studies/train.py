@@ -1,0 +1,370 @@
+"""`nnkit train`: one model on one dataset, to a run directory that says everything about the run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from nnkit import config as configuration
+from nnkit import files
+from nnkit.build import Blueprint, describe_mistakes, plan
+from nnkit.config import Resolved, TrainConfig, resolve
+from nnkit.data.augmentation import make_augmentation
+from nnkit.data.batches import Batches
+from nnkit.errors import ConfigError, DivergedError, InterruptedRun, Mistake, UsageError
+from nnkit.spec import Spec
+from nnkit.studies.places import data_place
+from nnkit.studies.result import Result
+from nnkit.studies.train_figures import write_figures
+from nnkit.training import checkpoints, run_directory
+from nnkit.training.devices import choose_device, set_threads
+from nnkit.training.evaluation import evaluate
+from nnkit.training.interrupts import Interrupt, listening
+from nnkit.training.loop import Recipe, TrainState, fit, keep_average
+from nnkit.training.metrics import Metrics, make_metrics
+from nnkit.training.observers import BestWeights, MetricsLog, Observer
+from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
+from nnkit.training.run_directory import RunDirectory
+from nnkit.types import SPLITS, Data, Dataset, EpochResult, StepResult, StoppingRule
+
+logger = logging.getLogger("nnkit")
+USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
+USUAL_MONITOR = {"classification": "accuracy", "transform": "loss"}
+PLACES = ("out", "runs_dir")
+"""Where a run was written, which is no part of repeating it."""
+
+
+class TrainResult(Result):
+    """What a training run came to. Epochs count from 1; metrics are of the best epoch's weights."""
+
+    schema_name: ClassVar[str] = "nnkit.train/1"
+
+    run_dir: Path
+    dataset: str
+    model: str
+    loss: str
+    parameters: int
+    epochs: int
+    stopped_by: str
+    best: dict[str, Any]
+    test: dict[str, Any] | None
+    seconds: float
+    images_per_s: float
+    seed: int
+    device: str
+
+
+@dataclass
+class Experiment:
+    """Everything that is built for a run: the parts that the loop and the observers share."""
+
+    config: TrainConfig
+    data: Data
+    model: nn.Module
+    model_plan: Blueprint
+    loss: nn.Module
+    loss_plan: Blueprint
+    rules: Sequence[tuple[str, StoppingRule]]
+    device: torch.device
+    train: Batches
+    val: Batches
+    monitor: str
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable and frozen parameters of the model, tied ones once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def train(
+    *, config: Sequence[Path | str] = (), observers: Sequence[Observer] = (), **options: Any
+) -> TrainResult:
+    """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
+
+    `config` are TOML files that the options beat. Raises the errors of `nnkit.errors`.
+    """
+    return run(resolve(TrainConfig, options, files=[Path(path) for path in config]), observers=observers)
+
+
+def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
+    """The configuration with every choice made that needs no data, and all its specs checked."""
+    config = resolved.config
+    groups = TrainConfig.component_groups
+    given = [
+        (key, groups[key], spec) for key in ("dataset", "model", "loss") if (spec := getattr(config, key))
+    ]
+    given += [(f"stop[{at}]", groups["stop"], rule) for at, rule in enumerate(config.stop)]
+    mistakes = describe_mistakes(given)
+    try:
+        optimizer = read_optimizer(config.optimizer, config.lr)
+    except ConfigError as error:
+        mistakes += error.mistakes
+    except UsageError as error:
+        mistakes.append(Mistake("", error.message, error.hint))
+    if mistakes:
+        raise ConfigError(mistakes)
+    dataset: Dataset = plan("datasets", config.dataset).make()
+    values = {
+        "model": config.model or Spec(dataset.default_model),
+        "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
+        "monitor": config.monitor or USUAL_MONITOR[dataset.task],
+        "lr": config.lr or getattr(optimizer, "lr", DEFAULT_LR),
+    }
+    return replace(resolved, config=config.model_copy(update=values))
+
+
+def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) -> TrainResult:
+    """Train as configured; leave a run directory whatever happens after it is made."""
+    started = time.perf_counter()
+    resolved = complete(resolved)
+    config = resolved.config
+    set_threads(config.threads)
+    device = choose_device(config.device)
+    dataset: Dataset = plan("datasets", config.dataset).make()
+    data = _limited(dataset.load(data_place(config)), config.limit)
+    cuda = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        experiment = _prepare(config, data, device)
+        folder = run_directory.create(
+            run_directory.default_runs_dir(config.runs_dir),
+            "train",
+            f"{config.dataset.name}-{experiment.model_plan.spec.name}",
+            out=config.out,
+        )
+        try:
+            return _run_in(folder, experiment, observers, started)
+        finally:
+            folder.close()
+
+
+def _limited(data: Data, limit: int | None) -> Data:
+    if limit is None:
+        return data
+    return replace(data, splits={name: split.head(limit) for name, split in data.splits.items()})
+
+
+def _prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment:
+    """Build every part, so that each mistake is found before anything is written."""
+    known = data.known_settings()
+    assert config.model is not None
+    model_plan = plan("models", config.model, known=known)
+    loss_plan = plan("losses", _loss_spec(config), known=known)
+    rules = [
+        (spec.name, plan("stopping_rules", spec, known=known, path="stop").make()) for spec in config.stop
+    ]
+    torch.manual_seed(config.seed)
+    model: nn.Module = model_plan.make()
+    channels_last = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    model = model.to(device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    loss: nn.Module = loss_plan.make().to(device)
+    shared = {"device": device, "channels_last": channels_last}
+    if not len(data.splits["train"]):
+        raise UsageError(
+            f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
+        )
+    augment = make_augmentation(config.augment)
+    if augment is not None and data.task != "classification":
+        raise UsageError(
+            "augment: the target of a transform is a function of the image as it is",
+            hint="leave --augment out for this dataset",
+        )
+    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
+    # Evaluation holds no gradients: larger batches cost no accuracy and save time.
+    val = Batches(data, data.splits["val"], batch_size=max(config.batch_size, 256), **shared)  # type: ignore[arg-type]
+    monitor = _monitor(config, data)
+    return Experiment(config, data, model, model_plan, loss, loss_plan, rules, device, train, val, monitor)
+
+
+def _loss_spec(config: TrainConfig) -> Spec:
+    assert config.loss is not None
+    if not config.label_smoothing:
+        return config.loss
+    if config.loss.name != "cross-entropy":
+        raise UsageError(
+            f'label_smoothing: the loss "{config.loss.name}" has none',
+            hint="use it with --loss cross-entropy",
+        )
+    return Spec(config.loss.name, {"label_smoothing": config.label_smoothing, **config.loss.settings})
+
+
+def _monitor(config: TrainConfig, data: Data) -> str:
+    assert config.monitor is not None
+    name = config.monitor.removeprefix("val_")
+    names = [
+        key
+        for key, value in make_metrics(data, torch.device("cpu")).result().items()
+        if isinstance(value, float)
+    ]
+    if name not in names:
+        raise UsageError(
+            f'monitor: there is no metric "{config.monitor[:80]}"', hint="known: " + ", ".join(names)
+        )
+    return f"val_{name}" if len(data.splits["val"]) else "train_loss"
+
+
+def _run_in(
+    folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
+) -> TrainResult:
+    config = experiment.config
+    folder.write_config(configuration.dumps(config, leave_out=PLACES))
+    folder.write_environment({"device": str(experiment.device), "threads": torch.get_num_threads()})
+    indices = {name: torch.from_numpy(experiment.data.splits[name].indices) for name in SPLITS}
+    with files.replacing(folder.path / "splits.safetensors") as temporary:
+        save_file(indices, temporary)
+    folder.set_state("running")
+    try:
+        result = _train(folder, experiment, observers, started)
+    except InterruptedRun as error:
+        folder.set_state("interrupted", reason=error.message)
+        raise
+    except DivergedError as error:
+        folder.set_state(
+            "failed", reason="non-finite", epoch=error.epoch, step=error.step, message=error.message
+        )
+        error.hint = f"{error.hint}; what was done is in {folder.path}"
+        raise
+    except BaseException as error:
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        folder.set_state(state, reason=message)
+        raise
+    folder.set_state("finished", reason=result.stopped_by)
+    return result
+
+
+def _train(
+    folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
+) -> TrainResult:
+    config = experiment.config
+    state = _start(experiment)
+    log = MetricsLog(folder, per_batch_sum=getattr(experiment.loss, "reduction", "mean") == "sum")
+    best = BestWeights(experiment.monitor, experiment.model)
+    with listening() as interrupt:
+        stopped_by = _loop(folder, experiment, state, log, best, [log, *observers], interrupt)
+    model = state.best_guess
+    model.load_state_dict(best.weights)
+    tested = _test(experiment, model) if config.test else None
+    measured = tested.result() if tested is not None else None
+    result = TrainResult(
+        run_dir=folder.path,
+        dataset=str(config.dataset),
+        model=str(config.model),
+        loss=str(config.loss),
+        parameters=experiment.num_parameters,
+        epochs=state.epoch,
+        stopped_by=stopped_by,
+        best={"epoch": best.epoch, "metric": best.monitor, "metrics": dict(best.metrics)},
+        test=measured,
+        seconds=time.perf_counter() - started,
+        images_per_s=_images_per_s(log.epochs),
+        seed=config.seed,
+        device=str(experiment.device),
+    )
+    write_figures(folder.figures, experiment.data, model, experiment.device, log, best.epoch, tested)
+    folder.write_summary(result.document())
+    return result
+
+
+def _start(experiment: Experiment) -> TrainState:
+    config = experiment.config
+    parameters = [p for p in experiment.model.parameters() if p.requires_grad]
+    if not parameters:
+        raise UsageError(f'the model "{config.model}" has nothing to train')
+    optimizer = read_optimizer(config.optimizer, config.lr)(parameters)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
+    return TrainState(experiment.model, optimizer, schedule, keep_average(experiment.model, config.ema))
+
+
+def _loop(
+    folder: RunDirectory,
+    experiment: Experiment,
+    state: TrainState,
+    log: MetricsLog,
+    best: BestWeights,
+    observers: Sequence[Observer],
+    interrupt: Interrupt,
+) -> str:
+    """Run the loop to its end; return what stopped it."""
+    config = experiment.config
+    recipe = Recipe(config.epochs, config.seed, config.precision, config.clip, config.order)
+    forward = _compiled(experiment) if config.compile else experiment.model
+    for event in fit(
+        state, forward, experiment.loss, experiment.data, experiment.train, experiment.val, recipe
+    ):
+        if isinstance(event, StepResult):
+            for observer in observers:
+                observer.on_step(event)
+        else:
+            for observer in observers:
+                observer.on_epoch(event)
+            _save(folder, experiment, state, best, event)
+            reasons = [(name, reason) for name, rule in experiment.rules if (reason := rule.update(event))]
+            if reasons:
+                return "; ".join(f"{name}: {reason}" for name, reason in reasons)
+        if interrupt.signal:
+            log.flush()
+            checkpoints.save_last(folder.path, state, _rest(experiment))
+            raise InterruptedRun(
+                f"interrupted in epoch {state.epoch + 1} after step {state.step}; {folder.path} holds the checkpoint",
+                exit_code=interrupt.exit_code,
+            )
+    return "epochs"
+
+
+def _save(
+    folder: RunDirectory, experiment: Experiment, state: TrainState, best: BestWeights, event: EpochResult
+) -> None:
+    if best.offer(event, state.best_guess):
+        card = checkpoints.describe(
+            experiment.data,
+            configuration.dump(experiment.config)["model"],
+            epoch=event.epoch,
+            monitor=best.monitor,
+            metrics=event.metrics,
+        )
+        checkpoints.save_best(folder.path, state.best_guess, card)
+    checkpoints.save_last(folder.path, state, _rest(experiment))
+
+
+def _rest(experiment: Experiment) -> Mapping[str, Any]:
+    return {"stop": [{"name": name, "state": rule.state_dict()} for name, rule in experiment.rules]}
+
+
+def _compiled(experiment: Experiment) -> nn.Module:
+    """The compiled model, tried on one batch; eager, with a warning, where no compiler is."""
+    compiled: nn.Module = torch.compile(experiment.model)  # type: ignore[assignment]
+    batch = next(experiment.val.load(experiment.val.plan()), None)
+    try:
+        if batch is not None:
+            with torch.no_grad():
+                compiled(batch.inputs)
+    except Exception as error:  # the compiler's own errors have no common base
+        logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
+        return experiment.model
+    return compiled
+
+
+def _test(experiment: Experiment, model: nn.Module) -> Metrics:
+    split = experiment.data.splits["test"]
+    batches = Batches(
+        experiment.data,
+        split,
+        batch_size=experiment.val.batch_size,
+        device=experiment.device,
+        channels_last=any(isinstance(module, nn.Conv2d) for module in model.modules()),
+    )
+    metrics = make_metrics(experiment.data, experiment.device)
+    return evaluate(model, batches, experiment.loss, metrics, precision=experiment.config.precision)
+
+
+def _images_per_s(epochs: Sequence[EpochResult]) -> float:
+    seconds = sum(epoch.train_s for epoch in epochs)
+    return sum(epoch.images_per_s * epoch.train_s for epoch in epochs) / seconds if seconds else 0.0

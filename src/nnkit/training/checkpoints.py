@@ -1,0 +1,208 @@
+"""Checkpoints: safetensors files whose header holds the rest as JSON. Nothing in them needs unpickling.
+
+`checkpoints/best/weights.safetensors` is the model to use: `load` makes it from the registry alone.
+`checkpoints/last/state.safetensors` is the whole training state. Each is one file, replaced atomically.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nnkit import files
+from nnkit.build import build
+from nnkit.errors import CheckpointError, NnkitError, UsageError, quote
+from nnkit.spec import from_toml
+from nnkit.training.loop import TrainState
+from nnkit.types import Data
+
+BEST = Path("checkpoints/best/weights.safetensors")
+LAST = Path("checkpoints/last/state.safetensors")
+FORMAT = 1
+_HEADER = "nnkit"
+_MAX_BYTES = 8 << 30
+_SIZES = ("image_size", "target_size")
+
+
+class Normalize(nn.Module):
+    """(input - mean) / std per channel, for inputs in [0, 1], float (B, C, H, W)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Normalise each channel."""
+        return (inputs - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a file of weights says of itself: how to build its model and what it was trained on."""
+
+    model: Any
+    known: Mapping[str, Any]
+    task: str
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    epoch: int = 0
+    monitor: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def describe(data: Data, model: Any, *, epoch: int, monitor: str, metrics: Mapping[str, Any]) -> ModelCard:
+    """The card of a model trained on `data`; `model` is its spec as a config file has it."""
+    return ModelCard(
+        model=model,
+        known=data.known_settings(),
+        task=data.task,
+        class_names=data.class_names,
+        mean=data.mean,
+        std=data.std,
+        epoch=epoch,
+        monitor=monitor,
+        metrics=dict(metrics),
+    )
+
+
+def save_best(run_dir: Path, model: nn.Module, card: ModelCard) -> None:
+    """Replace the best weights."""
+    _save(run_dir / BEST, dict(model.state_dict()), {"format": FORMAT, **vars(card)})
+
+
+def save_last(run_dir: Path, state: TrainState, rest: Mapping[str, Any]) -> None:
+    """Replace the training state: weights, average, optimizer, schedule, counters, and `rest` (JSON values)."""
+    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
+    optimizer = state.optimizer.state_dict()
+    scalars: dict[str, dict[str, Any]] = {}
+    for index, values in optimizer["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            elif isinstance(value, (int, float, str, bool)):
+                scalars.setdefault(str(index), {})[key] = value
+    header = {
+        "format": FORMAT,
+        "epoch": state.epoch,
+        "step": state.step,
+        "optimizer": {"param_groups": optimizer["param_groups"], "scalars": scalars},
+        "schedule": _plain_schedule(state),
+        **rest,
+    }
+    _save(run_dir / LAST, tensors, header)
+
+
+def _plain_schedule(state: TrainState) -> dict[str, Any]:
+    values = state.schedule.state_dict() if state.schedule is not None else {}
+    return {key: value for key, value in values.items() if isinstance(value, (int, float, str, bool, list))}
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # clone: safetensors refuses tensors that share memory, as tied weights do
+    owned = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    with files.replacing(path) as temporary:
+        save_file(owned, temporary, metadata={_HEADER: files.dumps(header)})
+
+
+def read_card(run: Path) -> ModelCard:
+    """The card of a run's best weights; `CheckpointError` where the file is not ours or damaged."""
+    path = best_path(run)
+    header, _ = _read(path, tensors=False)
+    try:
+        known = {k: tuple(v) if k in _SIZES and v else v for k, v in dict(header["known"]).items()}
+        return ModelCard(
+            model=header["model"],
+            known=known,
+            task=str(header["task"]),
+            class_names=tuple(map(str, header["class_names"])),
+            mean=tuple(map(float, header["mean"])),
+            std=tuple(map(float, header["std"])),
+            epoch=int(header["epoch"]),
+            monitor=str(header["monitor"]),
+            metrics=dict(header["metrics"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, f"its header lacks {error}") from None
+
+
+def best_path(run: Path) -> Path:
+    """The file of weights of a run directory, or the file itself where one is given."""
+    if run.is_file():
+        if run.suffix != ".safetensors":
+            raise UsageError(
+                f"{run} is no run directory and no .safetensors file",
+                hint="only safetensors weights are read: pickled files such as .pt can run code when opened",
+            )
+        return run
+    if not run.is_dir():
+        raise UsageError(f"there is no run at {run}", hint="`nnkit runs list` shows the runs")
+    path = run / BEST
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run} holds no {BEST}", hint="the run ended before its first epoch did, or is no run"
+        )
+    return path
+
+
+def load_bare(run: Path) -> tuple[nn.Module, ModelCard]:
+    """The model of a run without its normalisation, in eval mode, and its card."""
+    path = best_path(run)
+    card = read_card(run)
+    _, tensors = _read(path, tensors=True)
+    try:
+        model: nn.Module = build("models", from_toml(card.model, "model"), known=card.known)
+    except NnkitError as error:
+        error.message = f"{path}: {error.message}"
+        raise
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _damaged(path, str(error).splitlines()[0]) from None
+    return model.eval(), card
+
+
+def load(run: Path | str) -> nn.Module:
+    """The best model of a run, in eval mode: float (B, C, H, W) in [0, 1] in, normalisation inside.
+
+    `run` is a run directory or a weights file. The model's class comes from the registry alone.
+    """
+    model, card = load_bare(Path(run))
+    if not card.mean:
+        return model
+    return nn.Sequential(Normalize(card.mean, card.std), model).eval()
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if path.stat().st_size > _MAX_BYTES:
+        raise _damaged(path, "it is larger than 8 GiB")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            header = json.loads((opened.metadata() or {})[_HEADER])
+            read = {key: opened.get_tensor(key) for key in opened.keys()} if tensors else {}  # noqa: SIM118  # no dict
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError, RuntimeError) as error:
+        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise _damaged(path, f"format {quote(header.get('format') if isinstance(header, dict) else header)}")
+    return header, read
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is no checkpoint of nnkit, or damaged: {why}", hint="train again, or use another run"
+    )

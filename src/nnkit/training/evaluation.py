@@ -1,0 +1,26 @@
+"""One pass over a split without gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from nnkit.data.batches import Batches
+from nnkit.training.devices import autocast
+from nnkit.training.metrics import Metrics, batch_sum
+
+
+def evaluate(
+    model: nn.Module, batches: Batches, loss: nn.Module, metrics: Metrics, *, precision: str = "fp32"
+) -> Metrics:
+    """Feed every batch of the split to `metrics`; the model is in eval mode meanwhile."""
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches.load(batches.plan()):
+            with autocast(batches.device, precision):
+                output = model(batch.inputs)
+            output = output.float()
+            metrics.add(output, batch, batch_sum(loss, loss(output, batch.targets), len(batch.targets)))
+    model.train(was_training)
+    return metrics

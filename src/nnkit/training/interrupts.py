@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM: the first one asks the loop to stop between steps, the second stops at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class Interrupt:
+    """Which signal has asked to stop, or 0."""
+
+    signal: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signal
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Interrupt]:
+    """Catch the first SIGINT or SIGTERM while the block runs; outside the main thread nothing is caught."""
+    asked = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.signal = number
+        for each, handler in old.items():
+            signal.signal(each, handler)
+
+    for number in old:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

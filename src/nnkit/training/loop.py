@@ -1,0 +1,242 @@
+"""The training loop: a generator of steps and epochs that prints nothing and saves nothing.
+
+Everything random in a step (augmentation, dropout) is drawn from a generator seeded by (seed, epoch, step),
+and the order of the batches follows from (seed, epoch): the state of a run holds no random state at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from nnkit.data.batches import Batches
+from nnkit.data.buckets import Order
+from nnkit.errors import DivergedError
+from nnkit.training.devices import autocast
+from nnkit.training.evaluation import evaluate
+from nnkit.training.metrics import batch_sum, flat, make_metrics
+from nnkit.types import Batch, Data, EpochResult, StepResult
+
+
+@dataclass
+class TrainState:
+    """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler | None = None
+    average: AveragedModel | None = None
+    epoch: int = 0
+    step: int = 0
+
+    @property
+    def best_guess(self) -> nn.Module:
+        """The model to evaluate and keep: the average of the weights where one is kept."""
+        return self.average.module if self.average is not None else self.model
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: what the loop needs of the configuration."""
+
+    epochs: int
+    seed: int = 0
+    precision: str = "fp32"
+    clip: float | None = None
+    order: Order = "interleaved"
+
+
+@dataclass
+class _EpochSums:
+    """What an epoch adds up on the device; reading it synchronises, once per epoch."""
+
+    loss: Tensor
+    correct: Tensor
+    num_images: int = 0
+    data_wait_s: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """Whether a step's loss was finite, still on the device, and which step that was."""
+
+    finite: Tensor
+    epoch: int
+    step: int
+
+
+def keep_average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """An exponential moving average of the weights and buffers; None for a decay of 0."""
+    if decay == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def fit(
+    state: TrainState,
+    forward: nn.Module,
+    loss: nn.Module,
+    data: Data,
+    train: Batches,
+    val: Batches,
+    recipe: Recipe,
+) -> Iterator[StepResult | EpochResult]:
+    """Train from where `state` stands to the last epoch; yield each step and each epoch.
+
+    `forward` is the model as it is called (compiled or not); `state` may be read and saved at any yield.
+    `DivergedError` when a loss, a weight or a validation metric is not finite: found by reading the flag of
+    the step before, so that the device never waits, at most one step late.
+    """
+    while state.epoch < recipe.epochs:
+        epoch = state.epoch + 1
+        forward.train()
+        zero = torch.zeros((), dtype=torch.float64, device=train.device)
+        sums = _EpochSums(zero, zero.clone())
+        flag: _Flag | None = None
+        for batch in _seeded(train, recipe, epoch, sums):
+            value, output = _step(state, forward, loss, batch, recipe, train.device)
+            _add(sums, loss, value, output, batch)
+            _check_finite(flag)
+            flag = _Flag(torch.isfinite(value), epoch, state.step)
+            yield StepResult(epoch, state.step, value, len(batch.targets), _learning_rate(state))
+        _check_finite(flag)
+        yield _finish_epoch(state, loss, data, val, recipe, sums)
+
+
+def _seeded(train: Batches, recipe: Recipe, epoch: int, sums: _EpochSums) -> Iterator[Batch]:
+    """The epoch's batches; the random state is set before each, so that a step depends on nothing before it."""
+    plan = train.plan(epoch=epoch, seed=recipe.seed, shuffle=True, order=recipe.order)
+    batches = train.load(plan)
+    for number in range(len(plan)):
+        started = time.perf_counter()
+        seed_step(recipe.seed, epoch, number)
+        batch = next(batches)
+        sums.data_wait_s += time.perf_counter() - started
+        yield batch
+
+
+def seed_step(seed: int, epoch: int, number: int) -> None:
+    """Seed torch's default generators for one step of one epoch."""
+    mixed = hash((seed, epoch, number)) & (2**63 - 1)  # of ints alone: the same in every process
+    torch.default_generator.manual_seed(mixed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(mixed)
+
+
+def _step(
+    state: TrainState, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step; the loss and the output before it."""
+    if isinstance(state.optimizer, LBFGS):
+        value, output = _line_search(state.optimizer, forward, loss, batch, recipe, device)
+    else:
+        state.optimizer.zero_grad(set_to_none=True)
+        value, output = _compute(forward, loss, batch, recipe, device)
+        value.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+        state.optimizer.step()
+    if state.schedule is not None:
+        state.schedule.step()
+    if state.average is not None:
+        state.average.update_parameters(state.model)
+    state.step += 1
+    return value.detach(), output.detach()
+
+
+def _compute(
+    forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    with autocast(device, recipe.precision):
+        output = forward(batch.inputs)
+    output = output.float()
+    value: Tensor = loss(output, batch.targets)
+    return value, output
+
+
+def _line_search(
+    optimizer: LBFGS, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    first: list[tuple[Tensor, Tensor]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        value, output = _compute(forward, loss, batch, recipe, device)
+        value.backward()  # type: ignore[no-untyped-call]
+        first.append((value.detach(), output.detach())) if not first else None
+        return value
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    return first[0]
+
+
+def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:
+    sums.num_images += len(batch.targets)
+    sums.loss += batch_sum(loss, value, len(batch.targets))
+    if batch.targets.ndim == 1:
+        sums.correct += (output.argmax(dim=1) == batch.targets).sum()
+
+
+def _check_finite(flag: _Flag | None) -> None:
+    # On a GPU this waits for the step before, which is done by now; never for the one in flight.
+    if flag is not None and not bool(flag.finite):
+        raise _diverged("the loss", flag.epoch, flag.step)
+
+
+def _diverged(what: str, epoch: int, step: int) -> DivergedError:
+    return DivergedError(
+        f"{what} became non-finite at step {step}, in epoch {epoch}",
+        epoch=epoch,
+        step=step,
+        hint="lower --lr, clip gradients with --clip 1, or try --precision fp32",
+    )
+
+
+def _finish_epoch(
+    state: TrainState, loss: nn.Module, data: Data, val: Batches, recipe: Recipe, sums: _EpochSums
+) -> EpochResult:
+    train_loss = float(sums.loss) / max(1, sums.num_images)
+    train_s = time.perf_counter() - sums.started
+    epoch = state.epoch + 1
+    if not all(bool(torch.isfinite(p).all()) for p in state.model.parameters()):
+        raise _diverged("a weight", epoch, state.step)
+    collected = evaluate(
+        state.best_guess, val, loss, make_metrics(data, val.device), precision=recipe.precision
+    )
+    measured = collected.result()
+    metrics = {"train_loss": train_loss, **flat(measured, "val")}
+    if data.task == "classification":
+        metrics["train_accuracy"] = float(sums.correct) / max(1, sums.num_images)
+    if len(val.split) and metrics["val_loss"] != metrics["val_loss"]:
+        raise _diverged("the validation loss", epoch, state.step)
+    state.epoch = epoch
+    return EpochResult(
+        epoch=epoch,
+        step=state.step,
+        metrics=metrics,
+        learning_rate=_learning_rate(state),
+        by_resolution=_by_resolution(measured),
+        train_s=train_s,
+        data_wait_s=sums.data_wait_s,
+        seconds=time.perf_counter() - sums.started,
+        images_per_s=sums.num_images / train_s if train_s else 0.0,
+    )
+
+
+def _by_resolution(measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    accuracies = measured.get("accuracy_by_resolution", {})
+    losses = measured.get("loss_by_resolution", {})
+    return {key: {"loss": losses[key], "accuracy": accuracies[key]} for key in accuracies}
+
+
+def _learning_rate(state: TrainState) -> float:
+    return float(state.optimizer.param_groups[0]["lr"])

@@ -1,0 +1,163 @@
+"""Metrics over a split: sums that stay on the device, each sample counted once, read when all is seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nnkit.types import Batch, Data, resolution_name
+
+COSINE_THRESHOLD = 0.95
+BOUNDARY = 1e-5
+"""A reference this near (in [0, 1]) to a rounding boundary may fall to either 8-bit level."""
+
+
+class Metrics(Protocol):
+    """Collects batches of outputs and sums them up."""
+
+    def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
+        """Count a batch; `loss` is its sum over the images."""
+        ...
+
+    def result(self) -> dict[str, Any]:
+        """The metrics over all that was added; not-a-number where nothing was."""
+        ...
+
+
+def make_metrics(data: Data, device: torch.device) -> Metrics:
+    """The metrics of the data's task."""
+    if data.task == "classification":
+        return ClassificationMetrics(len(data.class_names), device)
+    return TransformMetrics(device)
+
+
+def batch_sum(loss: nn.Module, value: Tensor, num_images: int) -> Tensor:
+    """A batch's loss as a sum over its images, whatever the loss's own reduction."""
+    return value if getattr(loss, "reduction", "mean") == "sum" else value * num_images
+
+
+@dataclass
+class _Resolution:
+    """Sums over the images of one height × width."""
+
+    confusion: Tensor
+    loss: Tensor
+
+
+@dataclass
+class ClassificationMetrics:
+    """Loss, accuracy and confusion matrices, over all images and for each resolution.
+
+    A batch holds images of one resolution: evaluation plans exact sizes.
+    """
+
+    num_classes: int
+    device: torch.device
+    resolutions: dict[str, _Resolution] = field(default_factory=dict)
+
+    def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
+        """Count a batch of logits (B, K) against class indices (B,)."""
+        key = resolution_name(*batch.inputs.shape[2:])
+        if key not in self.resolutions:
+            self.resolutions[key] = _Resolution(
+                torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device),
+                torch.zeros((), dtype=torch.float64, device=self.device),
+            )
+        sums = self.resolutions[key]
+        pairs = batch.targets * self.num_classes + output.argmax(dim=1)
+        sums.confusion += torch.bincount(pairs, minlength=self.num_classes**2)
+        sums.loss += loss.double()
+
+    def confusion(self) -> dict[str, list[list[int]]]:
+        """Counts by true class (row) and predicted class (column), for "all" and each of several resolutions."""
+        total = sum((s.confusion for s in self.resolutions.values()), torch.zeros(self.num_classes**2))
+        several = self.resolutions if len(self.resolutions) > 1 else {}
+        matrices = {"all": total, **{key: sums.confusion for key, sums in sorted(several.items())}}
+        shape = (self.num_classes, self.num_classes)
+        return {key: matrix.reshape(shape).to(torch.int64).tolist() for key, matrix in matrices.items()}
+
+    def result(self) -> dict[str, Any]:
+        """`loss` and `accuracy`, and both by resolution where there are several."""
+        parts = {key: self._read(sums) for key, sums in sorted(self.resolutions.items())}
+        num = sum(part[2] for part in parts.values())
+        metrics: dict[str, Any] = {
+            "loss": sum(part[0] for part in parts.values()) / num if num else math.nan,
+            "accuracy": sum(part[1] for part in parts.values()) / num if num else math.nan,
+        }
+        if len(parts) > 1:
+            metrics["accuracy_by_resolution"] = {key: part[1] / part[2] for key, part in parts.items()}
+            metrics["loss_by_resolution"] = {key: part[0] / part[2] for key, part in parts.items()}
+        return metrics
+
+    def _read(self, sums: _Resolution) -> tuple[float, int, int]:
+        matrix = sums.confusion.reshape(self.num_classes, self.num_classes)
+        return float(sums.loss), int(matrix.trace()), int(matrix.sum())
+
+
+@dataclass
+class TransformMetrics:
+    """How far images are from their targets, down to the 8-bit level."""
+
+    device: torch.device
+    num_images: int = 0
+    num_values: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
+        """Count a batch of images (B, C, H, W) against targets of the same shape in [0, 1]."""
+        target = batch.targets
+        error = (output - target).double()
+        self.num_images += len(target)
+        self.num_values += target.numel()
+        flat_output, flat_target = output.flatten(1), target.flatten(1)
+        cosine = nn.functional.cosine_similarity(flat_output, flat_target, dim=1)
+        differs = levels(output) != levels(target)
+        self._sum("loss", loss.double())
+        self._sum("squared", error.square().sum())
+        self._sum("absolute", error.abs().sum())
+        self._sum("cosine", (cosine >= COSINE_THRESHOLD).sum())
+        self._sum("differing", differs.sum())
+        self._sum("near_boundary", (differs & near_boundary(target)).sum())
+        largest = error.abs().max() if error.numel() else torch.zeros((), device=self.device)
+        self.sums["max"] = torch.maximum(self.sums.get("max", largest), largest)
+
+    def _sum(self, key: str, value: Tensor) -> None:
+        self.sums[key] = self.sums[key] + value if key in self.sums else value
+
+    def result(self) -> dict[str, Any]:
+        """The transform metrics that scripts read, `levels` as counts of pixels."""
+        if not self.num_images:
+            names = ("loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy")
+            return {**dict.fromkeys(names, math.nan), "levels": {"differing": 0, "near_boundary": 0}}
+        sums = {key: float(value) for key, value in self.sums.items()}
+        mse = sums["squared"] / self.num_values
+        return {
+            "loss": sums["loss"] / self.num_images,
+            "mse": mse,
+            "mae_sum": sums["absolute"] / self.num_images,
+            "max_abs_error": sums["max"],
+            "psnr": 10 * math.log10(1 / mse) if mse > 0 else math.inf if mse == 0 else math.nan,
+            "cosine_accuracy": sums["cosine"] / self.num_images,
+            "levels": {"differing": int(sums["differing"]), "near_boundary": int(sums["near_boundary"])},
+        }
+
+
+def levels(images: Tensor) -> Tensor:
+    """The 8-bit level of each value: clamped to [0, 1], times 255, rounded."""
+    return images.clamp(0, 1).mul(255).round()
+
+
+def near_boundary(images: Tensor) -> Tensor:
+    """Whether a value lies within 1e-5 of a boundary between two 8-bit levels."""
+    scaled = images.double() * 255
+    return (scaled - scaled.floor() - 0.5).abs() <= BOUNDARY * 255
+
+
+def flat(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """The scalar metrics with a prefix, as records and stopping rules name them."""
+    return {f"{prefix}_{key}": value for key, value in metrics.items() if isinstance(value, (int, float))}

@@ -1,0 +1,87 @@
+"""What stands beside the loop and is handed its steps and epochs: the log, the best weights, the heartbeat."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from nnkit.training.run_directory import RunDirectory
+from nnkit.types import EpochResult, StepResult, lower_is_better
+
+
+class Observer(Protocol):
+    """Sees every step and epoch of a run. It may print or save; it changes nothing."""
+
+    def on_step(self, step: StepResult) -> None:
+        """Called after each optimizer step. Reading `step.loss` synchronises."""
+        ...
+
+    def on_epoch(self, epoch: EpochResult) -> None:
+        """Called after each epoch's validation."""
+        ...
+
+
+@dataclass
+class MetricsLog:
+    """Writes metrics.jsonl: a line per epoch, and per step in the first epoch."""
+
+    run: RunDirectory
+    epochs: list[EpochResult] = field(default_factory=list)
+    first_epoch: list[tuple[int, float]] = field(default_factory=list)
+    _steps: list[tuple[StepResult, Tensor]] = field(default_factory=list)
+
+    def on_step(self, step: StepResult) -> None:
+        """Keep the first epoch's losses on the device; they are read when it ends."""
+        if step.epoch == 1:
+            self._steps.append((step, step.loss))
+        self.run.beat()
+
+    def on_epoch(self, epoch: EpochResult) -> None:
+        """Write the epoch, and the steps that wait."""
+        self.flush()
+        self.epochs.append(epoch)
+        self.run.log_epoch(epoch)
+
+    def flush(self) -> None:
+        """Write the steps that wait, one synchronisation for all."""
+        for step, loss in self._steps:
+            value = float(loss) / (step.num_images if self.per_batch_sum else 1)
+            self.first_epoch.append((step.step, value))
+            self.run.log_step(epoch=1, step=step.step, loss=value, learning_rate=step.learning_rate)
+        self._steps.clear()
+
+    per_batch_sum: bool = False
+    """Whether the loss is a sum over the batch, to be shown per image."""
+
+
+@dataclass
+class BestWeights:
+    """Keeps the weights of the best epoch by one metric. Not-a-number never ranks best; the first of equals does."""
+
+    monitor: str
+    model: nn.Module
+    epoch: int = 0
+    value: float = math.nan
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, result: EpochResult, model: nn.Module) -> bool:
+        """Keep a copy of the weights if this epoch is the best so far."""
+        value = result.metrics.get(self.monitor, math.nan)
+        if self.epoch and not self._better(value):
+            return False
+        if math.isnan(value) and self.epoch:
+            return False
+        self.epoch, self.value, self.metrics = result.epoch, value, dict(result.metrics)
+        self.weights = copy.deepcopy(dict(model.state_dict()))
+        return True
+
+    def _better(self, value: float) -> bool:
+        if math.isnan(value) or math.isnan(self.value):
+            return not math.isnan(value)
+        return value < self.value if lower_is_better(self.monitor) else value > self.value

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from nnkit.errors import UsageError
+from nnkit.stopping_rules.half_level import HalfLevel
+from nnkit.types import EpochResult
+
+
+def answer(rule: HalfLevel, value: float) -> str | None:
+    return rule.update(EpochResult(epoch=1, step=1, metrics={"val_mae_sum": value}))
+
+
+def test_the_limit_is_the_reports() -> None:
+    assert HalfLevel().limit == pytest.approx(1.537, abs=5e-4)
+    assert HalfLevel(target_channels=3, target_size=(10, 17)).limit == pytest.approx(1)
+
+
+def test_it_stops_under_the_limit_and_not_on_it() -> None:
+    rule = HalfLevel()
+    assert answer(rule, rule.limit) is None
+    assert answer(rule, float("nan")) is None
+    assert answer(rule, 1.53) == "val_mae_sum is 1.53, below 1.537: half a level for each of 784 values"
+
+
+def test_a_target_without_pixels_is_refused() -> None:
+    with pytest.raises(UsageError, match="target_size"):
+        HalfLevel(target_size=(0, 28))
