@@ -90,7 +90,9 @@ def conv2d(
     computes in autocast's dtype, as torch's own does. See `Conv2dFunction`.
     """
     device = inputs.device.type
-    if torch.is_autocast_enabled(device) and inputs.dtype != torch.float64:
+    # Asking whether autocast is on raises for a device that has none, such as meta.
+    autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    if autocast and inputs.dtype != torch.float64:
         # Cast here, not inside: autocast is off in backward, where the saved tensors must agree with dL/dY.
         dtype = torch.get_autocast_dtype(device)
         inputs, kernel = inputs.to(dtype), kernel.to(dtype)
