@@ -7,13 +7,16 @@ gather and one conversion.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from nnkit.data.bucket_choice import Ints
 from nnkit.data.bucket_sizes import assign_buckets
 from nnkit.data.buckets import BucketPlan, Order, plan_batches
-from nnkit.types import Batch, Data, Split
+from nnkit.types import Batch, Data, Size, Split
 
 
 class Batches:
@@ -34,8 +37,13 @@ class Batches:
         self.device = device
         self._images = split.images.to(device)
         self._targets = split.targets.to(device)
-        self._buckets = assign_buckets(split.sizes) if len(split) else None
+        self._own_sizes = split.own_sizes
+        self._buckets = assign_buckets(split.sizes)
+        self._own_buckets = self._buckets
+        if not np.array_equal(self._own_sizes, split.sizes):
+            self._own_buckets = assign_buckets(self._own_sizes)
         self._augment = augment
+        self.channels_last = channels_last
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._mean, self._std = _statistics(data, device)
 
@@ -45,9 +53,12 @@ class Batches:
     def plan(
         self, *, epoch: int = 0, seed: int = 0, shuffle: bool = False, order: Order = "interleaved"
     ) -> BucketPlan:
-        """The index batches of an epoch; without `shuffle`, the split in order, smallest images first."""
+        """The index batches of an epoch; without `shuffle`, the split in order, smallest images first.
+
+        Without `shuffle` a batch's images are also of one own size, so that results can be told apart by it.
+        """
         return plan_batches(
-            self.split.sizes if self._buckets is None else self._buckets,
+            self._buckets if shuffle else self._own_buckets,
             batch_size=self.batch_size,
             seed=seed,
             epoch=epoch,
@@ -56,13 +67,13 @@ class Batches:
         )
 
     def load(self, plan: BucketPlan) -> Iterator[Batch]:
-        """The batches of a plan. Augmentation draws from torch's default generator as each batch is asked for."""
+        """The batches of a plan, each made when asked for; augmentation draws from torch's generator."""
         for batch in plan:
-            yield self._gather(batch.indices, (batch.height, batch.width))
+            yield self._gather(batch.indices)
 
-    def _gather(self, positions: object, size: tuple[int, int]) -> Batch:
-        indices = self.split.indices[positions]  # type: ignore[index]
-        images, mask = self._images.take(indices, size)
+    def _gather(self, positions: Ints) -> Batch:
+        indices = self.split.indices[positions]
+        images, mask = self._images.take(indices)
         inputs = images.to(torch.float32).div_(255)
         if self._augment is not None:
             inputs = self._augment(inputs)
@@ -70,7 +81,23 @@ class Batches:
             inputs = inputs.sub_(self._mean).div_(self._std)
         rows = torch.from_numpy(indices).to(self.device, non_blocking=True)
         targets = self._targets.index_select(0, rows)
-        return Batch(inputs.contiguous(memory_format=self._format), targets, positions, mask)  # type: ignore[arg-type]
+        inputs = inputs.contiguous(memory_format=self._format)
+        return Batch(inputs, targets, positions, mask, self._own_size(positions))
+
+    def _own_size(self, positions: Ints) -> Size | None:
+        sizes = self._own_sizes[positions]
+        return (int(sizes[0, 0]), int(sizes[0, 1])) if (sizes == sizes[0]).all() else None
+
+
+def moved(data: Data, device: torch.device) -> Data:
+    """The data on a device; what several splits share is copied once."""
+    images = {id(split.images): split.images.to(device) for split in data.splits.values()}
+    targets = {id(split.targets): split.targets.to(device) for split in data.splits.values()}
+    splits = {
+        name: replace(split, images=images[id(split.images)], targets=targets[id(split.targets)])
+        for name, split in data.splits.items()
+    }
+    return replace(data, splits=splits)
 
 
 def _statistics(data: Data, device: torch.device) -> tuple[Tensor | None, Tensor | None]:

@@ -9,32 +9,27 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import re
-import secrets
-import socket
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
+from nnkit import files
+from nnkit.data import tensor_files
 from nnkit.data.archive import list_folder
 from nnkit.errors import DataError
 
 logger = logging.getLogger("nnkit")
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every key: raise it when what is stored, or how it is decoded, changes."""
 
 Tensors = Mapping[str, Tensor]
 
 _SETTLED_NS = 2_000_000_000
-_STRAY_S = 86_400
 
 
 def cached(folder: Path, name: str, parts: Mapping[str, Any], make: Callable[[], Tensors]) -> Tensors:
@@ -46,7 +41,7 @@ def cached(folder: Path, name: str, parts: Mapping[str, Any], make: Callable[[],
     """
     key = _key(parts)
     path = folder / f"{_readable(name)}-{key[:24]}.safetensors"
-    _remove_strays(folder)
+    files.remove_strays(folder)
     damaged = False
     try:
         return _read(path, key)
@@ -57,7 +52,7 @@ def cached(folder: Path, name: str, parts: Mapping[str, Any], make: Callable[[],
         logger.warning("the cache %s is damaged (%s): made anew", path, error or type(error).__name__)
     tensors = make()
     try:
-        write_atomically(path, lambda temporary: _save(tensors, temporary, key))
+        tensor_files.save(path, tensors, {"key": key})
     except Exception as error:
         if not damaged:
             logger.warning("nothing is cached, %s cannot be written: %s", folder, error)
@@ -83,17 +78,6 @@ def fingerprint(path: Path, folder: Path) -> str:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then give it that name; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{secrets.token_hex(4)}.{_host()}.{os.getpid()}.tmp"
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
@@ -107,31 +91,11 @@ def _readable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "data"
 
 
-def _save(tensors: Tensors, path: Path, key: str) -> None:
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    metadata = {"key": key, "checksum": str(_checksum(contiguous))}
-    safetensors.torch.save_file(contiguous, path, metadata)
-
-
-def _read(path: Path, key: str) -> dict[str, Tensor]:
-    path.stat()  # a missing file is told apart from a damaged one
-    with safetensors.safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    if metadata.get("key") != key:
+def _read(path: Path, key: str) -> Tensors:
+    tensors, header = tensor_files.read(path)
+    if header.get("key") != key:
         raise ValueError("it was made from something else")
-    if metadata.get("checksum") != str(_checksum(tensors)):
-        raise ValueError("its checksum is wrong")
     return tensors
-
-
-def _checksum(tensors: Tensors) -> int:
-    """CRC-32 over all names, types, shapes and bytes; safetensors itself has none. About 1 GB/s."""
-    checksum = 0
-    for name, tensor in sorted(tensors.items()):
-        checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode(), checksum)
-        checksum = zlib.crc32(memoryview(tensor.reshape(-1).numpy().data).cast("B"), checksum)
-    return checksum
 
 
 def _remembered_sha256(path: Path, folder: Path) -> str:
@@ -149,12 +113,9 @@ def _remembered_sha256(path: Path, folder: Path) -> str:
     if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
         text = json.dumps({"state": state, "sha256": sha256})
         with contextlib.suppress(OSError):  # the tensors' file meets the same folder and warns
-            write_atomically(memo, lambda temporary: _write_text(temporary, text))
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write_text(memo, text)
     return sha256
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _read_memo(path: Path) -> dict[str, Any]:
@@ -163,30 +124,3 @@ def _read_memo(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def _host() -> str:
-    return _digest(socket.gethostname())[:12]
-
-
-def _remove_strays(folder: Path) -> None:
-    """Remove temporary files of processes that are gone, and old ones of other hosts."""
-    try:
-        for path in folder.glob(".*.tmp"):
-            match = re.fullmatch(r"\.[0-9a-f]+\.([0-9a-f]+)\.([0-9]+)\.tmp", path.name)
-            if match and _is_stray(path, match[1], int(match[2])):
-                path.unlink(missing_ok=True)
-    except OSError:
-        pass  # a folder that cannot be read or written is told of when it is written to
-
-
-def _is_stray(path: Path, host: str, process: int) -> bool:
-    if host != _host():
-        return time.time() - path.stat().st_mtime > _STRAY_S
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False

@@ -32,14 +32,19 @@ class Images:
         self._tensors = list(self.groups.values())
         self._row_of = _rows(self._group_of, [len(tensor) for tensor in self._tensors])
         self.sizes: Indices = np.array(list(self.groups), np.int64).reshape(-1, 2)[self._group_of]
+        self.own_sizes: Indices = self.sizes
+        """Height and width of each image before it was resized or padded, (N, 2): what results go by."""
 
     @classmethod
-    def from_tensor(cls, images: Tensor) -> Images:
-        """Images of one size, uint8 (N, C, H, W); the tensor's memory is shared."""
+    def from_tensor(cls, images: Tensor, *, own_sizes: Indices | None = None) -> Images:
+        """Images of one size, uint8 (N, C, H, W), perhaps made of others; the tensor's memory is shared."""
         if images.ndim != 4:
             raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
         size = (images.shape[2], images.shape[3])
-        return cls({size: images}, np.zeros(len(images), np.int64))
+        made = cls({size: images}, np.zeros(len(images), np.int64))
+        if own_sizes is not None:
+            made.own_sizes = own_sizes
+        return made
 
     @classmethod
     def from_arrays(cls, images: Sequence[NDArray[np.uint8]]) -> Images:

@@ -49,4 +49,4 @@ def brought_to_one_size(images: Images, mode: Mode, size: Size) -> Images:
             if top < 0 or left < 0:
                 raise ValueError(f"an image of {height}×{width} does not fit {size[0]}×{size[1]}")
             result[rows, :, top : top + height, left : left + width] = chunk
-    return Images.from_tensor(result)
+    return Images.from_tensor(result, own_sizes=images.own_sizes)

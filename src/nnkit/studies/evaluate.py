@@ -19,17 +19,16 @@ from nnkit.errors import UsageError
 from nnkit.spec import Spec, from_toml
 from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
+from nnkit.studies.train import USUAL_LOSS, loss_spec
 from nnkit.training import checkpoints, evaluation
 from nnkit.training.checkpoints import ModelCard
-from nnkit.training.devices import choose_device, set_threads
-from nnkit.training.metrics import ClassificationMetrics, make_metrics
+from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
+from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
 from nnkit.types import Data, Dataset
-
-USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
 
 
 class EvaluateResult(Result):
-    """How a model does on a split. `confusion` counts true classes (rows) against predicted ones (columns)."""
+    """How a model does on a split. `confusion` counts true classes (rows) by predicted ones (columns)."""
 
     schema_name: ClassVar[str] = "nnkit.evaluate/1"
 
@@ -67,26 +66,33 @@ def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     dataset: Dataset = plan("datasets", spec).make()
     data = dataset.load(data_place(config))
     _check_fits(card, data, spec)
-    loss = _loss(trained, data)
-    return _evaluate(config, spec, card, model.to(device), loss.to(device), data, device, started)
+    if config.limit is not None:
+        data = replace(data, splits={name: part.sample(config.limit) for name, part in data.splits.items()})
+    # The model saw inputs normalised by its training data: those statistics go with it to other data.
+    data = replace(data, mean=card.mean, std=card.std)
+    metrics = _measure(config, model, trained, data, device)
+    return _result(config, spec, card, data, metrics, time.perf_counter() - started)
 
 
-def _evaluate(
+def _measure(
     config: EvaluateConfig,
-    spec: Spec,
-    card: ModelCard,
     model: nn.Module,
-    loss: nn.Module,
+    trained: TrainConfig | None,
     data: Data,
     device: torch.device,
-    started: float,
+) -> Metrics:
+    """Every metric of the split, computed as at the end of training."""
+    split, last = data.splits[config.split], likes_channels_last(model)
+    model = put_on(model, device, channels_last=last)
+    batches = Batches(data, split, batch_size=config.batch_size, device=device, channels_last=last)
+    loss: nn.Module = build("losses", _loss(trained, data), known=data.known_settings()).to(device)
+    precision = trained.precision if trained is not None else "fp32"
+    return evaluation.evaluate(model, batches, loss, make_metrics(data, device), precision=precision)
+
+
+def _result(
+    config: EvaluateConfig, spec: Spec, card: ModelCard, data: Data, metrics: Metrics, seconds: float
 ) -> EvaluateResult:
-    split = data.splits[config.split]
-    split = split.head(config.limit) if config.limit is not None else split
-    # The model saw inputs normalised by its training data: those statistics go with it to other data.
-    trained_like = replace(data, mean=card.mean, std=card.std)
-    batches = Batches(trained_like, split, batch_size=config.batch_size, device=device)
-    metrics = evaluation.evaluate(model, batches, loss, make_metrics(data, device))
     classes = isinstance(metrics, ClassificationMetrics)
     confusion = metrics.confusion() if isinstance(metrics, ClassificationMetrics) else {}
     return EvaluateResult(
@@ -94,17 +100,17 @@ def _evaluate(
         dataset=str(spec),
         model=str(from_toml(card.model, "model")),
         split=config.split,
-        images=len(split),
+        images=len(data.splits[config.split]),
         metrics=metrics.result(),
         per_class=per_class(confusion["all"], data.class_names) if classes else [],
         class_names=list(data.class_names),
         confusion=confusion,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 
 def per_class(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Count, precision and recall of each class; not-a-number where nothing was predicted or there is nothing."""
+    """Count, precision and recall of each class; not-a-number where it has no images or no predictions."""
     rows = []
     for index, name in enumerate(names):
         hits, count = confusion[index][index], sum(confusion[index])
@@ -125,10 +131,10 @@ def _training_config(run: Path) -> TrainConfig | None:
     return resolve(TrainConfig, {}, files=[path]).config if path.is_file() else None
 
 
-def _loss(trained: TrainConfig | None, data: Data) -> nn.Module:
-    spec = trained.loss if trained is not None and trained.loss is not None else Spec(USUAL_LOSS[data.task])
-    loss: nn.Module = build("losses", spec, known=data.known_settings())
-    return loss
+def _loss(trained: TrainConfig | None, data: Data) -> Spec:
+    if trained is None or trained.loss is None:
+        return Spec(USUAL_LOSS[data.task])
+    return loss_spec(trained)
 
 
 def _check_fits(card: ModelCard, data: Data, spec: Spec) -> None:
@@ -140,8 +146,9 @@ def _check_fits(card: ModelCard, data: Data, spec: Spec) -> None:
     known = data.known_settings()
     for key, value in card.known.items():
         if key in takes and value != known.get(key):
+            made_for = f'the model "{model}" was made for {_show(value)}'
             raise UsageError(
-                f'{key}: the model "{model}" was made for {_show(value)}, "{spec}" has {_show(known.get(key))}',
+                f'{key}: {made_for}, "{spec}" has {_show(known.get(key))}',
                 hint="choose a dataset of the same shapes",
             )
 

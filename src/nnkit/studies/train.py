@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from nnkit import config as configuration
-from nnkit import files
 from nnkit.build import Blueprint, describe_mistakes, plan
 from nnkit.config import Resolved, TrainConfig, resolve
+from nnkit.data import tensor_files
 from nnkit.data.augmentation import make_augmentation
-from nnkit.data.batches import Batches
+from nnkit.data.batches import Batches, moved
 from nnkit.errors import ConfigError, DivergedError, InterruptedRun, Mistake, UsageError
 from nnkit.spec import Spec
 from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
 from nnkit.studies.train_figures import write_figures
 from nnkit.training import checkpoints, run_directory
-from nnkit.training.devices import choose_device, set_threads
+from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
-from nnkit.training.loop import Recipe, TrainState, fit, keep_average
+from nnkit.training.loop import Recipe, TrainState, fit, keep_average, require_finite
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer
 from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
@@ -43,7 +42,11 @@ PLACES = ("out", "runs_dir")
 
 
 class TrainResult(Result):
-    """What a training run came to. Epochs count from 1; metrics are of the best epoch's weights."""
+    """What a training run came to. Epochs count from 1; metrics are of the best epoch's weights.
+
+    `best["metrics"]` holds the validation metrics as `nnkit evaluate` names them, and the epoch's record
+    (`train_*`, `val_*`), in which `best["metric"]` says which one was watched.
+    """
 
     schema_name: ClassVar[str] = "nnkit.train/1"
 
@@ -109,6 +112,8 @@ def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
         mistakes += error.mistakes
     except UsageError as error:
         mistakes.append(Mistake("", error.message, error.hint))
+    if config.clip is not None and config.optimizer.name == "lbfgs":
+        mistakes.append(Mistake("clip", "lbfgs searches along its own step: it has no gradient to clip"))
     if mistakes:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
@@ -129,7 +134,7 @@ def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) 
     set_threads(config.threads)
     device = choose_device(config.device)
     dataset: Dataset = plan("datasets", config.dataset).make()
-    data = _limited(dataset.load(data_place(config)), config.limit)
+    data = moved(_limited(dataset.load(data_place(config)), config.limit), device)
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         experiment = _prepare(config, data, device)
@@ -148,7 +153,7 @@ def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) 
 def _limited(data: Data, limit: int | None) -> Data:
     if limit is None:
         return data
-    return replace(data, splits={name: split.head(limit) for name, split in data.splits.items()})
+    return replace(data, splits={name: split.sample(limit) for name, split in data.splits.items()})
 
 
 def _prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment:
@@ -156,14 +161,15 @@ def _prepare(config: TrainConfig, data: Data, device: torch.device) -> Experimen
     known = data.known_settings()
     assert config.model is not None
     model_plan = plan("models", config.model, known=known)
-    loss_plan = plan("losses", _loss_spec(config), known=known)
+    loss_plan = plan("losses", loss_spec(config), known=known)
     rules = [
         (spec.name, plan("stopping_rules", spec, known=known, path="stop").make()) for spec in config.stop
     ]
     torch.manual_seed(config.seed)
     model: nn.Module = model_plan.make()
-    channels_last = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    model = model.to(device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
+    channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
+    model = put_on(model, device, channels_last=channels_last)
     loss: nn.Module = loss_plan.make().to(device)
     shared = {"device": device, "channels_last": channels_last}
     if not len(data.splits["train"]):
@@ -183,7 +189,8 @@ def _prepare(config: TrainConfig, data: Data, device: torch.device) -> Experimen
     return Experiment(config, data, model, model_plan, loss, loss_plan, rules, device, train, val, monitor)
 
 
-def _loss_spec(config: TrainConfig) -> Spec:
+def loss_spec(config: TrainConfig) -> Spec:
+    """The loss of a complete configuration; `label_smoothing` beats the loss's own setting."""
     assert config.loss is not None
     if not config.label_smoothing:
         return config.loss
@@ -192,7 +199,7 @@ def _loss_spec(config: TrainConfig) -> Spec:
             f'label_smoothing: the loss "{config.loss.name}" has none',
             hint="use it with --loss cross-entropy",
         )
-    return Spec(config.loss.name, {"label_smoothing": config.label_smoothing, **config.loss.settings})
+    return Spec(config.loss.name, {**config.loss.settings, "label_smoothing": config.label_smoothing})
 
 
 def _monitor(config: TrainConfig, data: Data) -> str:
@@ -207,7 +214,9 @@ def _monitor(config: TrainConfig, data: Data) -> str:
         raise UsageError(
             f'monitor: there is no metric "{config.monitor[:80]}"', hint="known: " + ", ".join(names)
         )
-    return f"val_{name}" if len(data.splits["val"]) else "train_loss"
+    if len(data.splits["val"]):
+        return f"val_{name}"
+    return "train_accuracy" if name == "accuracy" else "train_loss"
 
 
 def _run_in(
@@ -217,8 +226,7 @@ def _run_in(
     folder.write_config(configuration.dumps(config, leave_out=PLACES))
     folder.write_environment({"device": str(experiment.device), "threads": torch.get_num_threads()})
     indices = {name: torch.from_numpy(experiment.data.splits[name].indices) for name in SPLITS}
-    with files.replacing(folder.path / "splits.safetensors") as temporary:
-        save_file(indices, temporary)
+    tensor_files.save(folder.path / "splits.safetensors", indices, {})
     folder.set_state("running")
     try:
         result = _train(folder, experiment, observers, started)
@@ -233,7 +241,7 @@ def _run_in(
         raise
     except BaseException as error:
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
         folder.set_state(state, reason=message)
         raise
     folder.set_state("finished", reason=result.stopped_by)
@@ -245,13 +253,17 @@ def _train(
 ) -> TrainResult:
     config = experiment.config
     state = _start(experiment)
-    log = MetricsLog(folder, per_batch_sum=getattr(experiment.loss, "reduction", "mean") == "sum")
-    best = BestWeights(experiment.monitor, experiment.model)
+    log = MetricsLog(folder)
+    best = BestWeights(experiment.monitor)
+    forward = _compiled(experiment) if config.compile else experiment.model
     with listening() as interrupt:
-        stopped_by = _loop(folder, experiment, state, log, best, [log, *observers], interrupt)
-    model = state.best_guess
-    model.load_state_dict(best.weights)
-    tested = _test(experiment, model) if config.test else None
+        try:
+            stopped_by = _loop(folder, experiment, state, forward, best, [log, *observers], interrupt)
+        finally:
+            log.flush()
+        model = state.best_guess
+        model.load_state_dict(best.weights)
+        tested = _test(experiment, model, interrupt) if config.test else None
     measured = tested.result() if tested is not None else None
     result = TrainResult(
         run_dir=folder.path,
@@ -287,36 +299,56 @@ def _loop(
     folder: RunDirectory,
     experiment: Experiment,
     state: TrainState,
-    log: MetricsLog,
+    forward: nn.Module,
     best: BestWeights,
     observers: Sequence[Observer],
     interrupt: Interrupt,
 ) -> str:
-    """Run the loop to its end; return what stopped it."""
-    config = experiment.config
-    recipe = Recipe(config.epochs, config.seed, config.precision, config.clip, config.order)
-    forward = _compiled(experiment) if config.compile else experiment.model
-    for event in fit(
-        state, forward, experiment.loss, experiment.data, experiment.train, experiment.val, recipe
-    ):
-        if isinstance(event, StepResult):
-            for observer in observers:
-                observer.on_step(event)
-        else:
-            for observer in observers:
-                observer.on_epoch(event)
-            _save(folder, experiment, state, best, event)
-            reasons = [(name, reason) for name, rule in experiment.rules if (reason := rule.update(event))]
-            if reasons:
-                return "; ".join(f"{name}: {reason}" for name, reason in reasons)
-        if interrupt.signal:
-            log.flush()
-            checkpoints.save_last(folder.path, state, _rest(experiment))
-            raise InterruptedRun(
-                f"interrupted in epoch {state.epoch + 1} after step {state.step}; {folder.path} holds the checkpoint",
-                exit_code=interrupt.exit_code,
-            )
+    """Run the loop to its end; return what stopped it. An interrupted run leaves a checkpoint."""
+    x = experiment
+    recipe = Recipe(x.config.epochs, x.config.seed, x.config.precision, x.config.clip, x.config.order)
+    events = fit(state, forward, x.loss, x.data, x.train, x.val, recipe, between=interrupt.check)
+    try:
+        for event in _explained(events, experiment, state):
+            if isinstance(event, StepResult):
+                for observer in observers:
+                    observer.on_step(event)
+            else:
+                for observer in observers:
+                    observer.on_epoch(event)
+                reasons = [(name, why) for name, rule in x.rules if (why := rule.update(event))]
+                _save(folder, experiment, state, best, event)
+                if reasons:
+                    return "; ".join(f"{name}: {why}" for name, why in reasons)
+            interrupt.check()
+    except InterruptedRun as error:
+        require_finite(state)
+        checkpoints.save_last(folder.path, state, _rest(experiment))
+        error.message += f" after step {state.step} and {state.epoch} whole epochs"
+        error.hint = f"{folder.path} holds the checkpoint"
+        raise
     return "epochs"
+
+
+def _explained(
+    events: Iterator[StepResult | EpochResult], experiment: Experiment, state: TrainState
+) -> Iterator[StepResult | EpochResult]:
+    """The events; what breaks in the very first step is told as parts that do not fit together."""
+    try:
+        first = next(events, None)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        config = experiment.config
+        parts = f'the model "{config.model}" and the loss "{config.loss}"'
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(
+            f'{parts} cannot train on "{config.dataset}": {cause}',
+            hint="`nnkit info` says what each takes; --debug shows the traceback",
+        ) from error
+    if first is not None:
+        yield first
+    yield from events
 
 
 def _save(
@@ -341,28 +373,29 @@ def _rest(experiment: Experiment) -> Mapping[str, Any]:
 def _compiled(experiment: Experiment) -> nn.Module:
     """The compiled model, tried on one batch; eager, with a warning, where no compiler is."""
     compiled: nn.Module = torch.compile(experiment.model)  # type: ignore[assignment]
-    batch = next(experiment.val.load(experiment.val.plan()), None)
+    batch = next(experiment.train.load(experiment.train.plan()))
+    compiled.eval()  # in train mode, the trial would count in the statistics of batch norms
     try:
-        if batch is not None:
-            with torch.no_grad():
-                compiled(batch.inputs)
+        compiled(batch.inputs)
     except Exception as error:  # the compiler's own errors have no common base
         logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
         return experiment.model
     return compiled
 
 
-def _test(experiment: Experiment, model: nn.Module) -> Metrics:
-    split = experiment.data.splits["test"]
+def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Metrics:
+    data, device, config = experiment.data, experiment.device, experiment.config
     batches = Batches(
-        experiment.data,
-        split,
+        data,
+        data.splits["test"],
         batch_size=experiment.val.batch_size,
-        device=experiment.device,
-        channels_last=any(isinstance(module, nn.Conv2d) for module in model.modules()),
+        device=device,
+        channels_last=experiment.val.channels_last,
     )
-    metrics = make_metrics(experiment.data, experiment.device)
-    return evaluate(model, batches, experiment.loss, metrics, precision=experiment.config.precision)
+    metrics = make_metrics(data, device)
+    return evaluate(
+        model, batches, experiment.loss, metrics, precision=config.precision, between=interrupt.check
+    )
 
 
 def _images_per_s(epochs: Sequence[EpochResult]) -> float:

@@ -43,7 +43,7 @@ def write_examples(
     folder: Path, data: Data, models: dict[str, nn.Module], device: torch.device
 ) -> list[Path]:
     """Six validation images as the transform and as each model makes them."""
-    split = data.splits["val"].head(NUM_EXAMPLES)
+    split = data.splits["val"].sample(NUM_EXAMPLES)
     if not len(split):
         return []
     batches = Batches(data, split, batch_size=NUM_EXAMPLES, device=device)

@@ -6,19 +6,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nnkit import files
 from nnkit.build import build
+from nnkit.data import tensor_files
 from nnkit.errors import CheckpointError, NnkitError, UsageError, quote
 from nnkit.spec import from_toml
 from nnkit.training.loop import TrainState
@@ -27,7 +24,6 @@ from nnkit.types import Data
 BEST = Path("checkpoints/best/weights.safetensors")
 LAST = Path("checkpoints/last/state.safetensors")
 FORMAT = 1
-_HEADER = "nnkit"
 _MAX_BYTES = 8 << 30
 _SIZES = ("image_size", "target_size")
 
@@ -84,7 +80,7 @@ def save_best(run_dir: Path, model: nn.Module, card: ModelCard) -> None:
 
 
 def save_last(run_dir: Path, state: TrainState, rest: Mapping[str, Any]) -> None:
-    """Replace the training state: weights, average, optimizer, schedule, counters, and `rest` (JSON values)."""
+    """Replace the training state: weights, average, optimizer, schedule, counters, and `rest` as JSON."""
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
     if state.average is not None:
         tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
@@ -113,11 +109,9 @@ def _plain_schedule(state: TrainState) -> dict[str, Any]:
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # clone: safetensors refuses tensors that share memory, as tied weights do
     owned = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    with files.replacing(path) as temporary:
-        save_file(owned, temporary, metadata={_HEADER: files.dumps(header)})
+    tensor_files.save(path, owned, header)
 
 
 def read_card(run: Path) -> ModelCard:
@@ -126,7 +120,7 @@ def read_card(run: Path) -> ModelCard:
     header, _ = _read(path, tensors=False)
     try:
         known = {k: tuple(v) if k in _SIZES and v else v for k, v in dict(header["known"]).items()}
-        return ModelCard(
+        card = ModelCard(
             model=header["model"],
             known=known,
             task=str(header["task"]),
@@ -137,8 +131,17 @@ def read_card(run: Path) -> ModelCard:
             monitor=str(header["monitor"]),
             metrics=dict(header["metrics"]),
         )
+        return _checked(card, path)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, f"its header lacks {error}") from None
+
+
+def _checked(card: ModelCard, path: Path) -> ModelCard:
+    """The card, unless its statistics cannot be those of its images."""
+    channels = (card.known.get("in_channels"),) if card.mean else (0,)
+    if not (len(card.mean),) == (len(card.std),) == channels or 0 in card.std:
+        raise _damaged(path, "its mean and deviation do not fit its channels")
+    return card
 
 
 def best_path(run: Path) -> Path:
@@ -192,13 +195,11 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tenso
     if path.stat().st_size > _MAX_BYTES:
         raise _damaged(path, "it is larger than 8 GiB")
     try:
-        with safe_open(path, framework="pt") as opened:
-            header = json.loads((opened.metadata() or {})[_HEADER])
-            read = {key: opened.get_tensor(key) for key in opened.keys()} if tensors else {}  # noqa: SIM118  # no dict
-    except (SafetensorError, KeyError, ValueError, RecursionError, OSError, RuntimeError) as error:
+        read, header = tensor_files.read(path) if tensors else ({}, tensor_files.read_header(path))
+    except (ValueError, RecursionError, OSError) as error:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise _damaged(path, f"format {quote(header.get('format') if isinstance(header, dict) else header)}")
+    if header.get("format") != FORMAT:
+        raise _damaged(path, f"format {quote(header.get('format'))}")
     return header, read
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -10,14 +12,28 @@ from nnkit.training.devices import autocast
 from nnkit.training.metrics import Metrics, batch_sum
 
 
+def go_on() -> None:
+    """What is done between batches where nobody may interrupt: nothing."""
+
+
 def evaluate(
-    model: nn.Module, batches: Batches, loss: nn.Module, metrics: Metrics, *, precision: str = "fp32"
+    model: nn.Module,
+    batches: Batches,
+    loss: nn.Module,
+    metrics: Metrics,
+    *,
+    precision: str = "fp32",
+    between: Callable[[], None] = go_on,
 ) -> Metrics:
-    """Feed every batch of the split to `metrics`; the model is in eval mode meanwhile."""
+    """Feed every batch of the split to `metrics`; the model is in eval mode meanwhile.
+
+    `between` is called before each batch; what it raises ends the evaluation.
+    """
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         for batch in batches.load(batches.plan()):
+            between()
             with autocast(batches.device, precision):
                 output = model(batch.inputs)
             output = output.float()

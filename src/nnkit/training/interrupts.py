@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one asks the loop to stop between steps, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first one asks to stop between two batches, the second stops at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
+
+from nnkit.errors import InterruptedRun
 
 
 @dataclass
@@ -20,6 +22,12 @@ class Interrupt:
     def exit_code(self) -> int:
         """130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.signal
+
+    def check(self) -> None:
+        """`InterruptedRun` once a signal has asked to stop."""
+        if self.signal:
+            word = "interrupted" if self.signal == signal.SIGINT else "terminated"
+            raise InterruptedRun(word, exit_code=self.exit_code)
 
 
 @contextlib.contextmanager

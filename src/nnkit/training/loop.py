@@ -6,8 +6,9 @@ and the order of the batches follows from (seed, epoch): the state of a run hold
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +20,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nnkit.data.batches import Batches
 from nnkit.data.buckets import Order
-from nnkit.errors import DivergedError
-from nnkit.training.devices import autocast
-from nnkit.training.evaluation import evaluate
-from nnkit.training.metrics import batch_sum, flat, make_metrics
+from nnkit.errors import DivergedError, UsageError
+from nnkit.training.devices import autocast, sum_type
+from nnkit.training.evaluation import evaluate, go_on
+from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.types import Batch, Data, EpochResult, StepResult
 
 
@@ -67,9 +68,10 @@ class _EpochSums:
 
 @dataclass(frozen=True)
 class _Flag:
-    """Whether a step's loss was finite, still on the device, and which step that was."""
+    """Whether a step left a finite loss and finite weights, still on the device, and which step that was."""
 
-    finite: Tensor
+    loss: Tensor
+    weights: Tensor
     epoch: int
     step: int
 
@@ -78,7 +80,8 @@ def keep_average(model: nn.Module, decay: float) -> AveragedModel | None:
     """An exponential moving average of the weights and buffers; None for a decay of 0."""
     if decay == 0:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def fit(
@@ -89,31 +92,51 @@ def fit(
     train: Batches,
     val: Batches,
     recipe: Recipe,
+    *,
+    between: Callable[[], None] = go_on,
 ) -> Iterator[StepResult | EpochResult]:
     """Train from where `state` stands to the last epoch; yield each step and each epoch.
 
-    `forward` is the model as it is called (compiled or not); `state` may be read and saved at any yield.
+    `forward` is the model as it is called (compiled or not); `state` may be read and saved at any yield,
+    after `require_finite` at a step's. `between` is called before each validation batch and may raise.
     `DivergedError` when a loss, a weight or a validation metric is not finite: found by reading the flag of
     the step before, so that the device never waits, at most one step late.
     """
     while state.epoch < recipe.epochs:
         epoch = state.epoch + 1
         forward.train()
-        zero = torch.zeros((), dtype=torch.float64, device=train.device)
+        zero = torch.zeros((), dtype=sum_type(train.device), device=train.device)
         sums = _EpochSums(zero, zero.clone())
         flag: _Flag | None = None
         for batch in _seeded(train, recipe, epoch, sums):
             value, output = _step(state, forward, loss, batch, recipe, train.device)
             _add(sums, loss, value, output, batch)
             _check_finite(flag)
-            flag = _Flag(torch.isfinite(value), epoch, state.step)
-            yield StepResult(epoch, state.step, value, len(batch.targets), _learning_rate(state))
+            shown = per_image(loss, value, len(batch.targets))
+            yield StepResult(epoch, state.step, shown, len(batch.targets), _learning_rate(state))
+            flag = _Flag(value.isfinite(), finite_weights(state.model), epoch, state.step)
         _check_finite(flag)
-        yield _finish_epoch(state, loss, data, val, recipe, sums)
+        yield _finish_epoch(state, loss, data, val, recipe, sums, between)
+
+
+def finite_weights(model: nn.Module) -> Tensor:
+    """Whether every weight is finite: a bool tensor on the model's device, without waiting for it."""
+    weights = [
+        p.detach() for p in model.parameters() if p.numel() and (p.is_floating_point() or p.is_complex())
+    ]
+    # One fused kernel for all weights; the largest magnitude cannot overflow as a sum of squares can.
+    largest = torch._foreach_norm(weights, math.inf)
+    return torch.stack([norm.float() for norm in largest]).isfinite().all()
+
+
+def require_finite(state: TrainState) -> None:
+    """`DivergedError` unless every weight is finite; synchronises. Ask it before saving between steps."""
+    if not bool(finite_weights(state.model)):
+        raise _diverged("a weight", state.epoch + 1, state.step)
 
 
 def _seeded(train: Batches, recipe: Recipe, epoch: int, sums: _EpochSums) -> Iterator[Batch]:
-    """The epoch's batches; the random state is set before each, so that a step depends on nothing before it."""
+    """The epoch's batches, with the random state set before each: a step depends on nothing before it."""
     plan = train.plan(epoch=epoch, seed=recipe.seed, shuffle=True, order=recipe.order)
     batches = train.load(plan)
     for number in range(len(plan)):
@@ -130,6 +153,8 @@ def seed_step(seed: int, epoch: int, number: int) -> None:
     torch.default_generator.manual_seed(mixed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(mixed)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(mixed)
 
 
 def _step(
@@ -160,23 +185,29 @@ def _compute(
         output = forward(batch.inputs)
     output = output.float()
     value: Tensor = loss(output, batch.targets)
+    if value.ndim:
+        raise UsageError(
+            f"the loss gives a tensor of shape {tuple(value.shape)} for a batch, training needs a scalar",
+            hint='leave out a setting such as reduction="none"',
+        )
     return value, output
 
 
 def _line_search(
     optimizer: LBFGS, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    first: list[tuple[Tensor, Tensor]] = []
+    seen: list[tuple[Tensor, Tensor]] = []
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         value, output = _compute(forward, loss, batch, recipe, device)
         value.backward()  # type: ignore[no-untyped-call]
-        first.append((value.detach(), output.detach())) if not first else None
+        if not seen:
+            seen.append((value.detach(), output.detach()))
         return value
 
-    optimizer.step(closure)  # type: ignore[arg-type]
-    return first[0]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return seen[0]
 
 
 def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:
@@ -188,8 +219,9 @@ def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch
 
 def _check_finite(flag: _Flag | None) -> None:
     # On a GPU this waits for the step before, which is done by now; never for the one in flight.
-    if flag is not None and not bool(flag.finite):
-        raise _diverged("the loss", flag.epoch, flag.step)
+    if flag is not None and not bool(flag.loss & flag.weights):
+        what = "a weight" if bool(flag.loss) else "the loss"
+        raise _diverged(what, flag.epoch, flag.step)
 
 
 def _diverged(what: str, epoch: int, step: int) -> DivergedError:
@@ -202,22 +234,26 @@ def _diverged(what: str, epoch: int, step: int) -> DivergedError:
 
 
 def _finish_epoch(
-    state: TrainState, loss: nn.Module, data: Data, val: Batches, recipe: Recipe, sums: _EpochSums
+    state: TrainState,
+    loss: nn.Module,
+    data: Data,
+    val: Batches,
+    recipe: Recipe,
+    sums: _EpochSums,
+    between: Callable[[], None],
 ) -> EpochResult:
     train_loss = float(sums.loss) / max(1, sums.num_images)
     train_s = time.perf_counter() - sums.started
     epoch = state.epoch + 1
-    if not all(bool(torch.isfinite(p).all()) for p in state.model.parameters()):
-        raise _diverged("a weight", epoch, state.step)
-    collected = evaluate(
-        state.best_guess, val, loss, make_metrics(data, val.device), precision=recipe.precision
-    )
+    collected = make_metrics(data, val.device)
+    evaluate(state.best_guess, val, loss, collected, precision=recipe.precision, between=between)
     measured = collected.result()
     metrics = {"train_loss": train_loss, **flat(measured, "val")}
     if data.task == "classification":
         metrics["train_accuracy"] = float(sums.correct) / max(1, sums.num_images)
-    if len(val.split) and metrics["val_loss"] != metrics["val_loss"]:
-        raise _diverged("the validation loss", epoch, state.step)
+    wrong = _not_finite(measured) if len(val.split) else None
+    if wrong is not None:
+        raise _diverged(f"the validation metric {wrong}", epoch, state.step)
     state.epoch = epoch
     return EpochResult(
         epoch=epoch,
@@ -225,11 +261,20 @@ def _finish_epoch(
         metrics=metrics,
         learning_rate=_learning_rate(state),
         by_resolution=_by_resolution(measured),
+        validation=measured,
         train_s=train_s,
         data_wait_s=sums.data_wait_s,
         seconds=time.perf_counter() - sums.started,
         images_per_s=sums.num_images / train_s if train_s else 0.0,
     )
+
+
+def _not_finite(measured: Mapping[str, Any]) -> str | None:
+    """The first metric that is not finite; an infinite PSNR is a perfect one."""
+    for key, value in measured.items():
+        if isinstance(value, float) and not math.isfinite(value) and (key, value) != ("psnr", math.inf):
+            return key
+    return None
 
 
 def _by_resolution(measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from nnkit.errors import UsageError
+from nnkit.training.devices import sum_type
 from nnkit.types import Batch, Data, resolution_name
 
 COSINE_THRESHOLD = 0.95
@@ -38,7 +40,16 @@ def make_metrics(data: Data, device: torch.device) -> Metrics:
 
 def batch_sum(loss: nn.Module, value: Tensor, num_images: int) -> Tensor:
     """A batch's loss as a sum over its images, whatever the loss's own reduction."""
-    return value if getattr(loss, "reduction", "mean") == "sum" else value * num_images
+    return value if _sums(loss) else value * num_images
+
+
+def per_image(loss: nn.Module, value: Tensor, num_images: int) -> Tensor:
+    """A batch's loss as a mean over its images, whatever the loss's own reduction."""
+    return value / num_images if _sums(loss) else value
+
+
+def _sums(loss: nn.Module) -> bool:
+    return bool(getattr(loss, "reduction", "mean") == "sum")
 
 
 @dataclass
@@ -53,7 +64,7 @@ class _Resolution:
 class ClassificationMetrics:
     """Loss, accuracy and confusion matrices, over all images and for each resolution.
 
-    A batch holds images of one resolution: evaluation plans exact sizes.
+    A batch holds images of one own size: evaluation plans them so.
     """
 
     num_classes: int
@@ -62,28 +73,30 @@ class ClassificationMetrics:
 
     def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch of logits (B, K) against class indices (B,)."""
-        key = resolution_name(*batch.inputs.shape[2:])
+        key = resolution_name(*(batch.own_size or batch.inputs.shape[2:]))
         if key not in self.resolutions:
             self.resolutions[key] = _Resolution(
                 torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device),
-                torch.zeros((), dtype=torch.float64, device=self.device),
+                torch.zeros((), dtype=sum_type(self.device), device=self.device),
             )
         sums = self.resolutions[key]
         pairs = batch.targets * self.num_classes + output.argmax(dim=1)
-        sums.confusion += torch.bincount(pairs, minlength=self.num_classes**2)
-        sums.loss += loss.double()
+        # Not bincount: on a GPU it waits for its own result.
+        sums.confusion.index_add_(0, pairs, torch.ones_like(pairs))
+        sums.loss += loss
 
     def confusion(self) -> dict[str, list[list[int]]]:
-        """Counts by true class (row) and predicted class (column), for "all" and each of several resolutions."""
-        total = sum((s.confusion for s in self.resolutions.values()), torch.zeros(self.num_classes**2))
+        """Counts by true class (row) and predicted one (column): "all", and each of several resolutions."""
+        empty = torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device)
+        total = sum((sums.confusion for sums in self.resolutions.values()), empty)
         several = self.resolutions if len(self.resolutions) > 1 else {}
-        matrices = {"all": total, **{key: sums.confusion for key, sums in sorted(several.items())}}
+        matrices = {"all": total, **{key: several[key].confusion for key in sorted(several, key=_by_area)}}
         shape = (self.num_classes, self.num_classes)
         return {key: matrix.reshape(shape).to(torch.int64).tolist() for key, matrix in matrices.items()}
 
     def result(self) -> dict[str, Any]:
         """`loss` and `accuracy`, and both by resolution where there are several."""
-        parts = {key: self._read(sums) for key, sums in sorted(self.resolutions.items())}
+        parts = {key: self._read(self.resolutions[key]) for key in sorted(self.resolutions, key=_by_area)}
         num = sum(part[2] for part in parts.values())
         metrics: dict[str, Any] = {
             "loss": sum(part[0] for part in parts.values()) / num if num else math.nan,
@@ -99,6 +112,11 @@ class ClassificationMetrics:
         return float(sums.loss), int(matrix.trace()), int(matrix.sum())
 
 
+def _by_area(key: str) -> tuple[int, str]:
+    height, width = key.split("x")
+    return int(height) * int(width), key
+
+
 @dataclass
 class TransformMetrics:
     """How far images are from their targets, down to the 8-bit level."""
@@ -111,13 +129,15 @@ class TransformMetrics:
     def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch of images (B, C, H, W) against targets of the same shape in [0, 1]."""
         target = batch.targets
-        error = (output - target).double()
+        if output.shape != target.shape:
+            raise UsageError(f"outputs of {_shape(output)}, but targets of {_shape(target)}")
+        error = (output - target).to(sum_type(self.device))
         self.num_images += len(target)
         self.num_values += target.numel()
         flat_output, flat_target = output.flatten(1), target.flatten(1)
         cosine = nn.functional.cosine_similarity(flat_output, flat_target, dim=1)
         differs = levels(output) != levels(target)
-        self._sum("loss", loss.double())
+        self._sum("loss", loss.to(sum_type(self.device)))
         self._sum("squared", error.square().sum())
         self._sum("absolute", error.abs().sum())
         self._sum("cosine", (cosine >= COSINE_THRESHOLD).sum())
@@ -141,10 +161,14 @@ class TransformMetrics:
             "mse": mse,
             "mae_sum": sums["absolute"] / self.num_images,
             "max_abs_error": sums["max"],
-            "psnr": 10 * math.log10(1 / mse) if mse > 0 else math.inf if mse == 0 else math.nan,
+            "psnr": -10 * math.log10(mse) if mse > 0 else math.inf if mse == 0 else math.nan,
             "cosine_accuracy": sums["cosine"] / self.num_images,
             "levels": {"differing": int(sums["differing"]), "near_boundary": int(sums["near_boundary"])},
         }
+
+
+def _shape(images: Tensor) -> str:
+    return "×".join(map(str, images.shape[1:]))
 
 
 def levels(images: Tensor) -> Tensor:
@@ -154,7 +178,7 @@ def levels(images: Tensor) -> Tensor:
 
 def near_boundary(images: Tensor) -> Tensor:
     """Whether a value lies within 1e-5 of a boundary between two 8-bit levels."""
-    scaled = images.double() * 255
+    scaled = images.to(sum_type(images.device)) * 255
     return (scaled - scaled.floor() - 0.5).abs() <= BOUNDARY * 255
 
 

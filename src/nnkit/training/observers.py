@@ -1,4 +1,4 @@
-"""What stands beside the loop and is handed its steps and epochs: the log, the best weights, the heartbeat."""
+"""What stands beside the loop and is handed its steps and epochs: the log and the best weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from nnkit.training.run_directory import RunDirectory
@@ -33,12 +34,12 @@ class MetricsLog:
     run: RunDirectory
     epochs: list[EpochResult] = field(default_factory=list)
     first_epoch: list[tuple[int, float]] = field(default_factory=list)
-    _steps: list[tuple[StepResult, Tensor]] = field(default_factory=list)
+    _steps: list[StepResult] = field(default_factory=list)
 
     def on_step(self, step: StepResult) -> None:
         """Keep the first epoch's losses on the device; they are read when it ends."""
         if step.epoch == 1:
-            self._steps.append((step, step.loss))
+            self._steps.append(step)
         self.run.beat()
 
     def on_epoch(self, epoch: EpochResult) -> None:
@@ -49,22 +50,18 @@ class MetricsLog:
 
     def flush(self) -> None:
         """Write the steps that wait, one synchronisation for all."""
-        for step, loss in self._steps:
-            value = float(loss) / (step.num_images if self.per_batch_sum else 1)
-            self.first_epoch.append((step.step, value))
-            self.run.log_step(epoch=1, step=step.step, loss=value, learning_rate=step.learning_rate)
-        self._steps.clear()
-
-    per_batch_sum: bool = False
-    """Whether the loss is a sum over the batch, to be shown per image."""
+        steps, self._steps = self._steps, []
+        losses = torch.stack([step.loss for step in steps]).tolist() if steps else []
+        for step, loss in zip(steps, losses, strict=True):
+            self.first_epoch.append((step.step, loss))
+            self.run.log_step(epoch=1, step=step.step, loss=loss, learning_rate=step.learning_rate)
 
 
 @dataclass
 class BestWeights:
-    """Keeps the weights of the best epoch by one metric. Not-a-number never ranks best; the first of equals does."""
+    """Keeps the weights of the best epoch by one metric, the first of equals. Not-a-number is never best."""
 
     monitor: str
-    model: nn.Module
     epoch: int = 0
     value: float = math.nan
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -73,15 +70,14 @@ class BestWeights:
     def offer(self, result: EpochResult, model: nn.Module) -> bool:
         """Keep a copy of the weights if this epoch is the best so far."""
         value = result.metrics.get(self.monitor, math.nan)
-        if self.epoch and not self._better(value):
+        if not self._better(value):
             return False
-        if math.isnan(value) and self.epoch:
-            return False
-        self.epoch, self.value, self.metrics = result.epoch, value, dict(result.metrics)
+        self.epoch, self.value = result.epoch, value
+        self.metrics = {**result.validation, **result.metrics}
         self.weights = copy.deepcopy(dict(model.state_dict()))
         return True
 
     def _better(self, value: float) -> bool:
-        if math.isnan(value) or math.isnan(self.value):
+        if math.isnan(value) or not self.epoch:
             return not math.isnan(value)
         return value < self.value if lower_is_better(self.monitor) else value > self.value

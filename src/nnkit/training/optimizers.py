@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn, optim
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from nnkit import schema
 from nnkit.errors import ConfigError, UsageError, did_you_mean
@@ -131,16 +133,16 @@ def read_optimizer(spec: Spec, lr: float | None = None) -> OptimizerRecipe:
 
 
 def _try_out(spec: Spec, recipe: OptimizerRecipe) -> None:
-    """Let torch itself refuse settings out of range, before any data is loaded."""
+    """Refuse settings out of range, most of them by torch itself, before any data is loaded."""
+    if not (math.isfinite(recipe.lr) and recipe.lr > 0):
+        raise UsageError(f'optimizer "{spec}": lr is {recipe.lr}, it must be a positive number')
     try:
         recipe([nn.Parameter(torch.zeros(1))])
     except ValueError as error:
         raise UsageError(f'optimizer "{spec}": {error}') from None
 
 
-def make_schedule(
-    name: Schedule, optimizer: optim.Optimizer, steps: int
-) -> optim.lr_scheduler.LRScheduler | None:
+def make_schedule(name: Schedule, optimizer: optim.Optimizer, steps: int) -> LRScheduler | None:
     """A schedule stepped once per optimizer step, over `steps` steps.
 
     `cosine` falls from the learning rate to 0; `one-cycle` rises to it over the first 30 % from a 25th, then
@@ -149,12 +151,10 @@ def make_schedule(
     if name == "none" or steps == 0:
         return None
     if name == "cosine":
-        return optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        return CosineAnnealingLR(optimizer, T_max=steps)
     max_lr = [group["lr"] for group in optimizer.param_groups]
-    # Cycling Adam's momentum is the schedule's default; it is left out so that every optimizer behaves alike.
-    return optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=max_lr, total_steps=steps + 1, cycle_momentum=False
-    )
+    # Cycling the momentum is the schedule's default; left out so that every optimizer behaves alike.
+    return OneCycleLR(optimizer, max_lr=max_lr, total_steps=steps + 1, cycle_momentum=False)
 
 
 def _can_fuse(parameters: list[nn.Parameter]) -> bool:

@@ -22,6 +22,7 @@ from nnkit.errors import NnkitError, UsageError
 from nnkit.types import EpochResult
 
 HEARTBEAT_S = 10.0
+LOG = "metrics.jsonl"
 _LIBRARIES = ("nnkit", "torch", "torchvision", "numpy", "pillow", "kornia", "pydantic", "typer")
 
 
@@ -30,7 +31,9 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log = (path / "metrics.jsonl").open("a", encoding="utf-8")
+        for folder in (path, *(path / name for name in ("checkpoints/best", "checkpoints/last", "figures"))):
+            files.remove_strays(folder)
+        self._log = (path / LOG).open("a", encoding="utf-8")
         self._beat = 0.0
         self._status: dict[str, Any] = {}
 
@@ -75,7 +78,9 @@ class RunDirectory:
 
     def log_epoch(self, result: EpochResult) -> None:
         """Append one epoch to metrics.jsonl and let readers see it."""
-        self._write({"kind": "epoch", **asdict(result)})
+        record = asdict(result)
+        del record["validation"]  # every number of it stands in `metrics` and `by_resolution`
+        self._write({"kind": "epoch", **record})
         self._log.flush()
 
     def _write(self, record: Mapping[str, Any]) -> None:
@@ -98,18 +103,20 @@ def create(runs_dir: Path, command: str, title: str, *, out: Path | None = None)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", title).strip("-.")[:80]
     path = out if out is not None else runs_dir / command / f"{stamp}-{slug}-{secrets.token_hex(3)}"
-    if out is not None and out.is_dir() and not any(out.iterdir()):
-        return RunDirectory(out)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-        return RunDirectory(path)
+        path.mkdir(parents=True, exist_ok=out is not None)
+        taken = any(path.iterdir())
+        if not taken:  # two processes may find the same folder empty: one of them makes this file
+            (path / LOG).touch(exist_ok=False)
     except FileExistsError:
-        raise UsageError(f"{path} is already there", hint="give --out a new or empty folder") from None
+        taken = True
     except OSError as error:
         raise NnkitError(
             f"no run can be written at {path}: {error.strerror}", hint="choose another --runs-dir or --out"
         ) from None
+    if taken:
+        raise UsageError(f"{path} is already there", hint="give --out a new or empty folder")
+    return RunDirectory(path)
 
 
 def default_runs_dir(given: Path | None) -> Path:

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nnkit.cli import main
+from nnkit.studies.train import train
+from tiny_plugin import TinyPlugin
+
+
+@pytest.fixture
+def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    return train(dataset="tiny", epochs=1, runs_dir=tiny.runs).run_dir
+
+
+def test_json_is_one_document_with_the_runs_test_metrics(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
+    assert main.run(["evaluate", str(run), "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["metrics"] == json.loads((run / "summary.json").read_text())["test"]
+
+
+def test_the_table_names_split_and_classes(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["evaluate", str(run), "--split", "val"]) == 0
+    out = capfd.readouterr().out
+    assert "val" in out
+    assert "accuracy" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--split", "vall"], 2), (["--dataset", "tiny:classes=5"], 2), (["--batch-size", "0"], 2)],
+)
+def test_what_cannot_be_is_refused_in_one_message(
+    run: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], code: int
+) -> None:
+    capfd.readouterr()
+    assert main.run(["evaluate", str(run), *arguments, "--json"]) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert json.loads(err.splitlines()[-1])["error"]["code"] == code
+    assert "Traceback" not in err

@@ -1,0 +1,47 @@
+"""The same seed in two processes gives equal weights and metrics, another seed others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tiny_plugin import TinyPlugin
+
+SCRIPT = """
+import hashlib, json, sys
+from pathlib import Path
+from nnkit.studies import train as study
+study.write_figures = lambda *parts: []
+found = []
+for seed in (0, 1):
+    result = study.train(
+        dataset="tiny:several=true", model="tiny-net:dropout=0.2,norm=true", augment="affine", epochs=2,
+        batch_size=16, seed=seed, threads=1, runs_dir=Path(sys.argv[1]),
+    )
+    best = (result.run_dir / "checkpoints/best/weights.safetensors").read_bytes()
+    lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
+    timed = {"train_s", "data_wait_s", "seconds", "images_per_s"}
+    metrics = [{key: line[key] for key in line if key not in timed} for line in lines]
+    found.append([hashlib.sha256(best).hexdigest(), metrics, result.test])
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_a_seed_and_two_seeds_do_not(tiny: TinyPlugin, tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(tmp_path / number)],
+            env={**tiny.env, "PYTHONHASHSEED": number},
+            stdout=subprocess.PIPE,
+        )
+        for number in ("1", "2")
+    ]
+    first, second = (json.loads(process.communicate(timeout=120)[0]) for process in processes)
+    assert first == second
+    assert first[0][0] != first[1][0]
+    assert first[0][1] != first[1][1]

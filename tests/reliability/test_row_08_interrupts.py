@@ -1,0 +1,156 @@
+"""Ctrl-C in a step, a save, an evaluation, twice; SIGTERM: a whole checkpoint and the right exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nnkit.cli import main
+from nnkit.data import tensor_files
+from nnkit.training import loop
+from nnkit.training.metrics import ClassificationMetrics
+from tiny_plugin import TinyPlugin
+
+Run = Callable[..., tuple[int, Path]]
+
+
+@pytest.fixture
+def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+
+    def start(*more: str) -> tuple[int, Path]:
+        out = tmp_path / "run"
+        options = ["--dataset", "tiny", "--batch-size", "16", "--epochs", "3", "--out", str(out)]
+        return main.run(["train", *options, *more]), out
+
+    return start
+
+
+def after(calls: int, numbers: tuple[int, ...], function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose call number `calls` sends this process the signals first."""
+    done = [0]
+
+    def wrapped(*positional: Any, **named: Any) -> Any:
+        done[0] += 1
+        if done[0] == calls:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        return function(*positional, **named)
+
+    return wrapped
+
+
+def state_of(run_dir: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((run_dir / "status.json").read_text())
+    return state
+
+
+def last_of(run_dir: Path) -> dict[str, torch.Tensor]:
+    """The last checkpoint's tensors; it is whole: its checksum is looked at."""
+    return tensor_files.read(run_dir / "checkpoints/last/state.safetensors")[0]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_step_leaves_a_checkpoint_after_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    monkeypatch.setattr(loop, "_compute", after(8, (number,), loop._compute))
+    found, folder = run()
+    assert found == code
+    assert state_of(folder)["state"] == "interrupted"
+    header = tensor_files.read_header(folder / "checkpoints/last/state.safetensors")
+    assert (header["epoch"], header["step"]) == (1, 8)
+    assert all(bool(tensor.isfinite().all()) for tensor in last_of(folder).values())
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line["kind"] == "step" for line in lines) == 6
+
+
+def test_ctrl_c_in_the_first_epoch_keeps_its_steps(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_compute", after(3, (signal.SIGINT,), loop._compute))
+    code, folder = run()
+    assert code == 130
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+
+
+def test_ctrl_c_in_a_save_lets_it_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensor_files, "save_file", after(3, (signal.SIGINT,), tensor_files.save_file))
+    code, folder = run()
+    assert code == 130
+    assert last_of(folder)
+    assert load_file(folder / "checkpoints/best/weights.safetensors")
+
+
+def test_ctrl_c_in_an_evaluation_does_not_wait_for_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = ClassificationMetrics.add
+    monkeypatch.setattr(ClassificationMetrics, "add", after(1, (signal.SIGINT,), add))
+    code, folder = run("--dataset", "tiny:several=true")
+    assert code == 130
+    header = tensor_files.read_header(folder / "checkpoints/last/state.safetensors")
+    assert header["epoch"] == 0
+
+
+def test_ctrl_c_in_the_test_evaluation_leaves_what_was_trained(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = ClassificationMetrics.add
+    monkeypatch.setattr(ClassificationMetrics, "add", after(10, (signal.SIGINT,), add))
+    code, folder = run("--dataset", "tiny:several=true")
+    assert code == 130
+    assert state_of(folder)["state"] == "interrupted"
+    assert last_of(folder)
+    assert not (folder / "summary.json").exists()
+
+
+@pytest.mark.parametrize("place", ["step", "save"])
+def test_the_second_ctrl_c_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    twice = (signal.SIGINT, signal.SIGINT)
+    if place == "step":
+        monkeypatch.setattr(loop, "_compute", after(8, twice, loop._compute))
+    else:
+        monkeypatch.setattr(tensor_files, "save_file", after(5, twice, tensor_files.save_file))
+    code, folder = run()
+    assert code == 130
+    assert state_of(folder)["state"] == "interrupted"
+    assert last_of(folder)
+    assert not list(folder.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_process_ends_within_five_seconds_and_leaves_no_child(
+    tiny: TinyPlugin, tmp_path: Path, number: int, code: int
+) -> None:
+    out = tmp_path / "run"
+    options = ["--dataset", "tiny", "--model", "tiny-net:slow_step_s=0.1", "--epochs", "1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nnkit", "train", *options, "--out", str(out)],
+        env=tiny.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    last = out / "checkpoints/last/state.safetensors"
+    while not last.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    asked = time.monotonic()
+    errors = process.communicate(timeout=60)[1].decode()
+    assert time.monotonic() - asked < 5
+    assert process.returncode == code, errors
+    assert "holds the checkpoint" in errors
+    assert "Traceback" not in errors
+    assert last_of(out)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
