@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_plugin import tiny as tiny
+
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:

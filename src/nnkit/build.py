@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnkit import registry, schema
-from nnkit.errors import ConfigError, Mistake, NnkitError, PluginError, UsageError, did_you_mean
+from nnkit.errors import ConfigError, Mistake, NnkitError, PluginError, UsageError
 from nnkit.registry import Component
 from nnkit.schema import Setting
 from nnkit.spec import Spec, parse
-from nnkit.types import GROUPS, Nested
+from nnkit.types import Nested
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A spec that fits its component: what `build` calls. `settings` holds built values and nested blueprints."""
+    """A spec that fits its component: what `build` calls. `settings` holds values and nested blueprints."""
 
     component: Component
     settings: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Blueprint:
 
     def make(self) -> Any:
         """Call the class; what it raises is blamed on the user's settings or on its distribution."""
-        values = {key: v.make() if isinstance(v, Blueprint) else v for key, v in self.settings.items()}
+        values = make_nested(self.settings)
         entry = self.component.entry
         try:
             return self.component.cls(**values)
@@ -45,7 +45,7 @@ class Blueprint:
         except ValueError as error:
             title = registry.group_title(entry.group)
             raise UsageError(f'the {title} "{self.spec}" cannot be made: {error}') from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {error}"
             raise PluginError(
                 f'the {registry.group_title(entry.group)} "{self.spec}" of {entry.provider} {entry.version} '
@@ -56,8 +56,7 @@ class Blueprint:
 
 def components(group: str) -> list[str]:
     """The names of all components of a group, without importing torch."""
-    if group not in GROUPS:
-        raise UsageError(f'no group is named "{group[:80]}"', hint=did_you_mean(group, GROUPS))
+    group = registry.find_group(group)
     return sorted({entry.name for entry in registry.entries() if entry.group == group})
 
 
@@ -71,7 +70,20 @@ def plan(
     spec = parse(spec) if isinstance(spec, str) else spec
     path = path or registry.group_title(group).replace(" ", "_")
     component = registry.load(registry.find(group, spec.name))
-    settings = schema.settings_of(component.cls)
+    values = fit_settings(component.cls, spec, known=known, path=path)
+    return Blueprint(component, values)
+
+
+def fit_settings(
+    cls: type[Any], spec: Spec, *, known: Mapping[str, Any] | None = None, path: str = ""
+) -> dict[str, Any]:
+    """The settings of a spec checked and completed for a class; nested components become blueprints.
+
+    `known` are the settings that the dataset fills in. All mistakes are one `ConfigError`, each with its
+    place under `path` (default: the spec's name).
+    """
+    path = path or spec.name
+    settings = schema.settings_of(cls)
     values, mistakes = schema.check(settings, spec.settings, path)
     for name, setting in settings.items():
         try:
@@ -82,7 +94,12 @@ def plan(
             mistakes.append(Mistake(f"{path}.{name}", error.message, error.hint))
     if mistakes:
         raise ConfigError(mistakes, hint=f"`nnkit info {spec.name}` lists its settings")
-    return Blueprint(component, values)
+    return values
+
+
+def make_nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the class: its settings, with every nested component built."""
+    return {key: value.make() if isinstance(value, Blueprint) else value for key, value in settings.items()}
 
 
 def build(group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Configurations: one frozen model per command, put together from layers that each say where a value came from.
+"""Configurations: one frozen model per command, put together from layers that say where each value is from.
 
 An option beats `--set`, which beats the environment, which beats a later file, which beats an earlier one,
 which beats the default. A layer that names a component starts its settings afresh; `--set model.width=81`
@@ -14,15 +14,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
 
-from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean, quote
+from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean, hints, quote
 from nnkit.schema import convert, plain_value
-from nnkit.spec import Spec, Text, from_toml, to_toml
+from nnkit.spec import Spec, Text, from_toml, read_toml_value, to_toml, typed
 
 SpecField = InstanceOf[Spec]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
+
+
+def read_seeds(value: object) -> object:
+    """Seeds from "0-4", "0,1,5", "3" or 3; anything else is left for the type to judge."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list) else value
+    seeds: list[int] = []
+    for part in value.strip("[] ").split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.strip().isdecimal()):
+            raise ValueError('write seeds as "0-4", "0,1,5" or "3"')
+        low, high = int(first), int(last) if dash else int(first)
+        if high < low or high - low >= MAX_SEEDS:
+            raise ValueError(f"{part.strip()} is no range of 1 to {MAX_SEEDS} seeds")
+        seeds += range(low, high + 1)
+    return tuple(seeds)
+
+
+MAX_SEEDS = 1000
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(read_seeds), Field(min_length=1, max_length=MAX_SEEDS)]
 
 
 class CommandConfig(BaseModel):
@@ -39,7 +62,9 @@ class PlaceConfig(CommandConfig):
     data_root: Path | None = None
     runs_dir: Path | None = None
     download: bool = False
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    device: Annotated[
+        str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1 or mps")
+    ] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
@@ -73,6 +98,30 @@ class TrainConfig(PlaceConfig):
     limit: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     test: bool = True
+    out: Path | None = None
+
+
+class ComparePoolingConfig(PlaceConfig):
+    """Everything that `nnkit compare-pooling` can be told."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {
+        "dataset": "datasets",
+        "model": "models",
+        "pooling": "poolings",
+    }
+
+    dataset: SpecField = Spec("digits-varres")
+    model: SpecField = Spec("varres-net")
+    pooling: tuple[SpecField, ...] = (Spec("max"), Spec("avg"))
+    vary: str = "width"
+    budget: Count = 29_066
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    epochs: Count = 5
+    lr: Positive | None = None
+    batch_size: Count = 64
+    precision: Literal["fp32", "bf16"] = "fp32"
+    limit: Count | None = None
+    jobs: Annotated[int, Field(ge=1, le=1024)] = 1
     out: Path | None = None
 
 
@@ -112,12 +161,18 @@ class _Layers:
         """Set a field; for a spec, the settings of lower layers go with the name that they belonged to."""
         known = self.model.model_fields
         if key not in known:
-            self.mistakes.append(Mistake(key, "unknown key", f"{did_you_mean(key, known)}; from {origin}"))
+            near = did_you_mean(key, known) or "--dry-run shows every key"
+            self.mistakes.append(Mistake(key[:80], "unknown key", f"{near}; from {origin}"))
             return
         try:
             self.values[key] = self._read(key, value)
-        except (ValueError, UsageError) as error:
-            self.mistakes.append(Mistake(key, str(error).splitlines()[0], f"from {origin}"))
+        except UsageError as error:
+            self.mistakes.append(Mistake(key, error.message, hints(error.hint, f"from {origin}")))
+            return
+        except ValueError as error:
+            wanted, shown = known[key].description, str(error).splitlines()[0]
+            message = f"{quote(str(value))} is not {wanted}" if wanted else shown
+            self.mistakes.append(Mistake(key, message, f"from {origin}"))
             return
         for path in [p for p in self.origins if p == key or p.startswith(f"{key}.")]:
             del self.origins[path]
@@ -127,15 +182,15 @@ class _Layers:
         """Change one setting of the component in a spec field."""
         if key not in self.model.component_groups and key != "optimizer":
             hint = "only a component has settings: " + ", ".join(sorted(self.model.component_groups))
-            self.mistakes.append(Mistake(f"{key}.{setting}", "no such key", f"{hint}; from {origin}"))
+            self.mistakes.append(Mistake(f"{key}.{setting}"[:80], "no such key", f"{hint}; from {origin}"))
             return
         spec = self.values.get(key, self.model.model_fields[key].default)
         if not isinstance(spec, Spec):
             self.mistakes.append(
                 Mistake(
-                    f"{key}.{setting}",
-                    f"no {key} is named that could have settings",
-                    f'name it: {key} = "..."',
+                    f"{key}.{setting}"[:80],
+                    f"no {key} is named whose setting this could be",
+                    f"name it too: --set {key}=NAME, or --{key}; from {origin}",
                 )
             )
             return
@@ -144,17 +199,31 @@ class _Layers:
         self.values[key] = Spec(name, settings)
         self.origins[f"{key}.{setting}"] = origin
 
+    def names_component(self, key: str) -> bool:
+        """Whether the layers so far, or the default, name the component of a spec field."""
+        known = self.model.model_fields
+        return isinstance(self.values.get(key, known[key].default if key in known else None), Spec)
+
     def _read(self, key: str, value: object) -> Any:
         info = self.model.model_fields[key]
         if value is None:
             return info.default
-        if key == "stop":
+        if _holds_specs(self.model, key):
+            if isinstance(value, Text) and value.startswith("["):
+                value = read_toml_value(value)
             items = value if isinstance(value, (list, tuple)) else [value]
             return tuple(from_toml(item, key) for item in items)
         if key in self.model.component_groups or key == "optimizer":
             return from_toml(value, key)
         annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        if isinstance(value, Text) and any(isinstance(part, BeforeValidator) for part in info.metadata):
+            value = str(value)  # a field that reads text in its own way
         return convert(annotation, value)
+
+
+def _holds_specs(model: type[CommandConfig], key: str) -> bool:
+    """Whether a field holds several specs, as `stop` does."""
+    return key in model.component_groups and isinstance(model.model_fields[key].default, tuple)
 
 
 def resolve(
@@ -193,11 +262,8 @@ def _has(layers: _Layers, key: str, setting: str) -> bool:
 def _put_file(layers: _Layers, path: Path) -> None:
     origin = f"file {path}"
     for key, value in read_toml(path).items():
-        if isinstance(value, dict) and "name" not in value and key in layers.values:
-            for (
-                setting,
-                item,
-            ) in value.items():  # a later file may change settings of what an earlier one named
+        if isinstance(value, dict) and "name" not in value and layers.names_component(key):
+            for setting, item in value.items():  # of what an earlier file or the default names
                 layers.put_setting(key, setting, item, origin)
         else:
             layers.put(key, value, origin)
@@ -213,9 +279,9 @@ def _put_sets(layers: _Layers, sets: Sequence[str]) -> list[tuple[str, str, Text
             layers.mistakes.append(Mistake("--set", f"{quote(text)} is not of the form a.b=value"))
         elif "." in key:
             head, _, setting = key.partition(".")
-            dotted.append((head, setting, Text(value.strip())))
+            dotted.append((head, setting, typed(value.strip())))
         else:
-            layers.put(key, Text(value.strip()), "--set")
+            layers.put(key, typed(value.strip()), "--set")
     return dotted
 
 
@@ -227,7 +293,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"no configuration file at {path}", hint="check the path given to --config"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:  # TOML and Unicode errors are ValueErrors
+    except OSError as error:
+        raise UsageError(
+            f"{quote(str(path))} cannot be read: {error.strerror}", hint="give --config a TOML file"
+        ) from None
+    except (ValueError, RecursionError) as error:  # TOML and Unicode errors are ValueErrors
         raise UsageError(f"{path} cannot be read as TOML: {error}", hint="mend the file") from None
 
 
@@ -240,7 +310,7 @@ def dump(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> dict[str, A
             continue
         if isinstance(value, Spec):
             result[key] = _plain_spec(value)
-        elif key == "stop":
+        elif _holds_specs(type(config), key):
             result[key] = [_plain_spec(item) for item in value]
         else:
             result[key] = plain_value(value)
@@ -248,8 +318,10 @@ def dump(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> dict[str, A
 
 
 def _plain_spec(spec: Spec) -> Any:
+    if any(value is None or isinstance(value, Text) for value in spec.settings.values()):
+        return str(spec)  # TOML has no null, and a value as typed keeps its meaning in a spec's text alone
     settings = {key: plain_value(value) for key, value in spec.settings.items()}
-    return to_toml(Spec(spec.name, {key: value for key, value in settings.items() if value is not None}))
+    return to_toml(Spec(spec.name, settings))
 
 
 def dumps(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> str:

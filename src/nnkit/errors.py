@@ -14,9 +14,10 @@ NnkitError              1   failed
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+_LONGEST, _MOST = 80, 12
 
 
 class NnkitError(Exception):
@@ -110,12 +111,24 @@ class InterruptedRun(NnkitError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'did you mean "x"?' for the nearest known word, else the list of what is known."""
+    """'did you mean "x"?' for the nearest known word, else the list of what is known.
+
+    A list that is too long to be read is left out: then the answer is empty.
+    """
+    import difflib  # here: only a mistake pays for it
+
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:_LONGEST], names, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'
+    if len(names) > _MOST:
+        return ""
     return "known: " + ", ".join(names) if names else "nothing is known here"
+
+
+def hints(*parts: str) -> str:
+    """The parts that are not empty, as one hint."""
+    return "; ".join(part for part in parts if part)
 
 
 def quote(text: object, limit: int = 80) -> str:

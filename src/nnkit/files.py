@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
+import re
 import secrets
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-_MARK = ".nnkit-tmp-"
+_TEMPORARY = re.compile(r"\.[0-9a-f]+\.([0-9a-f]+)\.([0-9]+)\.tmp")
+_STRAY_S = 86_400
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on failure it goes."""
-    temporary = path.with_name(f"{_MARK}{secrets.token_hex(4)}-{path.name}")
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -29,10 +34,35 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_strays(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in `folder`."""
-    for stray in folder.glob(f"{_MARK}*"):
-        with contextlib.suppress(OSError):
-            stray.unlink()
+    """Remove the temporary files that killed processes left in `folder`, and old ones of other hosts."""
+    with contextlib.suppress(OSError):  # a folder that cannot be read or written is told of when it is used
+        for path in folder.glob(".*.tmp"):
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and _is_stray(path, match[1], int(match[2])):
+                path.unlink(missing_ok=True)
+
+
+def host() -> str:
+    """Twelve hexadecimal digits that stand for this host in the names of temporary files."""
+    return hashlib.sha256(socket.gethostname().encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def _is_stray(path: Path, maker_host: str, maker: int) -> bool:
+    if maker_host != host():
+        return time.time() - path.stat().st_mtime > _STRAY_S
+    try:
+        os.kill(maker, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

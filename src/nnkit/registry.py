@@ -6,10 +6,12 @@ cannot break it. Loading imports one component and blames its distribution for w
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from configparser import Error as ParserError
@@ -17,8 +19,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from nnkit.errors import PluginError, UsageError, did_you_mean
-from nnkit.types import GROUPS
+from nnkit.errors import PluginError, UsageError, did_you_mean, hints, quote
+from nnkit.types import GROUPS, PROTOCOLS
 
 BUILT_IN = "nnkit"
 _TARGET = re.compile(r"^(?P<module>[\w.]+):(?P<attr>[\w.]+)$")
@@ -66,22 +68,28 @@ def refresh() -> None:
 def find(group: str, name: str) -> Entry:
     """The one entry that `name` or `distribution/name` means; `UsageError` where there is none or several."""
     in_group = [entry for entry in entries() if entry.group == group]
-    if "/" in name:
-        chosen = [entry for entry in in_group if entry.full_name == name]
+    owner, slash, bare = name.rpartition("/")
+    if slash:
+        chosen = [entry for entry in in_group if entry.full_name == f"{_normalise(owner)}/{bare}"]
     else:
         chosen = [entry for entry in in_group if entry.name == name]
     singular = group_title(group)
     if not chosen:
         known = {entry.name for entry in in_group}
-        hint = did_you_mean(name, known)
-        raise UsageError(
-            f'no {singular} is named "{name[:80]}"',
-            hint=f"{hint}; `nnkit list {group}` shows all" if known else _no_metadata_hint(),
-        )
+        hint = hints(did_you_mean(name, known), f"`nnkit list {group}` shows all")
+        raise UsageError(f'no {singular} is named "{name[:80]}"', hint=hint if known else _no_metadata_hint())
     if len(chosen) > 1:
         owners = " or ".join(f'"{entry.full_name}"' for entry in chosen)
         raise UsageError(f'{len(chosen)} distributions name a {singular} "{name}"', hint=f"write {owners}")
     return chosen[0]
+
+
+def find_group(name: str) -> str:
+    """The group that "models" or "stopping-rules" or "nnkit.losses" means; `UsageError` where it is none."""
+    group = name.replace("-", "_").removeprefix("nnkit.")
+    if group not in GROUPS:
+        raise UsageError(f"there is no group {quote(name)}", hint=did_you_mean(group, GROUPS))
+    return group
 
 
 def load(entry: Entry) -> Component:
@@ -90,9 +98,11 @@ def load(entry: Entry) -> Component:
     if match is None:
         raise PluginError(_blame(entry, f'its entry point "{entry.target}" is not of the form module:Class'))
     try:
-        target: Any = importlib.import_module(match["module"])
-        for part in match["attr"].split("."):
-            target = getattr(target, part)
+        # What a module prints at import is no part of a command's result.
+        with contextlib.redirect_stdout(sys.stderr):
+            target: Any = importlib.import_module(match["module"])
+            for part in match["attr"].split("."):
+                target = getattr(target, part)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything at import, SystemExit included
@@ -101,12 +111,24 @@ def load(entry: Entry) -> Component:
         raise PluginError(_blame(entry, cause), hint=hint) from error
     if not isinstance(target, type):
         raise PluginError(_blame(entry, f"{entry.target} is a {type(target).__name__}, not a class"))
+    missing = [name for name in _methods(entry.group) if not callable(getattr(target, name, None))]
+    if missing:
+        raise PluginError(
+            _blame(entry, f"{entry.target} has no {' and no '.join(f'{name}()' for name in missing)}"),
+            hint="docs/plugins.md says what each kind of component must have",
+        )
     return Component(entry, target)
+
+
+def _methods(group: str) -> list[str]:
+    """The methods that the group's protocol asks for."""
+    protocol = next(protocol for protocol, of in PROTOCOLS.items() if of == group)
+    return [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
 
 
 def group_title(group: str) -> str:
     """ "stopping rule" for "stopping_rules": a group's name in a sentence."""
-    return group.removesuffix("s").replace("_", " ")
+    return group.removesuffix("es" if group.endswith("sses") else "s").replace("_", " ")
 
 
 def _distributions() -> Iterator[importlib.metadata.Distribution]:
@@ -115,11 +137,9 @@ def _distributions() -> Iterator[importlib.metadata.Distribution]:
     seen: set[str] = set()
     for dist in importlib.metadata.distributions():
         # Metadata is parsed only where entry points name an nnkit group: that is what listing costs.
-        text = dist.read_text("entry_points.txt")
-        if not text or "nnkit." not in text:
+        if "nnkit." not in _entry_points(dist):
             continue
-        name = dist.name
-        key = _normalise(name) if name else ""
+        key = _owner(dist)[0]
         if not key or key in seen:
             continue
         seen.add(key)
@@ -127,13 +147,35 @@ def _distributions() -> Iterator[importlib.metadata.Distribution]:
             yield dist
 
 
+def _entry_points(dist: importlib.metadata.Distribution) -> str:
+    try:
+        return dist.read_text("entry_points.txt") or ""
+    except (OSError, ValueError):  # a folder, or bytes that are no text: nobody's components
+        return ""
+
+
+def _owner(dist: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Name and version; from the folder's name where METADATA is gone, as a broken uninstall leaves it."""
+    try:
+        metadata = dist.metadata  # each access parses METADATA anew, which is most of what listing costs
+        name, found = metadata["Name"], metadata["Version"]
+    except Exception:
+        name, found = None, None
+    folder = getattr(dist, "_path", None)
+    stem = folder.name.removesuffix(".dist-info").removesuffix(".egg-info") if folder is not None else ""
+    fallback, _, fallback_version = stem.partition("-")
+    return _normalise(name or fallback), found or fallback_version or "unknown"
+
+
 def _entries_of(dist: importlib.metadata.Distribution) -> Iterator[Entry]:
     # configparser rather than dist.entry_points: one malformed line must not hide the others.
-    parser = ConfigParser(delimiters=("=",), strict=False, interpolation=None, allow_no_value=True)
+    parser = ConfigParser(
+        delimiters=("=",), strict=False, interpolation=None, allow_no_value=True, default_section="\0"
+    )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
-    provider, version = _normalise(dist.name), dist.version or "unknown"
+    provider, version = _owner(dist)
     try:
-        parser.read_string(dist.read_text("entry_points.txt") or "")
+        parser.read_string(_entry_points(dist))
     except ParserError as error:
         reason = f"malformed entry_points.txt: {str(error).splitlines()[0]}"
         yield Entry("datasets", "(unreadable)", provider, version, "", reason)
@@ -147,9 +189,9 @@ def _entries_of(dist: importlib.metadata.Distribution) -> Iterator[Entry]:
 
 def _malformed(name: str, target: str | None) -> str:
     if not _NAME.match(name):
-        return f'malformed name "{name}": letters, digits, dot, dash and underscore only'
+        return f'malformed name "{name[:80]}": letters, digits, dot, dash and underscore only'
     if not _TARGET.match((target or "").strip()):
-        return f'malformed entry point "{target}": expected module:Class'
+        return f'malformed entry point "{(target or "").strip()[:80]}": expected module:Class'
     return ""
 
 

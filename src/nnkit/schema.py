@@ -47,7 +47,6 @@ def group_type_name(group: str) -> str:
     return f"spec of {group}"
 
 
-@cache
 def settings_of(cls: type[Any]) -> Mapping[str, Setting]:
     """The settings of a class, by name; `PluginError` where a parameter can be given by nobody."""
     return {setting.name: setting for setting in _read_signature(cls)}
@@ -68,13 +67,24 @@ def _read_signature(cls: type[Any]) -> Iterator[Setting]:
         if by_name and (group or _is_setting_type(annotation)):
             yield Setting(parameter.name, annotation, parameter.default, required, group)
         elif required:
-            why = "is reserved" if parameter.name == RESERVED else f"has the type {_type_name(annotation)}"
+            why = _why_hidden(parameter, annotation)
             raise PluginError(
                 f"{cls.__module__}:{cls.__qualname__} cannot be a component: "
                 f'its parameter "{parameter.name}" {why} and has no default',
-                hint="give it a default, or a type that a spec can hold: bool, int, float, str, Path, Literal, "
+                hint="give it a default, or a type that a spec holds: bool, int, float, str, Path, Literal, "
                 "Enum, a list, tuple or dict of these, or a nested component",
             )
+
+
+def _why_hidden(parameter: inspect.Parameter, annotation: Any) -> str:
+    if parameter.name == RESERVED:
+        return "is reserved"
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        return "can be given by position only"
+    shown = parameter.annotation if annotation is None else annotation
+    if shown is _NO_DEFAULT:
+        return "has no type"
+    return f"has the type {shown if isinstance(shown, str) else _type_name(shown)}"
 
 
 def _resolve(cls: type[Any], parameter: inspect.Parameter) -> Any:
@@ -90,16 +100,25 @@ def _resolve(cls: type[Any], parameter: inspect.Parameter) -> Any:
         except Exception:
             return None
     if annotation is _NO_DEFAULT:
-        return None if parameter.default in (_NO_DEFAULT, None) else type(parameter.default)
-    return annotation
+        untyped = parameter.default is _NO_DEFAULT or parameter.default is None
+        return None if untyped else type(parameter.default)
+    return annotation if _hashes(annotation) else None
+
+
+def _hashes(annotation: Any) -> bool:
+    try:
+        hash(annotation)
+    except TypeError:  # a list inside Annotated or Literal, say
+        return False
+    return True
 
 
 def _nested_group(annotation: Any) -> str:
-    members = _union_members(annotation) or (annotation,)
-    return next((PROTOCOLS[member] for member in members if member in PROTOCOLS), "") if annotation else ""
+    return next((PROTOCOLS[member] for member in _members(annotation) if member in PROTOCOLS), "")
 
 
 def _is_setting_type(annotation: Any) -> bool:
+    annotation = _bare(annotation)
     if annotation is None:
         return False
     if annotation is type(None) or annotation in _SCALARS:
@@ -117,9 +136,18 @@ def _is_setting_type(annotation: Any) -> bool:
 
 
 def _union_members(annotation: Any) -> tuple[Any, ...]:
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
+    annotation = _bare(annotation)
     return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else ()
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types that a value may have: those of a union, else the one."""
+    return tuple(_bare(member) for member in _union_members(annotation) or (annotation,))
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without what `Annotated` adds to it."""
+    return _bare(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
 def check(
@@ -129,20 +157,26 @@ def check(
     values: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for key, value in given.items():
-        where = f"{path}.{key}" if path else key
+        where = f"{path}.{key[:80]}" if path else key[:80]
         setting = settings.get(key)
         if setting is None:
-            mistakes.append(Mistake(where, "unknown setting", did_you_mean(key, settings)))
+            hint = did_you_mean(key, settings) if settings else "it takes none"
+            mistakes.append(Mistake(where, "unknown setting", hint))
             continue
         try:
-            values[key] = _nested_spec(value, where) if setting.group else convert(setting.type, value)
+            values[key] = (
+                _nested_spec(setting, value, where) if setting.group else convert(setting.type, value)
+            )
         except (ValueError, UsageError) as error:
             mistakes.append(Mistake(where, str(error).splitlines()[0], f"expected {setting.type_name}"))
     return values, mistakes
 
 
-def _nested_spec(value: object, where: str) -> Spec:
-    return parse(str(value)) if isinstance(value, str) else from_toml(value, where)
+def _nested_spec(setting: Setting, value: object, where: str) -> Spec | None:
+    if isinstance(value, str):
+        left_out = value.lower() == "none" and type(None) in _members(setting.type)
+        return None if left_out else parse(str(value))
+    return from_toml(value, where)
 
 
 def convert(annotation: Any, value: object) -> Any:
@@ -156,17 +190,16 @@ def convert(annotation: Any, value: object) -> Any:
 
 
 def _convert_text(annotation: Any, text: Text) -> Any:
-    bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-    members = _union_members(bare) or (bare,)
+    members = _members(annotation)
     if type(None) in members and text.lower() == "none" and not text.quoted:
         return None
     takes_text = any(
         member in (str, Path) or get_origin(member) is Literal or _is_enum(member) for member in members
     )
-    if not text.quoted and (value := _as_toml(text)) is not None and not isinstance(value, str):
+    as_written = all(member in (str, Path, type(None)) for member in members)
+    if not (text.quoted or as_written) and (value := _as_toml(text)) is not None:
         try:
-            if not any(member in (str, Path) for member in members):
-                return _validate(annotation, value)
+            return _validate(annotation, value)
         except ValueError:
             if not takes_text:
                 raise
@@ -189,8 +222,8 @@ def _is_enum(annotation: Any) -> bool:
 def _validate(annotation: Any, value: object) -> Any:
     from pydantic import ValidationError
 
-    if isinstance(value, float) and value != value and annotation is float:
-        raise ValueError("not a number")
+    if _holds_nan(value):
+        raise ValueError("not-a-number is no value")
     try:
         # Strict JSON mode is what a config file means: a string is a Path, a list is a tuple, "5" is no int.
         return _adapter(annotation).validate_json(json.dumps(value, default=_plain), strict=True)
@@ -198,6 +231,14 @@ def _validate(annotation: Any, value: object) -> Any:
         raise ValueError(f"{quote(value)} does not fit: {error.errors()[0]['msg'].lower()}") from None
     except (TypeError, RecursionError):
         raise ValueError(f"{quote(value)} does not fit") from None
+
+
+def _holds_nan(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_nan(item) for item in value)
+    if isinstance(value, Mapping):
+        return any(_holds_nan(item) for item in value.values())
+    return isinstance(value, float) and value != value
 
 
 def _plain(value: object) -> object:
@@ -234,6 +275,7 @@ def plain_value(value: Any) -> Any:
 
 
 def _type_name(annotation: Any) -> str:
+    annotation = _bare(annotation)
     if annotation is None:
         return "unknown"
     if annotation is type(None):

@@ -6,6 +6,7 @@ component says what they are: a str or Path setting takes them as written, any o
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from nnkit.errors import UsageError, quote
 
 _OPENING = {"[": "]", "{": "}", "(": ")"}
 _QUOTES = "\"'"
+_OPENERS = "=,:[{("
+_QUOTED = re.compile(r""""((?:\\.|[^"\\])*)"|'([^']*)'""", re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 class Text(str):
-    """A value as typed on a command line, whose type the schema has still to say. `quoted`: it stood in quotes."""
+    """A value as typed, whose type the schema has still to say. `quoted`: it stood in quotes."""
 
     quoted: bool = False
 
@@ -53,7 +57,7 @@ def parse(text: str) -> Spec:
             )
         if key in settings:
             raise UsageError(f'"{key}" is given twice in {quote(text)}', hint="keep one of them")
-        settings[key] = _text(value.strip())
+        settings[key] = typed(value.strip())
     if colon and not settings:
         raise UsageError(
             f"nothing follows the colon in {quote(text)}", hint=f"write {name}:key=value or {name}"
@@ -92,21 +96,25 @@ def _refuse(text: str) -> object:
     raise ValueError(f"{quote(text)} spans several lines")
 
 
-def _text(value: str) -> Text:
-    if len(value) >= 2 and value[0] in _QUOTES and value[-1] == value[0]:
-        text = Text(value[1:-1])
-        text.quoted = True
-        return text
-    return Text(value)
+def typed(value: str) -> Text:
+    """A value as typed, without its quotes. In double quotes a backslash escapes a quote or a backslash."""
+    match = _QUOTED.fullmatch(value)
+    if match is None:
+        return Text(value)
+    text = Text(_ESCAPED.sub(r"\1", match[1]) if match[1] is not None else match[2])
+    text.quoted = True
+    return text
 
 
 def _split(rest: str, whole: str) -> list[str]:
-    """Cut at commas outside quotes and brackets."""
-    parts, start, waiting, quote_mark = [], 0, "", ""
+    """Cut at commas outside quotes and brackets. A quote opens where a value begins: `it's` has none."""
+    parts, start, waiting, quote_mark, escaped = [], 0, "", "", False
     for at, char in enumerate(rest):
         if quote_mark:
-            quote_mark = "" if char == quote_mark else quote_mark
-        elif char in _QUOTES:
+            closes = char == quote_mark and not escaped
+            escaped = char == "\\" and quote_mark == '"' and not escaped
+            quote_mark = "" if closes else quote_mark
+        elif char in _QUOTES and rest[:at].rstrip()[-1:] in _OPENERS:
             quote_mark = char
         elif char in _OPENING:
             waiting += _OPENING[char]
@@ -122,23 +130,50 @@ def _split(rest: str, whole: str) -> list[str]:
 
 def _write(value: object) -> str:
     """A setting's value so that `parse` and the schema read it back."""
+    if value is None:
+        return "none"
+    if isinstance(value, Text):
+        return _in_quotes(value) if value.quoted or not _stands_bare(value) else str(value)
     if isinstance(value, Spec):
-        return f'"{value}"' if value.settings else value.name
+        return _in_quotes(str(value)) if value.settings else value.name
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(_toml(item) for item in value) + "]"
-    if isinstance(value, Mapping):
+    if isinstance(value, (list, tuple, Mapping)):
         return _toml(value)
     text = str(value)
-    return f'"{text}"' if any(char in text for char in ",[]{}()") else text
+    return _in_quotes(text) if isinstance(value, str) and _needs_quotes(text) else text
+
+
+def _needs_quotes(text: str) -> bool:
+    """Whether text that stands bare would be cut, stripped, or read as something else than text."""
+    if text.lower() == "none" or not _stands_bare(text):
+        return True
+    try:
+        read_toml_value(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _stands_bare(text: str) -> bool:
+    """Whether `parse` gives the text back as it is."""
+    try:
+        whole = _split(f"={text}", text) == [f"={text}"]
+    except UsageError:
+        return False
+    return whole and text == text.strip() and not typed(text).quoted
+
+
+def _in_quotes(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _toml(value: object) -> str:
     import tomli_w
 
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_toml(item) for item in value) + "]"
     return tomli_w.dumps({"value": value}).split("=", 1)[1].strip()

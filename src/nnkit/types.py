@@ -30,13 +30,15 @@ class Batch:
 
     `inputs` is float (B, C, H, W), normalised as the model wants it. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
-    (B, 1, H, W), true where a padded batch holds image; None where every pixel does.
+    (B, 1, H, W), true where a padded batch holds image; None where every pixel does. `own_size` is the height
+    and width that all its images had before they were resized or padded; None where that differs.
     """
 
     inputs: Tensor
     targets: Tensor
     indices: np.ndarray
     mask: Tensor | None = None
+    own_size: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,17 @@ class Split:
         sizes: np.ndarray = self.images.sizes[self.indices]
         return sizes
 
-    def head(self, num_images: int) -> Split:
-        """The first `num_images` of the split."""
-        return Split(self.images, self.targets, self.indices[:num_images])
+    @property
+    def own_sizes(self) -> np.ndarray:
+        """Height and width of each image before it was resized or padded, int64 (N, 2)."""
+        sizes: np.ndarray = self.images.own_sizes[self.indices]
+        return sizes
+
+    def sample(self, num_images: int) -> Split:
+        """At most `num_images` of the split, evenly spaced: a folder's first images are all of one class."""
+        step = max(1.0, len(self) / num_images)
+        places = [int(place * step) for place in range(min(num_images, len(self)))]
+        return Split(self.images, self.targets, self.indices[places])
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ class DataPlace:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One optimizer step. `loss` is a scalar tensor that stays on its device: reading it synchronises."""
+    """One optimizer step. `loss`, per image, is a scalar tensor on its device: reading it synchronises."""
 
     epoch: int
     step: int
@@ -119,8 +129,9 @@ class EpochResult:
     """One epoch, counted from 1. Not-a-number in `metrics` means that the value could not be computed.
 
     `metrics` holds `train_loss`, `val_loss` and the task's metrics as `train_*` and `val_*`; `by_resolution`
-    maps "32x32" (the images' own height × width) to the validation metrics of those images. `images_per_s`
-    counts training images over `train_s`; `data_wait_s` is the part of it spent waiting for batches.
+    maps "32x32" (the images' own height × width) to the validation metrics of those images; `validation`
+    holds all validation metrics as `nnkit evaluate` names them. `images_per_s` counts training images over
+    `train_s`; `data_wait_s` is the part of it spent waiting for batches.
     """
 
     epoch: int
@@ -128,6 +139,7 @@ class EpochResult:
     metrics: Mapping[str, float]
     learning_rate: float = 0.0
     by_resolution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    validation: Mapping[str, Any] = field(default_factory=dict)
     train_s: float = 0.0
     data_wait_s: float = 0.0
     seconds: float = 0.0

@@ -1,1 +1,1 @@
-"""The command line: one file per command, each of which parses options, calls one study and prints its result."""
+"""The command line: one file per command: options in, one study, its result printed."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from nnkit.cli import options as o
 from nnkit.cli import output
+from nnkit.cli.quick import QuickCommand
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+# The groups come through the context: for an argument of type str, Typer imports all of pydantic, which is a
+# third of this command's time.
+@app.command(
+    "list",
+    cls=QuickCommand,
+    options_metavar="[OPTIONS] [GROUP]...",
+    context_settings={"allow_extra_args": True},
+)
 def list_components(
-    group: Annotated[
-        str | None, typer.Argument(help="One group, such as models or stopping_rules [default: all].")
-    ] = None,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
+    context: typer.Context, json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
 ) -> None:
     """List the components that are installed, with provider and version; imports none of them.
+
+    GROUP is datasets, models, poolings, losses or stopping_rules; without one all are listed.
 
     Example: nnkit list models
     """
@@ -26,5 +32,5 @@ def list_components(
     from nnkit.present.tables import components_table
     from nnkit.studies.components import list_components as study
 
-    document = study(group)
+    document = study(context.args)
     output.emit(document, components_table(document["components"], width=output.width()), as_json=json)

@@ -4,38 +4,90 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from types import FrameType
+from typing import Annotated, Any
 
 import typer
 
-from nnkit.cli import doctor, evaluate, info, list_, output, runs, train
-from nnkit.errors import NnkitError, UsageError
+from nnkit.cli import output
+from nnkit.cli.quick import QuickGroup
+from nnkit.errors import NnkitError, UsageError, hints, quote
+
+COMMANDS = {
+    "train": "train:train",
+    "evaluate": "evaluate:evaluate",
+    "count-params": "count_params:count_params",
+    "compare-pooling": "compare_pooling:compare_pooling",
+    "bench": "bench:app",
+    "list": "list_:app",
+    "info": "info:info",
+    "doctor": "doctor:doctor",
+    "runs": "runs:app",
+    "new-plugin": "new_plugin:new_plugin",
+    "check-plugin": "check_plugin:check_plugin",
+}
+"""Each command's module in `nnkit.cli`, and its function there, or the Typer app of its subcommands."""
+
+
+class _Commands(QuickGroup):
+    """Imports a command's file when it is run or its help shown: all signatures cost as much as Typer."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._made: dict[str, Any] = {}
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # names alone, for suggestions
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS and cmd_name not in self._made:
+            self._made[cmd_name] = _make_command(cmd_name)
+        return self._made.get(cmd_name)
+
+
+def _make_command(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].partition(":")
+    target = getattr(import_module(f"nnkit.cli.{module}"), attribute)
+    if not isinstance(target, typer.Typer):
+        holder = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        holder.command(name)(target)
+        target = holder
+    command = typer.main.get_command(target)
+    command.name = name
+    return command
+
 
 # Plain help: Rich costs more start-up time than everything else together.
 app = typer.Typer(
     name="nnkit",
+    cls=_Commands,
     help="Compose small vision experiments by name: a dataset, a model, a loss and a stopping rule.",
     epilog="Start with: nnkit train",
+    add_completion=False,  # offered below: Typer's own options make every start import all of pydantic
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("list")(list_.list_components)
-app.command("info")(info.info)
-app.command("doctor")(doctor.doctor)
-app.add_typer(runs.app, name="runs")
 
 
 @app.callback(invoke_without_command=True)
 def _nnkit(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    install_completion: Annotated[
+        bool, typer.Option("--install-completion", help="Install completion for the current shell.")
+    ] = False,
+    show_completion: Annotated[
+        bool, typer.Option("--show-completion", help="Show the completion script, to copy or change it.")
+    ] = False,
 ) -> None:
+    if install_completion or show_completion:
+        from typer import completion
+
+        act = completion.install_callback if install_completion else completion.show_callback
+        act(context, context.command.params[0], True)
     if show_version:
         import nnkit
 
@@ -48,13 +100,22 @@ def _nnkit(
 
 def main() -> None:
     """The console script."""
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)  # no Exception: what is under way is cleaned up and nobody catches it
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code. Nothing but a bug of nnkit's shows a traceback."""
     as_json = "--json" in arguments
     debug = "--debug" in arguments
+    if "_NNKIT_COMPLETE" in os.environ:
+        from typer import completion
+
+        completion.get_completion_inspect_parameters()  # registers the shells, as Typer itself does
     try:
         code = app(list(arguments), prog_name="nnkit", standalone_mode=False)
         sys.stdout.flush()
@@ -62,19 +123,24 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _close_stdout()
         return 0
+    except SystemExit as stop:
+        # Typer ends this way where the reader is gone; whatever else ends so keeps its code.
+        if isinstance(stop.__context__, BrokenPipeError):
+            _close_stdout()
+            return 0
+        return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
         output.say("nnkit: interrupted")
         return 130
     except NnkitError as error:
         return _fail(error, as_json=as_json, debug=debug)
     except typer.TyperException as error:
-        command = getattr(getattr(error, "ctx", None), "command_path", "nnkit")
-        usage = UsageError(error.format_message(), hint=f"see `{command} --help`")
+        usage = UsageError(_shorten(error.format_message()), hint=_usage_hint(error))
         usage.exit_code = error.exit_code
         return _fail(usage, as_json=as_json, debug=False)
     except OSError as error:
         # A disk or permission problem that no part of nnkit could say more about.
-        where = f" ({error.filename})" if error.filename else ""
+        where = f" ({quote(str(error.filename))})" if error.filename else ""
         return _fail(NnkitError(f"{error.strerror or error}{where}"), as_json=as_json, debug=debug)
     except MemoryError:
         return _fail(
@@ -86,8 +152,39 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(bug, as_json=as_json, debug=debug)
 
 
+def _shorten(message: str, limit: int = 400) -> str:
+    return message if len(message) <= limit else message[: limit - 1] + "…"
+
+
+_OPTION_OF = {
+    "datasets": "--dataset",
+    "models": "--model",
+    "losses": "--loss",
+    "poolings": "--pooling",
+    "stopping_rules": "--stop",
+}
+
+
+def _usage_hint(error: typer.TyperException) -> str:
+    """Where the help is, and for a component that stands alone (`nnkit train mnist`) the option for it."""
+    context = getattr(error, "ctx", None)
+    see = f"see `{getattr(context, 'command_path', 'nnkit')} --help`"
+    _, found, words = error.format_message().partition("unexpected extra argument(s) (")
+    if not found or context is None:
+        return see
+    from nnkit import registry
+
+    word = words.removesuffix(")").split(" ")[0]
+    options = {option for parameter in context.command.params for option in parameter.opts}
+    group = next((entry.group for entry in registry.entries() if entry.name == word.partition(":")[0]), "")
+    option = _OPTION_OF.get(group, "")
+    return hints(f"did you mean {option} {word}?" if option in options else "", see)
+
+
 def _fail(error: NnkitError, *, as_json: bool, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exc()
     with contextlib.suppress(BrokenPipeError):
         output.report(error, as_json=as_json)

@@ -10,17 +10,28 @@ from typing import Annotated, Any
 
 import typer
 
+
+def path(text: str | Path) -> Path:
+    """The path that an option names; an empty one would quietly mean the current folder."""
+    if not str(text) or "\0" in str(text):
+        raise typer.BadParameter("a path is wanted, this is empty or holds a NUL")
+    return Path(text)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and all warnings.")]
 DataRoot = Annotated[
     Path | None,
     typer.Option(
-        help="Where datasets are (else NNKIT_DATA, else the platform's cache folder).", metavar="DIR"
+        help="Where datasets are (else NNKIT_DATA, else the platform's cache folder).",
+        metavar="DIR",
+        parser=path,
     ),
 ]
 RunsDir = Annotated[
-    Path | None, typer.Option(help="Where runs are kept (else NNKIT_RUNS, else ./runs).", metavar="DIR")
+    Path | None,
+    typer.Option(help="Where runs are kept (else NNKIT_RUNS, else ./runs).", metavar="DIR", parser=path),
 ]
 Download = Annotated[bool | None, typer.Option("--download", help="Fetch the dataset if it is missing.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]
@@ -28,7 +39,12 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads that torch comput
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].", metavar="N")]
 Config = Annotated[
     list[Path] | None,
-    typer.Option("--config", help="A TOML file of options; repeatable, a later one wins.", metavar="FILE"),
+    typer.Option(
+        "--config",
+        help="A TOML file of options; repeatable, a later one wins.",
+        metavar="FILE",
+        parser=path,
+    ),
 ]
 Set = Annotated[
     list[str] | None,

@@ -34,7 +34,7 @@ class _Lines(logging.Handler):
 
 def say(text: str) -> None:
     """A line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(_printable(text), file=sys.stderr, flush=True)
 
 
 def width() -> int:
@@ -46,9 +46,16 @@ def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print a result: the strict JSON document, or its text."""
     from nnkit import files
 
-    out = files.dumps(document) if as_json else text
+    out = files.dumps(document) if as_json else _printable(text)
     encoding = sys.stdout.encoding or "utf-8"
     print(out.encode(encoding, errors="replace").decode(encoding), flush=True)
+
+
+def _printable(text: str) -> str:
+    """Without escapes and other control characters, which names and files may hold."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
 
 
 def report(error: NnkitError, *, as_json: bool) -> None:
@@ -56,7 +63,8 @@ def report(error: NnkitError, *, as_json: bool) -> None:
     text = f"nnkit: error: {error.message}"
     if error.hint:
         text += f"\n  {error.hint}"
-    print(text.encode("utf-8", errors="replace").decode("utf-8"), file=sys.stderr)
+    encoding = sys.stderr.encoding or "utf-8"
+    print(_printable(text).encode(encoding, errors="replace").decode(encoding), file=sys.stderr)
     if as_json:
         body = {"code": error.exit_code, "message": error.message, "hint": error.hint}
         print(json.dumps({"error": body}), file=sys.stderr)

@@ -12,7 +12,8 @@ from nnkit.cli import output
 
 app = typer.Typer(
     help="List the runs, or show one.\n\nExample: nnkit runs list",
-    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -67,7 +67,9 @@ def train(
     no_test: Annotated[bool, typer.Option("--no-test", help="Leave the test split alone.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run's folder, new or empty [default: under --runs-dir].", metavar="DIR"),
+        typer.Option(
+            help="The run's folder, new or empty [default: under --runs-dir].", metavar="DIR", parser=o.path
+        ),
     ] = None,
     seed: o.Seed = None,
     device: o.Device = None,
@@ -90,6 +92,7 @@ def train(
     from nnkit.cli.progress import Progress
     from nnkit.config import TrainConfig, resolve
     from nnkit.present.dry_run import dry_run_document, dry_run_table
+    from nnkit.present.runs import files_left
     from nnkit.present.tables import train_table
     from nnkit.studies import train as study
 
@@ -110,4 +113,5 @@ def train(
     with Progress(resolved.config, quiet=quiet) as progress:
         result = study.run(resolved, observers=[progress])
     document = result.document()
-    output.emit(document, train_table(document, width=output.width()), as_json=json)
+    text = f"{train_table(document, width=output.width())}\n\n{files_left(result.run_dir)}"
+    output.emit(document, text, as_json=json)

@@ -25,7 +25,7 @@ class VarresNet(nn.Module):
         self,
         *,
         width: int = 64,
-        pooling: Pooling = nested("max"),  # noqa: B008 - a frozen marker, the same for every call
+        pooling: Pooling = nested("max"),
         in_channels: int = 1,
         num_classes: int = 10,
     ) -> None:

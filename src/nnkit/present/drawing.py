@@ -8,12 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nnkit import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,12 +129,7 @@ def save_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader finds the old content or the new one, never a part."""
+    """Replace a file, in a folder that is made where it is missing; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_bytes(path, content)
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nnkit.present.tables import key_values, table, train_table
@@ -24,6 +25,12 @@ def run_text(document: Mapping[str, Any], *, width: int = 80) -> str:
         parts.append(document["config"].strip())
     parts.append("\n".join(document["files"]))
     return "\n\n".join(parts)
+
+
+def files_left(run_dir: Path) -> str:
+    """The path of each file that a run left, one a line."""
+    paths = (path for path in run_dir.rglob("*") if path.is_file())
+    return "\n".join(str(path) for path in sorted(paths, key=lambda path: (len(path.parts), path)))
 
 
 def _epochs(epochs: list[Mapping[str, Any]], width: int) -> str:

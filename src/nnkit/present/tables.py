@@ -7,12 +7,13 @@ tables wrap or stack, and nothing is cut but class names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from nnkit.present.layout import WIDTH, fits, key_values, table
 from nnkit.present.text import count, duration, metric, percent, shorten
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "components_table",
@@ -169,6 +170,8 @@ def _classes(per_class: Sequence[Mapping[str, Any]], width: int) -> str:
 def _confusion(confusion: Any, names: Sequence[str], width: int) -> str:
     if confusion is None or not len(confusion):
         return ""
+    import numpy as np  # here, so that `nnkit list` does not pay for it
+
     matrix = np.asarray(confusion)
     names = names or [str(place) for place in range(len(matrix))]
     for limit in (8, 4) if len(matrix) <= MAX_MATRIX else ():
@@ -181,6 +184,8 @@ def _confusion(confusion: Any, names: Sequence[str], width: int) -> str:
 
 
 def _confusions(matrix: np.ndarray, names: Sequence[str], width: int) -> str:
+    import numpy as np
+
     errors = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-errors, axis=None, kind="stable")[:NUM_CONFUSIONS]
     pairs = [divmod(int(flat), len(matrix)) for flat in order]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 from nnkit import registry
-from nnkit.errors import UsageError, did_you_mean, quote
 from nnkit.types import GROUPS
 
 
-def list_components(group: str | None = None) -> dict[str, Any]:
-    """The document of `nnkit list --json`, for one group or all."""
-    if group is not None:
-        group = group.replace("-", "_").removeprefix("nnkit.")
-        if group not in GROUPS:
-            raise UsageError(f"there is no group {quote(group)}", hint=did_you_mean(group, GROUPS))
-    chosen = [asdict(entry) for entry in registry.entries() if group in (None, entry.group)]
+def list_components(groups: Sequence[str] = ()) -> dict[str, Any]:
+    """The document of `nnkit list --json`, for the named groups or all."""
+    wanted = {registry.find_group(group) for group in groups} or set(GROUPS)
+    chosen = [dict(vars(entry)) for entry in registry.entries() if entry.group in wanted]
     return {"schema": "nnkit.list/1", "components": chosen}

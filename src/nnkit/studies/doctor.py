@@ -1,4 +1,4 @@
-"""`nnkit doctor`: versions, devices, threads, data root, caches, runs and plugins, and what is wrong with any."""
+"""`nnkit doctor`: versions, devices, folders, runs and plugins, and what is wrong with any."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def doctor(config: PlaceConfig | None = None, *, time_limit_s: float = IMPORT_TI
         "cache": _folder(cache_folder(), write=True),
         "runs": _folder(default_runs_dir(config.runs_dir), write=True),
     }
-    document = {
+    document: dict[str, Any] = {
         "schema": "nnkit.doctor/1",
         "environment": environment(),
         "devices": _devices(),
@@ -77,9 +77,18 @@ def _import_elsewhere(entry: Entry, time_limit_s: float) -> str:
     title = f"{registry.group_title(entry.group)} {entry.full_name} {entry.version}"
     command = [sys.executable, "-c", _PROBE, json.dumps(asdict(entry))]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=time_limit_s, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=time_limit_s,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
     except subprocess.TimeoutExpired:
-        return f"the {title} takes longer than {time_limit_s:.0f} s to import"
+        return f"the {title} takes longer than {time_limit_s:g} s to import"
     for line in reversed(done.stdout.splitlines()):
         if line.startswith("NNKIT-PROBLEM "):
             return str(json.loads(line.removeprefix("NNKIT-PROBLEM ")))

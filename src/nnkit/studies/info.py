@@ -10,10 +10,10 @@ from typing import Any
 from nnkit import registry, schema
 from nnkit.build import plan
 from nnkit.config import PlaceConfig
-from nnkit.errors import NnkitError, UsageError
+from nnkit.errors import NnkitError, UsageError, did_you_mean, hints
 from nnkit.spec import Spec, parse
 from nnkit.studies.places import data_place
-from nnkit.types import GROUPS, Data, Dataset, resolution_name
+from nnkit.types import Data, Dataset, resolution_name
 
 
 def info(text: str, *, group: str | None = None, config: PlaceConfig | None = None) -> dict[str, Any]:
@@ -44,19 +44,14 @@ def info(text: str, *, group: str | None = None, config: PlaceConfig | None = No
 
 def _group_of(spec: Spec, group: str | None) -> str:
     if group is not None:
-        normal = group.replace("-", "_")
-        if normal not in GROUPS:
-            raise UsageError(f'there is no group "{group[:80]}"', hint="one of " + ", ".join(GROUPS))
-        return normal
+        return registry.find_group(group)
     bare = spec.name.rpartition("/")[2]
     groups = list(dict.fromkeys(entry.group for entry in registry.entries() if entry.name == bare))
     if len(groups) > 1:
         raise UsageError(f'{" and ".join(groups)} both have a "{bare}"', hint="choose one with --group")
     if not groups:
-        from nnkit.errors import did_you_mean
-
         hint = did_you_mean(bare, {entry.name for entry in registry.entries()})
-        raise UsageError(f'no component is named "{bare[:80]}"', hint=f"{hint}; `nnkit list` shows all")
+        raise UsageError(f'no component is named "{bare[:80]}"', hint=hints(hint, "`nnkit list` shows all"))
     return groups[0]
 
 
@@ -84,6 +79,8 @@ def _facts(spec: Spec, config: PlaceConfig) -> dict[str, Any]:
         data = dataset.load(data_place(config))
     except NnkitError as error:
         return {"error": error.message, "hint": error.hint}
+    except Exception as error:  # a third party's dataset may raise anything
+        return {"error": f"{type(error).__name__}: {error}", "hint": "`nnkit doctor` says what is installed"}
     return {
         "task": data.task,
         "default_model": dataset.default_model,
