@@ -1,0 +1,49 @@
+# make demo: from a fresh checkout to a trained network, offline. make test: the whole suite.
+# Needs nothing but Python 3.11 or newer and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: demo test check format results clean help
+
+help:
+	@echo "make demo     install into .venv and train the built-in default"
+	@echo "make test     the whole suite        make check    lint, format and types"
+	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; about an hour)"
+
+# Each stamp is newer than pyproject.toml when the environment holds what it asks for.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/nnkit train
+
+# One thread per worker: two workers with two threads each would fight over two cores.
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+results: $(VENV)/.installed
+	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,37 @@
+"""One picture of several runs on the same images: input, target, each run's output, and the differences.
+
+    python examples/side_by_side.py FOLDER NAME=RUN NAME=RUN ...
+
+The runs are directories of `nnkit train` on one transform dataset; examples.png and its data go to FOLDER.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+import nnkit
+from nnkit.build import build
+from nnkit.config import TrainConfig, resolve
+from nnkit.studies.places import data_place
+from nnkit.studies.train_figures import write_examples
+
+
+def main() -> None:
+    """Write the picture."""
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    folder, *pairs = sys.argv[1:]
+    runs = {name: Path(run) for name, _, run in (pair.partition("=") for pair in pairs)}
+    config = resolve(TrainConfig, {}, files=[next(iter(runs.values())) / "config.toml"]).config
+    data = build("datasets", config.dataset).load(data_place(config))
+    models = {name: nnkit.load(run) for name, run in runs.items()}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path in write_examples(Path(folder), data, models, torch.device("cpu")):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
