@@ -49,7 +49,7 @@ def test_listing_takes_at_most_twice_as_long_and_imports_no_plugin(
     crowded = fastest_listing()
     names = {entry.name for entry in registry.entries()}
     assert {f"fake-{number}" for number in range(NUM_PLUGINS)} <= names
-    assert not [name for name in sys.modules if name.startswith("fake_")]
+    assert not {f"fake_{number}" for number in range(NUM_PLUGINS)} & set(sys.modules)
     assert crowded + SLACK_S <= 2 * (alone + SLACK_S), (
         f"{crowded:.3f} s with 200 plugins, {alone:.3f} s without"
     )

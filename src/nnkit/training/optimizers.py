@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import nn, optim
@@ -55,6 +55,8 @@ class Sgd:
 class Adam:
     """Adam (Kingma and Ba, 2015)."""
 
+    torch_class: ClassVar[type[Any]] = optim.Adam
+
     lr: float = DEFAULT_LR
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -62,7 +64,7 @@ class Adam:
 
     def __call__(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         """Make the optimizer."""
-        return optim.Adam(
+        made: optim.Optimizer = self.torch_class(
             parameters,
             lr=self.lr,
             betas=self.betas,
@@ -70,27 +72,16 @@ class Adam:
             weight_decay=self.weight_decay,
             fused=_can_fuse(parameters),
         )
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
+class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-    lr: float = DEFAULT_LR
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.01
+    torch_class: ClassVar[type[Any]] = optim.AdamW
 
-    def __call__(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
-        """Make the optimizer."""
-        return optim.AdamW(
-            parameters,
-            lr=self.lr,
-            betas=self.betas,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            fused=_can_fuse(parameters),
-        )
+    weight_decay: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
