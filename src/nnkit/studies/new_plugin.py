@@ -117,6 +117,7 @@ def _words(name: str, group: str) -> dict[str, str]:
         "group": group,
         "title": group_title(group),
         "try_it": _TRY_IT[group].format(component),
+        "dependencies": '"nnkit", "numpy", "torch"' if group == "datasets" else '"nnkit", "torch"',
     }
 
 
