@@ -100,8 +100,13 @@ def moved(data: Data, device: torch.device) -> Data:
     return replace(data, splits=splits)
 
 
+def normalises(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+    """Whether (input - mean) / std changes anything."""
+    return any(mean) or any(value != 1 for value in std)
+
+
 def _statistics(data: Data, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
-    if not data.mean:
+    if not normalises(data.mean, data.std):
         return None, None
     mean = torch.tensor(data.mean, device=device).view(-1, 1, 1)
     return mean, torch.tensor(data.std, device=device).view(-1, 1, 1)

@@ -26,10 +26,11 @@ def offline() -> bool:
     return os.environ.get("NNKIT_OFFLINE", "") not in ("", "0")
 
 
-def download_hint(folder: Path, files: str) -> str:
-    """What to do about a dataset that is missing from `folder`."""
-    how = "NNKIT_OFFLINE forbids a download" if offline() else "run again with --download"
-    return f"put {files} into {folder}, or {how}; --data-root or NNKIT_DATA names another data root"
+def download_hint(folder: Path, files: str, *, can_download: bool = True) -> str:
+    """What to do about a dataset that is missing from `folder`; some cannot be downloaded from anywhere."""
+    how = " (NNKIT_OFFLINE forbids a download)" if offline() else ", or run again with --download"
+    how = how if can_download else ""
+    return f"put {files} into {folder}{how}; --data-root or NNKIT_DATA names another data root"
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def _read(place: DataPlace) -> Source:
             return source
     raise DataError(
         f"the dataset {NAME} is missing: {place.root} has no {NAME}.tgz",
-        hint=download_hint(place.root, f"{NAME}.tgz (the course's archive)"),
+        hint=download_hint(place.root, f"{NAME}.tgz (the course's archive)", can_download=False),
     )
 
 

@@ -88,7 +88,7 @@ def exports_to_onnx(subject: Subject) -> None:
     missing = [name for name in _NEEDED_FOR_ONNX if importlib.util.find_spec(name) is None]
     if missing:
         raise Skipped(f"{', '.join(missing)} not installed: pip install 'nnkit[export]'")
-    import onnxruntime  # type: ignore[import-not-found,unused-ignore]  # optional
+    import onnxruntime  # optional
 
     model = common.made_with(subject).eval()
     batch = images(3, subject.world)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nnkit.build import build
 from nnkit.data import tensor_files
+from nnkit.data.batches import normalises
 from nnkit.errors import CheckpointError, NnkitError, UsageError, quote
 from nnkit.spec import from_toml
 from nnkit.training.loop import TrainState
@@ -186,7 +187,7 @@ def load(run: Path | str) -> nn.Module:
     `run` is a run directory or a weights file. The model's class comes from the registry alone.
     """
     model, card = load_bare(Path(run))
-    if not card.mean:
+    if not normalises(card.mean, card.std):
         return model
     return nn.Sequential(Normalize(card.mean, card.std), model).eval()
 
