@@ -6,7 +6,7 @@ from nnkit.cli.main import run
 from nnkit.config import PlaceConfig
 from nnkit.errors import ConfigError, UsageError
 from nnkit.present.info import info_text
-from nnkit.studies.info import info
+from nnkit.studies.info import help_of, info
 
 
 def test_a_component_shows_its_settings_and_docstring():
@@ -38,3 +38,10 @@ def test_mistakes_in_the_spec_are_told():
         info("varres-net:widht=3")
     with pytest.raises(UsageError, match="no group"):
         info("max", group="pooling")
+
+
+def test_a_settings_help_is_the_docstrings_first_sentence_that_names_it_in_backticks():
+    docstring = "A rule. Waits `patience` epochs, or `min_delta=0` for any gain. `patience` is at least 1."
+    assert help_of("patience", docstring) == "Waits `patience` epochs, or `min_delta=0` for any gain."
+    assert help_of("min_delta", docstring) == help_of("patience", docstring)
+    assert help_of("rule", docstring) == ""

@@ -15,6 +15,7 @@ from nnkit.types import Nested, Pooling, nested
 class VarresNet(nn.Module):
     """Convolutions 16-32-width with 2×2 max pools and ReLU, global pooling, linear (report D).
 
+    `width` is the number of channels of the last convolution; `pooling` makes features of each channel.
     (B, in_channels, any height, any width), both at least 8, to logits (B, num_classes). With a mask, a
     padded batch gives what each of its images gives alone. Parameters, with F = width for max pooling:
     16 · (9 · in_channels + 1) + 4,640 + width · 289 + num_classes · (F + 1); for one channel and ten

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ def info(text: str, *, group: str | None = None, config: PlaceConfig | None = No
         "target": entry.target,
         **_place(cls),
         "docstring": inspect.cleandoc(cls.__doc__ or ""),
-        "settings": [_describe(setting) for setting in settings.values()],
+        "settings": [
+            _describe(setting, inspect.cleandoc(cls.__doc__ or "")) for setting in settings.values()
+        ],
     }
     if group == "datasets":
         document["facts"] = _facts(spec, config or PlaceConfig())
@@ -62,14 +65,22 @@ def _place(cls: type[Any]) -> dict[str, Any]:
         return {"file": None, "line": None}
 
 
-def _describe(setting: schema.Setting) -> dict[str, Any]:
+def _describe(setting: schema.Setting, docstring: str) -> dict[str, Any]:
     default = None if setting.required else schema.plain_value(setting.default)
     return {
         "name": setting.name,
         "type": setting.type_name,
         "required": setting.required,
         "default": default,
+        "help": help_of(setting.name, docstring),
     }
+
+
+def help_of(name: str, docstring: str) -> str:
+    """What a docstring says of a setting: its first sentence with the name in backticks, or empty."""
+    sentences = re.split(r"(?<=[.!?])\s+", re.sub(r"\s+", " ", docstring))
+    mention = re.compile(rf"`{re.escape(name)}\b[^`]*`")
+    return next((sentence for sentence in sentences if mention.search(sentence)), "")
 
 
 def _facts(spec: Spec, config: PlaceConfig) -> dict[str, Any]:
