@@ -58,7 +58,7 @@ def test_a_hundred_steps_in_float64_give_the_same_losses_to_a_ten_thousandth_and
 
 
 @pytest.mark.slow
-def test_in_float32_the_curves_part_no_further_than_those_of_two_memory_formats_of_torch(data):
+def test_in_float32_the_curves_part_by_the_order_of_those_of_two_memory_formats_of_torch(data):
     torchs = losses(data, "torch", double=False)
     ours = (losses(data, "unfold", double=False) - torchs).abs().max()
     other_format = (losses(data, "torch", double=False, channels_last=True) - torchs).abs().max()
