@@ -1,1 +1,1 @@
-"""The engine of data: images held as tensors, splits, buckets, batches, augmentation, rendered digits."""
+"""The engine of data: images held as tensors, splits, batches, augmentation, pipelines, bucket plans."""

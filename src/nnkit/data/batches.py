@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnkit.data.bucket_choice import Ints
-from nnkit.data.bucket_sizes import assign_buckets
 from nnkit.data.buckets import BucketPlan, Order, plan_batches
+from nnkit.data.buckets.choice import Ints
+from nnkit.data.buckets.sizes import assign_buckets
 from nnkit.types import Batch, Data, Size, Split
 
 

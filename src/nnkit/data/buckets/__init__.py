@@ -14,10 +14,10 @@ from typing import Literal, get_args, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nnkit.data.bucket_choice import Ints
-from nnkit.data.bucket_epoch import EpochPlan, Forecast, Leftovers, PadTo, plan_epoch, slots_of
-from nnkit.data.bucket_sizes import Buckets, assign_buckets, check_int
-from nnkit.data.bucket_steps import Runs
+from nnkit.data.buckets.choice import Ints
+from nnkit.data.buckets.epoch import EpochPlan, Forecast, Leftovers, PadTo, plan_epoch, slots_of
+from nnkit.data.buckets.sizes import Buckets, assign_buckets, check_int
+from nnkit.data.buckets.steps import Runs
 from nnkit.errors import UsageError, did_you_mean, quote
 
 Order = Literal["interleaved", "by-resolution"]

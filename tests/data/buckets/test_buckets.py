@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnkit.data.bucket_choice import cheapest_groups, group_shapes
-from nnkit.data.bucket_sizes import assign_buckets
 from nnkit.data.buckets import BucketPlan, IndexBatch, plan_batches
+from nnkit.data.buckets.choice import cheapest_groups, group_shapes
+from nnkit.data.buckets.sizes import assign_buckets
 from nnkit.errors import UsageError
 
 # Few distinct sides make full buckets likely, single images and long sides make the edges.

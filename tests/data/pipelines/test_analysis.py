@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nnkit.data import linear_analysis
-from nnkit.data.linear_analysis import MatrixOperator, analyse, factorise, operator_matrix, operator_rank
-from nnkit.data.pipelines import parse_pipeline
+from nnkit.data.pipelines import analysis, parse_pipeline
+from nnkit.data.pipelines.analysis import MatrixOperator, analyse, factorise, operator_matrix, operator_rank
 from nnkit.errors import UsageError
 
 CIFAR = (3, 32, 32)
@@ -39,7 +38,7 @@ AFFINE_ENDS = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def default() -> linear_analysis.LinearAnalysis:
+def default() -> analysis.LinearAnalysis:
     return analyse(parse_pipeline("reference"), CIFAR)
 
 

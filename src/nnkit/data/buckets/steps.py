@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nnkit.data.bucket_choice import Ints
+from nnkit.data.buckets.choice import Ints
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnkit.data.bucket_choice import Ints
-from nnkit.data.bucket_steps import count_up
+from nnkit.data.buckets.choice import Ints
+from nnkit.data.buckets.steps import count_up
 
 
 def near_order(size_of: NDArray[Any], sizes: Ints, batch_size: int, rng: np.random.Generator | None) -> Ints:

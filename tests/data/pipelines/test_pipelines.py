@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms import v2
 
-from nnkit.data import pipelines
 from nnkit.data.pipelines import EXECUTIONS, STEPS, Pipeline, execute, parse_pipeline
+from nnkit.data.pipelines import pipeline as pipeline_module
 from nnkit.errors import ConfigError, UsageError
 
 REFERENCE = "resize(28),grayscale,hflip,vflip"
@@ -124,7 +124,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     images = random_images(23, 3, 32, 32)
     pipeline = parse_pipeline("reference")
     whole = pipeline.apply(images)
-    monkeypatch.setattr(pipelines, "CHUNK_BYTES", 5 * 4 * 3 * 32 * 32)
+    monkeypatch.setattr(pipeline_module, "CHUNK_BYTES", 5 * 4 * 3 * 32 * 32)
     torch.testing.assert_close(pipeline.apply(images), whole, rtol=0, atol=1e-6)
 
 

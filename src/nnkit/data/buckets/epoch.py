@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnkit.data.bucket_choice import Ints
-from nnkit.data.bucket_packing import near_order
-from nnkit.data.bucket_sizes import Buckets
-from nnkit.data.bucket_steps import Runs, Steps, cut_steps, merge_leftovers
+from nnkit.data.buckets.choice import Ints
+from nnkit.data.buckets.packing import near_order
+from nnkit.data.buckets.sizes import Buckets
+from nnkit.data.buckets.steps import Runs, Steps, cut_steps, merge_leftovers
 
 Leftovers = Literal["keep", "drop", "merge"]
 PadTo = Literal["bucket", "batch"]
