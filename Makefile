@@ -31,7 +31,8 @@ demo: $(VENV)/.installed
 
 # One thread per worker: two workers with two threads each would fight over two cores.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not serial"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m serial
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

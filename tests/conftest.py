@@ -26,3 +26,12 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for decoded data, shared by all tests of a process; NNKIT_CACHE where it is set."""
     given = os.environ.get("NNKIT_CACHE", "")
     return Path(given) if given else tmp_path_factory.mktemp("cache")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `gpu` is skipped where torch sees no CUDA device."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch sees no CUDA device")

@@ -43,9 +43,28 @@ def read_seeds(value: object) -> object:
     return tuple(seeds)
 
 
+def read_list(value: object) -> object:
+    """Values from "16,32", "cpu,cuda" or "true,false", or one value; their type is judged later."""
+    if isinstance(value, str):
+        return tuple(_read_item(part.strip()) for part in value.strip("[] ").split(","))
+    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+
+
+def _read_item(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isdecimal() else text
+
+
 MAX_SEEDS = 1000
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(read_seeds), Field(min_length=1, max_length=MAX_SEEDS)]
+
+
+DeviceName = Annotated[
+    str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1 or mps")
+]
+ITEMS = Field(min_length=1, max_length=64)
 
 
 class CommandConfig(BaseModel):
@@ -56,16 +75,19 @@ class CommandConfig(BaseModel):
     """Field name to entry-point group, for fields that hold specs."""
 
 
-class PlaceConfig(CommandConfig):
-    """Where a command reads and writes, and on what it runs."""
+class FolderConfig(CommandConfig):
+    """Where a command reads and writes, and with how many CPU threads."""
 
     data_root: Path | None = None
     runs_dir: Path | None = None
     download: bool = False
-    device: Annotated[
-        str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1 or mps")
-    ] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class PlaceConfig(FolderConfig):
+    """Where a command reads and writes, and on what it runs."""
+
+    device: DeviceName = "auto"
 
 
 class TrainConfig(PlaceConfig):
@@ -135,6 +157,32 @@ class EvaluateConfig(PlaceConfig):
     dataset: SpecField | None = None
     batch_size: Count = 256
     limit: Count | None = None
+
+
+class BenchConfig(FolderConfig):
+    """Everything that `nnkit bench` can be told. A tuple is one axis of the grid."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {"dataset": "datasets"}
+
+    dataset: SpecField = Spec("cifar-transform", {"source": "synthetic"})
+    model: tuple[str, ...] = ()
+    batch_size: Annotated[tuple[Count, ...], BeforeValidator(read_list), ITEMS] = (256,)
+    device: Annotated[tuple[DeviceName, ...], BeforeValidator(read_list), ITEMS] = ("cpu",)
+    num_workers: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=1024)], ...], BeforeValidator(read_list), ITEMS
+    ] = (0,)
+    shuffle: Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS] = (False,)
+    drop_last: Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS] = (False,)
+    pin_memory: Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS] = (False,)
+    loader: Literal["memory", "dataloader"] = "memory"
+    input: Annotated[tuple[Literal["float", "uint8"], ...], BeforeValidator(read_list), ITEMS] = ("float",)
+    compile: bool = False
+    repeats: Annotated[int, Field(ge=3, le=100_000)] = 10
+    min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    preset: Literal["report-grid", "report-30", "report-sweep"] | None = None
+    limit: Count | None = None
+    seed: Seed = 0
+    out: Path | None = None
 
 
 C = TypeVar("C", bound=CommandConfig)

@@ -24,8 +24,8 @@ from nnkit.studies.count_params import (
     count_model,
     count_params,
     read_input,
-    read_tolerance,
 )
+from nnkit.studies.shares import read_share
 
 BUILT_IN = [e.name for e in registry.entries() if e.group == "models" and e.provider == registry.BUILT_IN]
 
@@ -185,13 +185,13 @@ def test_an_input_of_another_form_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.5 %", 0.005), ("0.02", 0.02), ("0", 0.0)])
 def test_a_tolerance_is_a_percentage_or_a_share(text: str, share: float) -> None:
-    assert read_tolerance(text) == pytest.approx(share)
+    assert read_share(text, "--tolerance") == pytest.approx(share)
 
 
 @pytest.mark.parametrize("text", ["1", "5", "-1%", "nan", "inf", "%", ""])
 def test_a_tolerance_that_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="tolerance"):
-        read_tolerance(text)
+        read_share(text, "--tolerance")
 
 
 def test_a_match_names_target_value_and_difference() -> None:

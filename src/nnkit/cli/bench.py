@@ -1,4 +1,4 @@
-"""`nnkit bench ops`."""
+"""`nnkit bench`, `nnkit bench compare` and `nnkit bench ops`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,158 @@ import typer
 
 from nnkit.cli import options as o
 from nnkit.cli import output
+from nnkit.cli.quick import QuickGroup
 
 app = typer.Typer(
-    help="Time things, interleaved and with intervals.\n\nExample: nnkit bench ops",
-    no_args_is_help=True,
+    cls=QuickGroup,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.callback()
-def _bench() -> None:
-    """Time things, interleaved and with intervals."""
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Transform dataset [default: cifar-transform:source=synthetic].", metavar="SPEC"),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Network: a spec, a run or its weights; repeatable.", metavar="X")
+    ] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Images at once [default: 256].", metavar="LIST")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps [default: cpu].", metavar="LIST")
+    ] = None,
+    num_workers: Annotated[
+        str | None, typer.Option(help="Processes that load images [default: 0].", metavar="LIST")
+    ] = None,
+    shuffle: Annotated[
+        str | None, typer.Option(help="true, false or both [default: false].", metavar="LIST")
+    ] = None,
+    drop_last: Annotated[
+        str | None, typer.Option(help="Drop a short last batch [default: false].", metavar="LIST")
+    ] = None,
+    pin_memory: Annotated[
+        str | None, typer.Option(help="Page-locked memory, for CUDA [default: false].", metavar="LIST")
+    ] = None,
+    loader: Annotated[
+        str | None,
+        typer.Option(
+            help="memory: slices on the device; dataloader: torch's, image by image [default: memory].",
+            metavar="NAME",
+        ),
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option("--input", help="float, uint8 or both: what is read [default: float].", metavar="LIST"),
+    ] = None,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Time compiled operators and networks too [default: no]."
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Rounds, at least 3 [default: 10].", metavar="N")
+    ] = None,
+    min_effect: Annotated[
+        float | None, typer.Option(help="Smallest difference that counts [default: 0.02].", metavar="X")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="report-grid, report-30 or report-sweep.", metavar="NAME")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Test images at most [default: all].", metavar="N")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for bench.json, .csv, .md and .png, new or empty [default: under --runs-dir].",
+            metavar="DIR",
+            parser=o.path,
+        ),
+    ] = None,
+    seed: o.Seed = None,
+    threads: o.Threads = None,
+    data_root: o.DataRoot = None,
+    download: o.Download = None,
+    runs_dir: o.RunsDir = None,
+    config: o.Config = None,
+    set_: o.Set = None,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Time networks against the real transforms, interleaved, over a grid of settings.
+
+    Four references are always there: reference-loop (torchvision's transforms image by image),
+    reference-batched, pil-loop, and exact, the pipeline as one operator. LIST is values between commas.
+    Exit 3 where cells failed.
+
+    Example: nnkit bench --model separable --batch-size 64,256 --shuffle true,false
+    """
+    if context.invoked_subcommand is not None:
+        return
+    output.set_up(quiet=quiet, debug=debug)
+    from nnkit.cli.rounds import Rounds
+    from nnkit.config import BenchConfig, resolve
+    from nnkit.present.bench import bench_table, write_bench
+    from nnkit.present.dry_run import dry_run_document, dry_run_table
+    from nnkit.studies import bench as study
+
+    options = o.given(
+        dataset=dataset, model=model, batch_size=batch_size, device=device, num_workers=num_workers,
+        shuffle=shuffle, drop_last=drop_last, pin_memory=pin_memory, loader=loader, input=input_,
+        compile=compile, repeats=repeats, min_effect=min_effect, preset=preset, limit=limit, out=out,
+        seed=seed, threads=threads, data_root=data_root, download=download, runs_dir=runs_dir,
+    )  # fmt: skip
+    resolved = study.complete(resolve(BenchConfig, options, files=config or [], sets=set_ or []))
+    if dry_run:
+        table = dry_run_table(resolved, width=output.width())
+        output.emit(dry_run_document("bench", resolved), table, as_json=json)
+        return
+    result = study.run_study(resolved, watch=Rounds(quiet=quiet))
+    document = result.document()
+    paths = write_bench(study.make_folder(resolved.config), document)
+    text = f"{bench_table(document, width=output.width())}\n\n" + "\n".join(map(str, paths))
+    output.emit(document, text, as_json=json)
+    study.check_complete(result)
+
+
+@app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(help="bench.json of the one, or its folder.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="bench.json of the other, or its folder.", metavar="B")],
+    fail_above: Annotated[
+        str | None,
+        typer.Option(help="Exit 4 where b is surely slower by more than this, as 5%.", metavar="X"),
+    ] = None,
+    min_effect: Annotated[float, typer.Option(help="Smallest difference that counts.", metavar="X")] = 0.02,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Say what became slower or faster between two saved benchmarks of one machine.
+
+    Times are in units of reference-loop's in the same rounds. A regression's whole 95 % interval lies above
+    --fail-above.
+
+    Example: nnkit bench compare before/bench.json after/bench.json --fail-above 5%
+    """
+    output.set_up(quiet=quiet, debug=debug)
+    from nnkit.present.bench import bench_compare_table
+    from nnkit.studies import bench_compare as study
+    from nnkit.studies.shares import read_share
+
+    share = None if fail_above is None else read_share(fail_above, "--fail-above")
+    result = study.bench_compare(a, b, fail_above=share, min_effect=min_effect)
+    document = result.document()
+    output.emit(document, bench_compare_table(document, width=output.width()), as_json=json)
+    study.check_gate(result)
 
 
 @app.command("ops")

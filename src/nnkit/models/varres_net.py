@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnkit.errors import UsageError
 from nnkit.models._checks import check_counts, check_large_enough
-from nnkit.types import Nested, Pooling, nested
+from nnkit.models._pooling import as_module, check_takes_mask, halved, num_features
+from nnkit.types import Pooling, nested
 
 
 class VarresNet(nn.Module):
@@ -35,8 +33,8 @@ class VarresNet(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1)
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
         self.conv3 = nn.Conv2d(32, width, 3, padding=1)
-        self.pooling = _as_module(pooling)
-        self.linear = nn.Linear(_num_features(self.pooling, width), num_classes)
+        self.pooling = as_module(pooling)
+        self.linear = nn.Linear(num_features(self.pooling, width), num_classes)
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits (B, num_classes) of inputs (B, in_channels, H, W).
@@ -59,36 +57,10 @@ class VarresNet(nn.Module):
 
     def _padded(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Zero what is outside the image before each convolution: its own zero padding, as for one alone."""
-        if not _takes_mask(self.pooling):
-            raise UsageError(
-                f"the pooling {type(self.pooling).__name__} takes no mask, so it cannot pool a padded batch",
-                hint="Use mode=bucket or mode=resize, or a pooling that takes a mask, such as max.",
-            )
+        check_takes_mask(self.pooling)
         features = inputs
         for conv in (self.conv1, self.conv2, self.conv3):
             features = F.relu(F.max_pool2d(conv(features.masked_fill(~mask, 0)), 2))
-            # A pooled cell is image if all four of its pixels are. As the image is a rectangle at the top
-            # left, the lower right pixel says so.
-            mask = mask[:, :, 1::2, 1::2]
+            mask = halved(mask)
         pooled: Tensor = self.pooling(features, mask)
         return pooled
-
-
-def _as_module(pooling: object) -> nn.Module:
-    if isinstance(pooling, Nested):
-        raise TypeError(
-            f'expected pooling to be a module, but got the spec "{pooling.spec}": '
-            'pass a built pooling, or use nnkit.build("models", "varres-net"), which builds it'
-        )
-    if not isinstance(pooling, nn.Module):
-        raise TypeError(f"expected pooling to be a torch.nn.Module, but got {type(pooling).__name__}")
-    return pooling
-
-
-def _num_features(pooling: nn.Module, width: int) -> int:
-    count = getattr(pooling, "num_features", None)
-    return int(count(width)) if callable(count) else width
-
-
-def _takes_mask(pooling: nn.Module) -> bool:
-    return "mask" in inspect.signature(pooling.forward).parameters

@@ -17,6 +17,7 @@ from nnkit.studies.match import closest_setting
 from nnkit.studies.model_cost import Cost, Shape, layers_of, model_cost
 from nnkit.studies.parameter_count import build_model
 from nnkit.studies.result import Result
+from nnkit.studies.shares import read_share
 
 ROOT = "(model)"
 """The name of a layer that is the whole model: parameters that belong to none of its parts."""
@@ -112,7 +113,7 @@ def count_params(
             f"a match varies one setting of one model, but {wrong}",
             hint="nnkit count-params varres-net --match mnist-convnet --vary width",
         )
-    return _match(read[0], match, vary, shape=shape, tolerance=read_tolerance(tolerance or "1%"))
+    return _match(read[0], match, vary, shape=shape, tolerance=read_share(tolerance or "1%", "--tolerance"))
 
 
 def check_tolerance(result: CountResult) -> None:
@@ -151,15 +152,6 @@ def read_input(text: str) -> Shape:
         raise UsageError(f"--input {quote(text)} is not of the form CxHxW", hint="write --input 1x28x28")
     channels, height, width = map(int, found.groups())
     return channels, height, width
-
-
-def read_tolerance(text: str) -> float:
-    """ "1%" or "0.01" as a share of at least 0. A plain number of 1 or more is refused: percent was meant."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
-    share = float(found[1]) / (100 if found[2] else 1) if found else -1.0
-    if found is None or (share >= 1 and not found[2]):
-        raise UsageError(f"--tolerance {quote(text)} is no share", hint="write --tolerance 1% or 0.01")
-    return share
 
 
 def _match(spec: Spec, match: Spec | str, vary: str, *, shape: Shape | None, tolerance: float) -> CountResult:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nnkit.config import PlaceConfig
+from nnkit.config import FolderConfig
 from nnkit.types import DataPlace
 
 
-def data_place(config: PlaceConfig) -> DataPlace:
+def data_place(config: FolderConfig) -> DataPlace:
     """Where datasets are read and decoded data is kept, for this configuration."""
     root = config.data_root if config.data_root is not None else default_data_root()
     return DataPlace(root=root.expanduser(), cache=cache_folder(), download=config.download)

@@ -9,24 +9,40 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 
 NOISY = 0.10
 """An interquartile range over this share of the median is called noisy."""
+WHISKER = 1.5
+"""A sample further than this many interquartile ranges from the middle half is an outlier (Tukey, 1977)."""
+
+Verdict = Literal["faster", "slower", "no difference"]
+Arm = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """All samples of one arm, in seconds, in the order of the rounds."""
+    """All samples of one arm, in seconds, in the order of the rounds; `warm_up_s` is its first run.
+
+    Where the arm failed, `error` says why, and the rounds before it are kept.
+    """
 
     samples: tuple[float, ...]
+    warm_up_s: float | None = None
+    error: str | None = None
 
     @property
     def median_s(self) -> float:
         """The middle sample."""
         return float(np.median(self.samples))
+
+    @property
+    def mean_s(self) -> float:
+        """The mean of the samples."""
+        return float(np.mean(self.samples))
 
     @property
     def iqr_s(self) -> float:
@@ -38,6 +54,13 @@ class Timing:
     def noisy(self) -> bool:
         """Whether the middle half spreads over more than 10 % of the median."""
         return self.iqr_s > NOISY * self.median_s
+
+    @property
+    def num_outliers(self) -> int:
+        """Samples far from the middle half. They are counted, never dropped."""
+        low, high = np.percentile(self.samples, (25, 75))
+        reach = WHISKER * (high - low)
+        return sum(not low - reach <= sample <= high + reach for sample in self.samples)
 
 
 @dataclass(frozen=True)
@@ -53,29 +76,58 @@ class Ratio:
         """Whether the interval lies on one side of 1."""
         return self.low > 1 or self.high < 1
 
+    @property
+    def inverse(self) -> Ratio:
+        """How many times as fast: the same comparison the other way round."""
+        return Ratio(1 / self.value, 1 / self.high, 1 / self.low)
+
 
 def interleave(
-    arms: Mapping[str, Callable[[], object]],
+    arms: Mapping[str, Arm],
     *,
     rounds: int,
     seed: int = 0,
     warm_up: int = 1,
-    device: torch.device | None = None,
+    device: torch.device | Mapping[str, torch.device] | None = None,
+    catch: tuple[type[Exception], ...] = (),
+    watch: Callable[[int, int], None] | None = None,
 ) -> dict[str, Timing]:
-    """Time each arm once per round; the device is synchronised before the clock starts and stops."""
+    """Time each arm once per round; its device is synchronised before the clock starts and stops.
+
+    `device` is of all arms, or of each by name. An arm that raises one of `catch` is left out of the rounds
+    that follow, and its timing says why. `watch` is told the rounds done and their number.
+    """
     order = np.random.default_rng(seed)
     names = list(arms)
+    devices = device if isinstance(device, Mapping) else dict.fromkeys(names, device)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    first: dict[str, float] = {}
+    errors: dict[str, str] = {}
+
+    def run(name: str) -> float | None:
+        try:
+            return _clock(arms[name], devices[name])
+        except catch as error:
+            errors[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            return None
+
     for name in names:
         for _ in range(warm_up):
-            arms[name]()
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
+            seconds = run(name) if name not in errors else None
+            if seconds is not None:
+                first.setdefault(name, seconds)
+    for done in range(rounds):
         for index in order.permutation(len(names)):
-            samples[names[index]].append(_clock(arms[names[index]], device))
-    return {name: Timing(tuple(times)) for name, times in samples.items()}
+            name = names[index]
+            seconds = run(name) if name not in errors else None
+            if seconds is not None:
+                samples[name].append(seconds)
+        if watch is not None:
+            watch(done + 1, rounds)
+    return {name: Timing(tuple(samples[name]), first.get(name), errors.get(name)) for name in names}
 
 
-def _clock(arm: Callable[[], object], device: torch.device | None) -> float:
+def _clock(arm: Arm, device: torch.device | None) -> float:
     _synchronise(device)
     started = time.perf_counter()
     arm()
@@ -89,11 +141,38 @@ def _synchronise(device: torch.device | None) -> None:
 
 
 def paired_ratio(a: Timing, b: Timing, *, seed: int = 0, resamples: int = 2000) -> Ratio:
-    """a's time over b's, round by round: the median ratio and a bootstrap 95 % interval of it."""
-    ratios = np.array(a.samples) / np.array(b.samples)
+    """a's time over b's, round by round: the median ratio and a bootstrap 95 % interval of it.
+
+    `ValueError` where the two were not timed in the same rounds.
+    """
+    return bootstrap_median(np.divide(a.samples, b.samples), seed=seed, resamples=resamples)
+
+
+def bootstrap_median(values: Sequence[float] | np.ndarray, *, seed: int = 0, resamples: int = 2000) -> Ratio:
+    """The median of paired ratios and its bootstrap 95 % interval."""
+    medians = resampled_medians(values, seed=seed, resamples=resamples)
+    low, high = np.percentile(medians, (2.5, 97.5))
+    return Ratio(float(np.median(values)), float(low), float(high))
+
+
+def resampled_medians(
+    values: Sequence[float] | np.ndarray, *, seed: int = 0, resamples: int = 2000
+) -> np.ndarray:
+    """Medians of samples drawn with replacement, (resamples,): how far chance moves the median."""
+    ratios = np.asarray(values, float)
     draws = np.random.default_rng(seed).integers(0, len(ratios), (resamples, len(ratios)))
-    low, high = np.percentile(np.median(ratios[draws], axis=1), (2.5, 97.5))
-    return Ratio(float(np.median(ratios)), float(low), float(high))
+    medians: np.ndarray = np.median(ratios[draws], axis=1)
+    return medians
+
+
+def verdict(ratio: Ratio, min_effect: float = 0.0) -> Verdict:
+    """What a ratio of times, a's over b's, says of a against b.
+
+    "no difference" unless the interval excludes 1 and the effect exceeds `min_effect` (0.02 is two percent).
+    """
+    if not ratio.excludes_one or max(ratio.value, 1 / ratio.value) - 1 <= min_effect:
+        return "no difference"
+    return "faster" if ratio.value < 1 else "slower"
 
 
 def geometric_mean(values: Sequence[float]) -> float:

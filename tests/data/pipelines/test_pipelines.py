@@ -343,3 +343,25 @@ def test_a_pipeline_is_a_value():
 
 def test_every_kind_of_step_names_itself_in_its_usage():
     assert all(kind.usage.startswith(name) for name, kind in STEPS.items())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "reference",
+        "crop(20),pad(3)",
+        "rotate90",
+        "rotate90(2)",
+        "normalize(0.5,[0.2,0.3,0.4])",
+        "blur(5)",
+        "blur(3,0.7)",
+        "brightness(1.3)",
+        "brightness(0.5)",
+        "resize(20,30)",
+    ],
+)
+def test_torchvisions_classes_do_what_the_steps_do(text: str):
+    images = random_images(4, 3, 32, 32).float() / 255
+    pipeline = parse_pipeline(text)
+    torch.testing.assert_close(pipeline.transforms()(images), pipeline.run(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(pipeline.transforms()(images[0]), pipeline.run(images)[0], rtol=0, atol=1e-6)

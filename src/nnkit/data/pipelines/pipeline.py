@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
 from nnkit.data.pipelines.executions import EXECUTIONS, Execution, How, PilLoop, execute
 from nnkit.data.pipelines.steps import Step, WrongStep
@@ -102,6 +103,14 @@ class Pipeline:
         for step in self.steps:
             image = step.kind.run(image, step.values, self.antialias)
         return image
+
+    def transforms(self) -> v2.Compose:
+        """The steps as torchvision's own classes, the way that people write them down and time them.
+
+        Slower than `run` on small images, which calls the functions behind the classes. The classes that are
+        always applied draw from torch's generator all the same.
+        """
+        return v2.Compose([step.kind.transform(step.values, self.antialias) for step in self.steps])
 
     def execution(self, how: How) -> Execution:
         """A way to run these steps: "batched" or "loop" on tensors of this dtype, "pil" on 8-bit PIL images.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torchvision.transforms.v2.functional as F
+from torchvision.transforms import v2
 
 from nnkit.errors import quote
 from nnkit.types import Size
@@ -147,6 +148,48 @@ def _brightness(image: Any, values: Values, antialias: bool) -> Any:
     return F.adjust_brightness(image, values[0])
 
 
+def _resize_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.Resize(_sides(values), antialias=antialias)
+
+
+def _grayscale_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.Grayscale()
+
+
+def _hflip_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.RandomHorizontalFlip(p=1)
+
+
+def _vflip_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.RandomVerticalFlip(p=1)
+
+
+def _crop_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.CenterCrop(_sides(values))
+
+
+def _pad_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.Pad(values[0])
+
+
+def _rotate90_class(values: Values, antialias: bool) -> v2.Transform:
+    degrees = 90 * _turns(values)
+    return v2.RandomRotation((degrees, degrees), expand=True)
+
+
+def _normalize_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.Normalize(list(values[0]), list(values[1]))
+
+
+def _blur_class(values: Values, antialias: bool) -> v2.Transform:
+    kernel = values[0]
+    return v2.GaussianBlur(kernel, values[1] if len(values) == 2 else 0.15 * kernel + 0.35)
+
+
+def _brightness_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.ColorJitter(brightness=(values[0], values[0]))
+
+
 def _same_size(values: Values, size: Size) -> Size:
     return size
 
@@ -213,35 +256,50 @@ def _normalized_channels(values: Values, channels: int) -> int:
 
 @dataclass(frozen=True)
 class StepKind:
-    """One kind of step: how it is written, how many arguments it takes, what it does, what comes out."""
+    """One kind of step: how it is written, how many arguments it takes, what it does, what comes out.
+
+    `transform` makes torchvision's own class for the step, which `run` calls the function of.
+    """
 
     usage: str
     arity: tuple[int, ...]
     read: Callable[[Sequence[str]], Values]
     run: Callable[[Any, Values, bool], Any]
+    transform: Callable[[Values, bool], v2.Transform]
     size: Callable[[Values, Size], Size] = _same_size
     channels: Callable[[Values, int], int] = _same_channels
     needs_float: bool = False
 
 
 STEPS: Mapping[str, StepKind] = {
-    "resize": StepKind("resize(N) or resize(H,W)", (1, 2), _read_resize, _resize, size=_size_as_given),
-    "grayscale": StepKind("grayscale", (0,), _read_nothing, _grayscale, channels=_grey_channels),
-    "hflip": StepKind("hflip", (0,), _read_nothing, _hflip),
-    "vflip": StepKind("vflip", (0,), _read_nothing, _vflip),
-    "crop": StepKind("crop(N) or crop(H,W)", (1, 2), _read_crop, _crop, size=_cropped_size),
-    "pad": StepKind("pad(N)", (1,), _read_padding, _pad, size=_padded_size),
-    "rotate90": StepKind("rotate90 or rotate90(TURNS)", (0, 1), _read_turns, _rotate90, size=_turned_size),
+    "resize": StepKind(
+        "resize(N) or resize(H,W)", (1, 2), _read_resize, _resize, _resize_class, size=_size_as_given
+    ),
+    "grayscale": StepKind(
+        "grayscale", (0,), _read_nothing, _grayscale, _grayscale_class, channels=_grey_channels
+    ),
+    "hflip": StepKind("hflip", (0,), _read_nothing, _hflip, _hflip_class),
+    "vflip": StepKind("vflip", (0,), _read_nothing, _vflip, _vflip_class),
+    "crop": StepKind("crop(N) or crop(H,W)", (1, 2), _read_crop, _crop, _crop_class, size=_cropped_size),
+    "pad": StepKind("pad(N)", (1,), _read_padding, _pad, _pad_class, size=_padded_size),
+    "rotate90": StepKind(
+        "rotate90 or rotate90(TURNS)", (0, 1), _read_turns, _rotate90, _rotate90_class, size=_turned_size
+    ),
     "normalize": StepKind(
         "normalize(MEAN,STD), each a number or a list such as [0.5,0.5,0.5]",
         (2,),
         _read_normalize,
         _normalize,
+        _normalize_class,
         channels=_normalized_channels,
         needs_float=True,
     ),
-    "blur": StepKind("blur(KERNEL) or blur(KERNEL,SIGMA)", (1, 2), _read_blur, _blur, size=_blurred_size),
-    "brightness": StepKind("brightness(FACTOR)", (1,), _read_factor, _brightness, channels=_one_or_three),
+    "blur": StepKind(
+        "blur(KERNEL) or blur(KERNEL,SIGMA)", (1, 2), _read_blur, _blur, _blur_class, size=_blurred_size
+    ),
+    "brightness": StepKind(
+        "brightness(FACTOR)", (1,), _read_factor, _brightness, _brightness_class, channels=_one_or_three
+    ),
 }
 """Every step. `resize` is bilinear, to exactly the size named; `crop` takes the middle; `pad` adds zeros on
 all sides; `rotate90` turns against the clock; `blur` is Gaussian (without SIGMA: 0.15 × KERNEL + 0.35);

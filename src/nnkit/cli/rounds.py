@@ -1,0 +1,24 @@
+"""How a benchmark goes, on stderr: the rounds done, now and then."""
+
+from __future__ import annotations
+
+import time
+
+from nnkit.cli import output
+
+EVERY_S = 10.0
+
+
+class Rounds:
+    """Called with the rounds done and their number; says so at most every ten seconds, and at the end."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._said = time.monotonic()
+
+    def __call__(self, done: int, rounds: int) -> None:
+        """Say how far it is."""
+        now = time.monotonic()
+        if not self._quiet and (now - self._said >= EVERY_S or done == rounds):
+            self._said = now
+            output.say(f"nnkit: round {done} of {rounds}")

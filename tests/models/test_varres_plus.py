@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from nnkit.errors import UsageError
+from nnkit.models.varres_plus import VarresPlus
+from nnkit.poolings.amax import Amax
+from nnkit.poolings.avg import Avg
+from nnkit.poolings.max import Max
+
+SIDE = st.integers(8, 37)
+
+
+def with_statistics(model: VarresPlus) -> VarresPlus:
+    """The model in eval mode, its batch norms as if it had been trained."""
+    for norm in model.norms:
+        assert isinstance(norm, nn.BatchNorm2d)
+        nn.init.uniform_(norm.weight, -1, 1)
+        nn.init.normal_(norm.bias)
+        assert norm.running_mean is not None
+        nn.init.normal_(norm.running_mean)
+    return model.eval()
+
+
+def padded(images: list[Tensor], fill: float) -> tuple[Tensor, Tensor]:
+    """Images (C, h, w) at the top left of one batch filled with `fill`, and its mask."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+    batch = torch.full((len(images), images[0].shape[0], height, width), fill)
+    mask = torch.zeros(len(images), 1, height, width, dtype=torch.bool)
+    for n, image in enumerate(images):
+        h, w = image.shape[1:]
+        batch[n, :, :h, :w], mask[n, :, :h, :w] = image, True
+    return batch, mask
+
+
+@pytest.mark.parametrize("pooling", [Max, Amax, Avg])
+@pytest.mark.parametrize("pools", [1, 3])
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(sizes=st.lists(st.tuples(SIDE, SIDE), min_size=1, max_size=4))
+def test_a_padded_batch_gives_what_each_image_gives_alone(
+    pooling: type[nn.Module], pools: int, sizes: list[tuple[int, int]]
+) -> None:
+    torch.manual_seed(0)
+    made = VarresPlus(widths=(4, 6, 5), pools=pools, pooling=pooling(), in_channels=2)  # type: ignore[arg-type]
+    model = with_statistics(made)
+    images = [torch.randn(2, *size) for size in sizes]
+    alone = torch.cat([model(image[None]) for image in images])
+    torch.testing.assert_close(model(*padded(images, 9.0)), alone, rtol=0, atol=1e-4)
+
+
+def test_the_usual_one_has_27_666_parameters() -> None:
+    assert sum(p.numel() for p in VarresPlus(pooling=Max()).parameters()) == 27_666
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"widths": ()}, "widths is empty"),
+        ({"widths": (4, 0)}, r"widths\[1\]=0"),
+        ({"pools": 5}, "pools=5"),
+        ({"pools": -1}, "pools=-1"),
+    ],
+)
+def test_settings_that_make_no_network_are_refused(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        VarresPlus(pooling=Max(), **wrong)  # type: ignore[arg-type]
+
+
+def test_images_that_the_pools_leave_nothing_of_are_refused() -> None:
+    with pytest.raises(UsageError, match="7×28"):
+        VarresPlus(pooling=Max())(torch.rand(1, 1, 7, 28))
