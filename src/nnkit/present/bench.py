@@ -13,7 +13,6 @@ from nnkit.present.drawing import (
     GREY,
     MARKERS,
     PALETTE,
-    add_legend,
     new_figure,
     save_csv,
     save_figure,
@@ -257,6 +256,8 @@ def _is_batched(arm: Mapping[str, Any]) -> bool:
 
 
 def _draw_bars(document: Mapping[str, Any]) -> Any:
+    from matplotlib.ticker import FuncFormatter
+
     arms = [arm for arm in document["arms"] if _fastest(arm)["images_per_s"]]
     figure = new_figure(8, 1.6 + 0.42 * len(arms))
     axes = figure.subplots()
@@ -269,13 +270,14 @@ def _draw_bars(document: Mapping[str, Any]) -> Any:
     style_axes(axes, title="Images per second", x_label="images per second", y_label="")
     axes.set_yticks(range(len(arms)), names)
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high * 4)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    speeds = [_fastest(arm)["images_per_s"] for arm in arms]
+    axes.set_xlim(min(speeds) / 2, max(speeds) * 4)
     return figure
 
 
 def _draw_lines(document: Mapping[str, Any], sizes: Sequence[int]) -> Any:
-    figure = new_figure(8, 5)
+    figure = new_figure(8, 4.4 + 0.1 * len(document["arms"]))
     axes = figure.subplots()
     values: list[float] = []
     lines = [
@@ -287,12 +289,13 @@ def _draw_lines(document: Mapping[str, Any], sizes: Sequence[int]) -> Any:
     for place, (arm, device) in enumerate(lines):
         style: dict[str, Any] = {
             "color": PALETTE[place % len(PALETTE)],
+            "linestyle": ("-", ":", "-.")[place // len(PALETTE) % 3],
             "label": f"{arm['name']}, {arm['fidelity']['class']}" + (f", {device}" if several else ""),
         }
         own = [cell for cell in arm["cells"] if cell["images_per_s"] and cell["device"] == device]
         values += [cell["images_per_s"] for cell in own]
         if not _is_batched(arm):
-            axes.axhline(own[0]["images_per_s"], linestyle="--", **style)
+            axes.axhline(own[0]["images_per_s"], **{**style, "linestyle": "--"})
             continue
         best = {
             size: max(cell["images_per_s"] for cell in own if cell["batch_size"] == size)
@@ -307,5 +310,6 @@ def _draw_lines(document: Mapping[str, Any], sizes: Sequence[int]) -> Any:
     scale_y(axes, values)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    add_legend(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
