@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from nnkit.errors import UsageError, quote
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -23,6 +25,10 @@ Size = tuple[int, int]
 
 SPLITS = ("train", "val", "test")
 
+Leftovers = Literal["keep", "drop", "merge"]
+PadTo = Literal["bucket", "batch"]
+Fit = Literal["pad", "resize"]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -30,8 +36,9 @@ class Batch:
 
     `inputs` is float (B, C, H, W), normalised as the model wants it. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
-    (B, 1, H, W), true where a padded batch holds image; None where every pixel does. `own_size` is the height
-    and width that all its images had before they were resized or padded; None where that differs.
+    (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
+    it the inputs are 0, also after normalisation. `own_size` is the height and width that all its images had
+    before they were resized or padded; None where that differs.
     """
 
     inputs: Tensor
@@ -76,11 +83,66 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Bucketing:
+    """How images of several sizes share batches in training; each size by itself unless told otherwise.
+
+    With a `tolerance`, sizes share a bucket whose sides exceed no member's by more than that share (0.1: ten
+    per cent). `max_buckets` makes at most so many, chosen so that little is padded. `max_pixels` bounds the
+    pixels of a batch, padding included, beside the batch size. `leftovers`, the images that fill no batch
+    of their bucket, are kept as short batches ("keep"), left out of the epoch ("drop") or put with the next
+    larger bucket ("merge"). `pad_to`: a batch has its bucket's shape ("bucket") or the smallest that holds
+    its own images ("batch"), for which images of near sizes are put together. `fit`: an image is brought to
+    its bucket's shape with zeros and a mask ("pad") or resized, by antialiased bilinear ("resize"), which
+    goes with neither leftovers=merge nor pad_to=batch.
+
+    `UsageError` for values out of range, or that do not go together.
+    """
+
+    tolerance: float = 0.0
+    max_buckets: int | None = None
+    max_pixels: int | None = None
+    leftovers: Leftovers = "keep"
+    pad_to: PadTo = "bucket"
+    fit: Fit = "pad"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < float("inf"):
+            raise UsageError(f"tolerance={quote(self.tolerance)}: expected a number from 0 on, such as 0.1")
+        for name, value in (("max_buckets", self.max_buckets), ("max_pixels", self.max_pixels)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name}={quote(value)}: expected a whole number from 1 on")
+        if self.fit == "resize":
+            self._check_resize()
+
+    def _check_resize(self) -> None:
+        if self.leftovers == "merge" or self.pad_to == "batch":
+            setting = "leftovers=merge" if self.leftovers == "merge" else "pad_to=batch"
+            raise UsageError(
+                f"fit=resize brings each image to its own bucket's shape once: {setting} asks for another",
+                hint=f"leave out {setting}, or fit=resize",
+            )
+        if not self.shares_buckets:
+            raise UsageError(
+                "fit=resize has nothing to do where each size is a bucket by itself",
+                hint="give a tolerance or max_buckets, or leave out fit=resize",
+            )
+
+    @property
+    def shares_buckets(self) -> bool:
+        """Whether images of different sizes may be put into one bucket."""
+        return self.tolerance > 0 or self.max_buckets is not None
+
+
+EXACT_SIZES = Bucketing()
+
+
+@dataclass(frozen=True)
 class Data:
     """A loaded dataset: its splits and what a component may want to know of it.
 
     `image_size` is None where sizes differ within a split. `mean` and `std` are per channel, of inputs in
-    [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1.
+    [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1. `bucketing` says
+    how images of several sizes share the batches of training.
     """
 
     task: Task
@@ -93,6 +155,7 @@ class Data:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    bucketing: Bucketing = EXACT_SIZES
 
     def known_settings(self) -> dict[str, Any]:
         """The settings that this dataset fills in for models, losses and stopping rules."""
@@ -167,6 +230,36 @@ class Model(Protocol):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map a batch of inputs to a batch of outputs."""
+        ...
+
+
+@runtime_checkable
+class ClosedFormModel(Model, Protocol):
+    """What a model may have beside `forward`: a fit without gradients, for `nnkit train --solver als`.
+
+    `closed_form_images` is how many training images the fit asks for; it may get fewer.
+    """
+
+    closed_form_images: int
+
+    def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
+        """Set the weights to those of the least squared error over float images (N, C, H, W) on the CPU.
+
+        What it returns, as JSON values, stands in the run's summary beside `solver_s`; `notes`, a list of
+        sentences, are also logged. `UsageError` where its settings leave it no closed form.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparedModel(Model, Protocol):
+    """What a model may have beside `forward`: a look at training images before gradients change anything.
+
+    It chooses what gradients cannot, such as which entries of a matrix it keeps.
+    """
+
+    def prepare_for_training(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
+        """Choose by training images, float (N, C, H, W) on the CPU; returns what `fit_closed_form` does."""
         ...
 
 

@@ -15,6 +15,9 @@ def info(
     group: Annotated[
         str | None, typer.Option(help="The group, where two share the name.", metavar="GROUP")
     ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images per batch in a dataset's forecast.", metavar="N")
+    ] = 64,
     data_root: o.DataRoot = None,
     download: o.Download = None,
     json: o.Json = False,
@@ -22,6 +25,8 @@ def info(
     debug: o.Debug = False,
 ) -> None:
     """Show a component: its settings, defaults and docstring, and for a dataset its facts.
+
+    For a dataset of several sizes: how many images of each, and what its buckets will cost in training.
 
     Example: nnkit info patience
     """
@@ -31,5 +36,5 @@ def info(
     from nnkit.studies.info import info as study
 
     config = resolve(PlaceConfig, o.given(data_root=data_root, download=download)).config
-    document = study(spec, group=group, config=config)
+    document = study(spec, group=group, batch_size=batch_size, config=config)
     output.emit(document, info_text(document, width=output.width()), as_json=json)

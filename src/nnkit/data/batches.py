@@ -1,13 +1,14 @@
 """Splits as batches on a device: gathered, brought to floats and normalised as whole batches.
 
 Small image sets live in memory as uint8, so there is no DataLoader and no Python per image: a batch is one
-gather and one conversion.
+gather and one conversion. Larger ones are read from their files; the batches are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,12 +16,17 @@ from torch import Tensor
 
 from nnkit.data.buckets import BucketPlan, Order, plan_batches
 from nnkit.data.buckets.choice import Ints
-from nnkit.data.buckets.sizes import assign_buckets
+from nnkit.data.buckets.sizes import Buckets, assign_buckets
+from nnkit.data.images import Padded, Request
 from nnkit.types import Batch, Data, Size, Split
 
 
 class Batches:
-    """The batches of one split on one device, by epoch."""
+    """The batches of one split on one device, by epoch.
+
+    Plans with `shuffle` are for training: the images share buckets as `data.bucketing` says. Those without
+    are for evaluation: each batch is of one own size, unpadded, and every image is in one.
+    """
 
     def __init__(
         self,
@@ -38,25 +44,41 @@ class Batches:
         self._images = split.images.to(device)
         self._targets = split.targets.to(device)
         self._own_sizes = split.own_sizes
-        self._buckets = assign_buckets(split.sizes)
-        self._own_buckets = self._buckets
-        if not np.array_equal(self._own_sizes, split.sizes):
-            self._own_buckets = assign_buckets(self._own_sizes)
+        self._bucketing = data.bucketing
+        self._own_buckets = assign_buckets(self._own_sizes)
         self._augment = augment
         self.channels_last = channels_last
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._mean, self._std = _statistics(data, device)
 
     def __len__(self) -> int:
-        return len(self.plan())
+        """The number of batches of a training epoch, the same in each."""
+        return len(self.plan(shuffle=True))
+
+    @cached_property
+    def _buckets(self) -> Buckets:
+        """Those of training: evaluation need not wait until they are chosen."""
+        told = self._bucketing
+        if told.fit == "resize":  # the images have the shapes of their buckets already
+            return assign_buckets(self.split.sizes)
+        return assign_buckets(self.split.sizes, tolerance=told.tolerance, max_buckets=told.max_buckets)
+
+    @property
+    def pads(self) -> bool:
+        """Whether a batch of training may be padded, so that it comes with a mask."""
+        buckets = self._buckets
+        sizes_differ = not np.array_equal(buckets.shapes[buckets.bucket_of_size], buckets.sizes)
+        return sizes_differ or self.plan(shuffle=True).forecast.num_merged > 0
 
     def plan(
         self, *, epoch: int = 0, seed: int = 0, shuffle: bool = False, order: Order = "interleaved"
     ) -> BucketPlan:
-        """The index batches of an epoch; without `shuffle`, the split in order, smallest images first.
+        """The index batches of an epoch of training; without `shuffle`, of evaluation.
 
-        Without `shuffle` a batch's images are also of one own size, so that results can be told apart by it.
+        Evaluation takes the split in order, smallest images first; a batch's images are of one own size, so
+        that results can be told apart by it.
         """
+        told = self._bucketing
         return plan_batches(
             self._buckets if shuffle else self._own_buckets,
             batch_size=self.batch_size,
@@ -64,22 +86,34 @@ class Batches:
             epoch=epoch,
             shuffle=shuffle,
             order=order,
+            max_pixels=told.max_pixels,
+            leftovers=told.leftovers if shuffle else "keep",
+            pad_to=told.pad_to if shuffle else "bucket",
         )
 
     def load(self, plan: BucketPlan) -> Iterator[Batch]:
         """The batches of a plan, each made when asked for; augmentation draws from torch's generator."""
-        for batch in plan:
-            yield self._gather(batch.indices)
+        images = self._images.batches(self._requests(plan))
+        for batch, padded in zip(plan, images, strict=True):
+            yield self._finished(batch.indices, padded)
 
-    def _gather(self, positions: Ints) -> Batch:
-        indices = self.split.indices[positions]
-        images, mask = self._images.take(indices)
+    def _requests(self, plan: BucketPlan) -> Iterator[Request]:
+        # Buckets by own size say nothing of the shape that images have after they were resized.
+        has_shapes = plan.whole.buckets is not self._own_buckets
+        for batch in plan:
+            yield self.split.indices[batch.indices], (batch.height, batch.width) if has_shapes else None
+
+    def _finished(self, positions: Ints, padded: Padded) -> Batch:
+        images, mask = padded
         inputs = images.to(torch.float32).div_(255)
         if self._augment is not None:
+            # Of a padded batch it sees the canvas: what it moves beyond an image's own rectangle is cut off.
             inputs = self._augment(inputs)
         if self._mean is not None and self._std is not None:
             inputs = inputs.sub_(self._mean).div_(self._std)
-        rows = torch.from_numpy(indices).to(self.device, non_blocking=True)
+        if mask is not None:
+            inputs = inputs.masked_fill_(~mask, 0)
+        rows = torch.from_numpy(self.split.indices[positions]).to(self.device, non_blocking=True)
         targets = self._targets.index_select(0, rows)
         inputs = inputs.contiguous(memory_format=self._format)
         return Batch(inputs, targets, positions, mask, self._own_size(positions))

@@ -11,13 +11,16 @@ What is made of the kinds of images:
 from __future__ import annotations
 
 import io
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from nnkit.errors import DataError
+from nnkit.types import Size
 
 Channels = Literal[1, 3]
 Pixels = NDArray[np.uint8]
@@ -35,13 +38,34 @@ def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
     asked for in one channel is converted as Pillow does (0.299 R + 0.587 G + 0.114 B).
     """
     if not data:
-        raise DataError(f"{name} is empty: it has 0 bytes")
+        raise _empty(name)
+    with _opened(io.BytesIO(data), name) as image:
+        pixels = _pixels(image, name)
+    return _with_channels(pixels, channels)
+
+
+def read_header(stream: IO[bytes], name: str) -> tuple[Size, bool]:
+    """Height and width of the image in a file, and whether it is stored as grey; no pixel is decoded.
+
+    One stored in colour may still be grey. `DataError` for what `decode` refuses, as far as a header tells.
+    """
+    if not stream.read(1):
+        raise _empty(name)
+    stream.seek(0)
+    with _opened(stream, name) as image:
+        if image.mode == "F":
+            raise _floating(name)
+        return (image.height, image.width), _is_stored_grey(image)
+
+
+@contextmanager
+def _opened(stream: IO[bytes], name: str) -> Iterator[Image.Image]:
+    """The image, whose pixels are not decoded yet; what is wrong with it, also later, is a `DataError`."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            height, width = image.height, image.width
-            if height * width > PIXEL_LIMIT:
-                raise _too_large(name, f"{height}×{width}")
-            pixels = _pixels(image, name)
+        with Image.open(stream, formats=FORMATS) as image:
+            if image.height * image.width > PIXEL_LIMIT:
+                raise _too_large(name, f"{image.height}×{image.width}")
+            yield image
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -51,7 +75,6 @@ def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
     except Exception as error:
         # Pillow's plugins raise many kinds on damaged bytes: OSError, SyntaxError, struct.error, IndexError.
         raise DataError(f"{name} is a damaged image: {error or type(error).__name__}") from None
-    return _with_channels(pixels, channels)
 
 
 def to_channels(pixels: Pixels, channels: Channels) -> Pixels:
@@ -74,18 +97,20 @@ def _with_channels(pixels: Pixels, channels: Channels | None) -> Pixels:
 
 def _pixels(image: Image.Image, name: str) -> Pixels:
     """Levels of the first frame, uint8 (1, H, W) for grey modes and (3, H, W) for the rest."""
-    mode = image.mode
-    if mode == "L" and "transparency" not in image.info:
-        return np.array(image, np.uint8)[None]
-    if mode == "1":
+    if _is_stored_grey(image):
+        if image.mode.startswith("I"):
+            return _from_16_bit(np.array(image), name)
         return np.array(image.convert("L"), np.uint8)[None]
-    if mode.startswith("I"):
-        return _from_16_bit(np.array(image), name)
-    if mode == "F":
-        raise DataError(f"{name} has floating point pixels, of no agreed range", hint="save it as PNG")
+    if image.mode == "F":
+        raise _floating(name)
     if image.has_transparency_data:
         return _on_black(image.convert("RGBA"))
     return np.array(image.convert("RGB"), np.uint8).transpose(2, 0, 1)
+
+
+def _is_stored_grey(image: Image.Image) -> bool:
+    mode = image.mode
+    return mode == "1" or mode.startswith("I") or (mode == "L" and "transparency" not in image.info)
 
 
 def _on_black(image: Image.Image) -> Pixels:
@@ -99,6 +124,14 @@ def _from_16_bit(values: NDArray[np.integer], name: str) -> Pixels:
     if wide.size and (wide.min() < 0 or wide.max() > 0xFFFF):
         raise DataError(f"{name} has pixels beyond 16 bits, of no agreed range", hint="save it as PNG")
     return ((wide + 128) // 257).astype(np.uint8)[None]
+
+
+def _empty(name: str) -> DataError:
+    return DataError(f"{name} is empty: it has 0 bytes")
+
+
+def _floating(name: str) -> DataError:
+    return DataError(f"{name} has floating point pixels, of no agreed range", hint="save it as PNG")
 
 
 def _too_large(name: str, size: str) -> DataError:

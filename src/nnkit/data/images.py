@@ -5,16 +5,25 @@ A batch of one size is one row lookup and one gather, on whatever device the ima
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nnkit.data.resizing import resize
 from nnkit.types import Size
 
 Indices = NDArray[np.int64]
+Request = tuple[Indices, Size | None]
+"""A batch that is asked for: positions (B,) in the source, and the height × width to pad to."""
+
+Padded = tuple[Tensor, Tensor | None]
+"""A batch: uint8 (B, C, H, W), and where in it image is: bool (B, 1, H, W), None for everywhere."""
+
+CHUNK_BYTES = 4 << 20
+"""Images resized at once: what fits the processor's cache is quickest."""
 
 
 class Images:
@@ -24,6 +33,9 @@ class Images:
     `group_of` (N,) says for each image of the source which of the groups holds it, counted in the mapping's
     order. `ValueError` where these do not fit together.
     """
+
+    in_memory = True
+    """Whether the pixels are held here; else each batch is read from files when it is asked for."""
 
     def __init__(self, groups: Mapping[Size, Tensor], group_of: NDArray[np.integer]) -> None:
         self.groups: dict[Size, Tensor] = dict(groups)
@@ -103,7 +115,36 @@ class Images:
         moved._tensors = list(moved.groups.values())
         return moved
 
-    def take(self, indices: Indices, size: Size | None = None) -> tuple[Tensor, Tensor | None]:
+    def resized(self, shapes: Indices) -> Images:
+        """The same images in the same order, image i resized to `shapes[i]`, (N, 2), as `resize` does it."""
+        distinct, group_of = np.unique(shapes, axis=0, return_inverse=True)
+        group_of = group_of.reshape(-1)
+        groups = {}
+        for group, (height, width) in enumerate(distinct.tolist()):
+            groups[height, width] = self._resized_part(np.flatnonzero(group_of == group), (height, width))
+        made = Images(groups, group_of)
+        made.own_sizes = self.own_sizes
+        return made
+
+    def _resized_part(self, indices: Indices, size: Size) -> Tensor:
+        """Some of the images, all resized to one size: uint8 (n, C, *size)."""
+        result = torch.empty((len(indices), self.channels, *size), dtype=torch.uint8)
+        group_of = self._group_of[indices]
+        for group in np.unique(group_of):
+            tensor, places = self._tensors[group], np.flatnonzero(group_of == group)
+            step = max(1, CHUNK_BYTES // max(1, tensor[0].numel()))
+            for start in range(0, len(places), step):
+                chunk = places[start : start + step]
+                rows = torch.from_numpy(self._row_of[indices[chunk]])
+                result[torch.from_numpy(chunk)] = resize(tensor.index_select(0, rows), size)
+        return result
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Padded]:
+        """The batches that are asked for, in turn, each made when it is wanted: see `take`."""
+        for indices, size in requests:
+            yield self.take(indices, size)
+
+    def take(self, indices: Indices, size: Size | None = None) -> Padded:
         """A batch: uint8 (B, C, H, W), and where in it image is: bool (B, 1, H, W), None for everywhere.
 
         `indices` (B,) are positions in the source, from 0. Images smaller than `size` (default: the largest

@@ -1,4 +1,4 @@
-"""A folder or archive of images as `Images` with their names: read, decoded and cached."""
+"""A folder or archive of images as `Images` with their names: decoded and cached, or left in their files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnkit.data.archive import ARCHIVE_SUFFIXES, is_archive, read_images
+from nnkit.data.archive import ARCHIVE_SUFFIXES, is_archive, list_folder, read_images
 from nnkit.data.cache import Tensors, cached, fingerprint
-from nnkit.data.decode import Channels, Pixels, decode, to_channels
+from nnkit.data.decode import Channels, Pixels, decode, read_header, to_channels
 from nnkit.data.images import Images
+from nnkit.data.streaming import FileImages, Files
 from nnkit.errors import DataError, NnkitError, UsageError
+from nnkit.types import Size
 
 logger = logging.getLogger("nnkit")
 
@@ -38,12 +40,14 @@ KNOWN = ", ".join(ARCHIVE_SUFFIXES)
 class Source:
     """Images with the names of their files, in sorted order of the names.
 
-    `bad` has the name of each file that is no image, and what is wrong with it.
+    `bad` has the name of each file that is no image, and what is wrong with it. `state` tells one state of
+    the files from another.
     """
 
     images: Images
     names: tuple[str, ...]
     bad: tuple[tuple[str, str], ...] = ()
+    state: str = ""
 
 
 def find_source(given: str | Path, root: Path) -> Path:
@@ -79,9 +83,91 @@ def load_source(
     """
     parts = {"source": fingerprint(path, cache), "channels": channels}
     source = _unpacked(cached(cache, path.name, parts, lambda: _packed(_read(path, channels, missing))))
-    if source.bad:
-        logger.warning("%s: %d bad image files are left out: %s", path, len(source.bad), _some(source.bad))
+    _warn(path, source.bad)
     return source
+
+
+def stream_source(
+    path: Path,
+    cache: Path,
+    *,
+    channels: Channels | None = None,
+    num_workers: int = 0,
+    missing: type[NnkitError] = DataError,
+) -> Source:
+    """All images under the folder `path`, left in their files: headers are read, once, then from `cache`.
+
+    As `load_source`, but that a file whose header is sound and whose pixels are not is an error when it is
+    read. With `channels` None, files stored in colour are decoded until one is not grey. `UsageError` for an
+    archive.
+    """
+    if not path.is_dir():
+        raise UsageError(
+            f"{path} is an archive: with in_memory=false the images are read from a folder",
+            hint="unpack it and name the folder, or leave in_memory=false out",
+        )
+    state = fingerprint(path, cache)
+    parts = {"headers": state, "channels": channels}
+    index = cached(cache, f"{path.name}-headers", parts, lambda: _read_headers(path, channels, missing))
+    names, bad = json.loads(index["names"].numpy().tobytes())
+    sizes = index["sizes"].numpy().astype(np.int64)
+    wanted: Channels = 1 if int(index["channels"]) == 1 else 3
+    files = Files(path, tuple(names), sizes, sizes, wanted)
+    _warn(path, bad)
+    images = FileImages(files, num_workers=num_workers)
+    return Source(images, files.names, tuple((name, why) for name, why in bad), state)
+
+
+def _read_headers(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Tensors:
+    names, sizes, maybe_colour, bad = [], [], [], []
+    for name, _ in list_folder(path):
+        try:
+            size, is_grey = _header(path, name)
+        except DataError as error:
+            bad.append((name, error.message))
+            continue
+        names.append(name)
+        sizes.append(size)
+        if not is_grey:
+            maybe_colour.append(name)
+    _check_any(path, names, bad, missing)
+    # any() stops at the first image in colour, which is mostly the first that is looked at.
+    wanted = channels or (3 if any(_is_colour(path / name) for name in maybe_colour) else 1)
+    return {
+        "sizes": torch.tensor(sizes, dtype=torch.int32),
+        "channels": torch.tensor(wanted),
+        "names": _text_tensor([names, bad]),
+    }
+
+
+def _header(path: Path, name: str) -> tuple[Size, bool]:
+    try:
+        with (path / name).open("rb") as stream:
+            return read_header(stream, name)
+    except OSError as error:
+        raise DataError(f"cannot read {path / name}: {error.strerror or error}") from None
+
+
+def _is_colour(path: Path) -> bool:
+    """Whether an image stored in colour has a pixel that is not grey; a damaged one tells when it is read."""
+    try:
+        return len(decode(path.read_bytes(), path.name)) == 3
+    except (DataError, OSError):
+        return False
+
+
+def _warn(path: Path, bad: Sequence[tuple[str, str]]) -> None:
+    if bad:
+        logger.warning("%s: %d bad image files are left out: %s", path, len(bad), _some(bad))
+
+
+def _check_any(
+    path: Path, good: Sequence[object], bad: Sequence[tuple[str, str]], missing: type[NnkitError]
+) -> None:
+    if not good and not bad:
+        raise missing(f"{path} holds no image files", hint="put PNG or JPEG files there")
+    if not good:
+        raise DataError(f"{path} holds no image that can be read: {_some(bad)}", hint="replace them")
 
 
 def _some(bad: Sequence[tuple[str, str]]) -> str:
@@ -101,10 +187,7 @@ def _read(path: Path, channels: Channels | None, missing: type[NnkitError]) -> S
                     bad.append((name, result))
                 else:
                     good.append((name, result))
-    if not good and not bad:
-        raise missing(f"{path} holds no image files", hint="put PNG or JPEG files there")
-    if not good:
-        raise DataError(f"{path} holds no image that can be read: {_some(bad)}", hint="replace them")
+    _check_any(path, good, bad, missing)
     good.sort(key=lambda item: item[0])
     wanted: Channels = 3 if any(len(pixels) == 3 for _, pixels in good) else 1
     images = Images.from_arrays([to_channels(pixels, wanted) for _, pixels in good])

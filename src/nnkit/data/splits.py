@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nnkit.data.images import Images, Indices
+from nnkit.data.images import Images, Indices, Request
+from nnkit.data.modes import brought_to_buckets
 from nnkit.errors import DataError, UsageError, quote
-from nnkit.types import SPLITS, Data, Split
+from nnkit.types import EXACT_SIZES, SPLITS, Bucketing, Data, Split
 
-CHUNK = 2048
-"""Images counted at once for the statistics; bounds the memory."""
+CHUNK, CHUNK_BYTES = 2048, 32 << 20
+"""Images, and their bytes, counted at once for the statistics: bounds the memory."""
 
 LEVELS = 256
 TEST_FRACTION = 0.1
@@ -91,10 +92,18 @@ def classification_data(
     parts: Mapping[str, Indices],
     class_names: Sequence[str],
     notes: Sequence[str] = (),
+    *,
+    bucketing: Bucketing = EXACT_SIZES,
+    levels: Callable[[Split], Tensor] | None = None,
 ) -> Data:
-    """A classification dataset of one source: `labels` int64 (N,), `parts` the indices of each split."""
+    """A classification dataset of one source: `labels` int64 (N,), `parts` the indices of each split.
+
+    With `bucketing` fit=resize the images become those of their buckets' shapes. `levels` counts the levels
+    of the training images, for mean and deviation (default: `count_levels`).
+    """
+    images = brought_to_buckets(images, parts["train"], bucketing)
     splits = {name: Split(images, labels, np.ascontiguousarray(part)) for name, part in parts.items()}
-    mean, std = channel_statistics(splits["train"])
+    mean, std = level_statistics((levels or count_levels)(splits["train"]))
     return Data(
         task="classification",
         splits=splits,
@@ -104,6 +113,7 @@ def classification_data(
         mean=mean,
         std=std,
         notes=tuple(notes),
+        bucketing=bucketing,
     )
 
 
@@ -112,12 +122,22 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
 
     Exact: levels are counted as whole numbers. A channel of one level gets the deviation 1, since it divides.
     """
-    counts = np.zeros((split.images.channels, LEVELS), np.int64)
-    for chunk in _chunks(split):
+    return level_statistics(count_levels(split))
+
+
+def count_levels(split: Split) -> Tensor:
+    """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
+    counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
+    for chunk, _ in split.images.batches(_chunks(split)):
         for channel in range(split.images.channels):
             # bincount takes one stretch of memory; a batch's channel is one only where it is the only one.
-            counts[channel] += torch.bincount(chunk[:, channel].reshape(-1), minlength=LEVELS).cpu().numpy()
-    moments = [_moments([int(count) for count in row]) for row in counts]
+            counts[channel] += torch.bincount(chunk[:, channel].reshape(-1), minlength=LEVELS).cpu()
+    return counts
+
+
+def level_statistics(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, of values in [0, 1], from the counts of their levels."""
+    moments = [_moments(row) for row in counts.tolist()]
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
 
 
@@ -131,10 +151,12 @@ def _moments(counts: Sequence[int]) -> tuple[float, float]:
     return total / num / (LEVELS - 1), deviation / (LEVELS - 1) or 1.0
 
 
-def _chunks(split: Split) -> Iterator[Tensor]:
-    """The images of a split, uint8 (b, C, h, w) of one size each, in no promised order."""
+def _chunks(split: Split) -> Iterator[Request]:
+    """The images of a split, some of one size at a time, in no promised order."""
     group_of = split.images.group_of[split.indices]
     for group in np.unique(group_of):
         indices = split.indices[group_of == group]
-        for start in range(0, len(indices), CHUNK):
-            yield split.images.take(indices[start : start + CHUNK])[0]
+        num_bytes = split.images.channels * int(split.images.sizes[indices[0]].prod())
+        step = min(CHUNK, max(1, CHUNK_BYTES // num_bytes))
+        for start in range(0, len(indices), step):
+            yield indices[start : start + step], None

@@ -7,7 +7,7 @@ import torch
 
 from nnkit.data.cifar10 import read_cifar10
 from nnkit.data.images import Images, Indices
-from nnkit.data.pipelines import Backend, DType, parse_pipeline
+from nnkit.data.pipelines import Backend, DType, Shape, parse_pipeline
 from nnkit.data.sources import find_source, load_source
 from nnkit.data.splits import check_fraction, check_seed, folder_parts, random_parts
 from nnkit.data.synthetic import smooth_images
@@ -50,6 +50,12 @@ class CifarTransform:
         self.pipeline = parse_pipeline(pipeline, dtype=dtype, antialias=antialias, backend=backend)
         self.val_fraction = check_fraction(val_fraction)
         self.seed = check_seed(seed)
+
+    @property
+    def image_shape(self) -> Shape | None:
+        """(C, H, W) of the images, where the source alone tells it: of "cifar10" and "synthetic"."""
+        known = self.source in ("cifar10", "synthetic")
+        return (3, SYNTHETIC_SIDE, SYNTHETIC_SIDE) if known else None
 
     def load(self, place: DataPlace) -> Data:
         """Read or make the images, uint8 (N, C, H, W), and compute the targets, float32 (N, C', H', W').

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from nnkit.data.buckets.settings import takes_bucket_settings
+from nnkit.data.cache import cached
 from nnkit.data.decode import Channels
 from nnkit.data.images import Images
-from nnkit.data.modes import Mode, brought_to_one_size, usual_model
-from nnkit.data.sources import Source, find_source, load_source
-from nnkit.data.splits import check_fraction, check_seed, classification_data, folder_parts, split_folder
+from nnkit.data.modes import Mode, brought_to_one_size, check_bucketing, usual_model
+from nnkit.data.resizing import MIN_SIDE
+from nnkit.data.sources import Source, find_source, load_source, stream_source
+from nnkit.data.splits import (
+    check_fraction,
+    check_seed,
+    classification_data,
+    count_levels,
+    folder_parts,
+    split_folder,
+)
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Data, DataPlace, Size, Task
-
-MIN_SIDE = 2
-"""torch resizes wrongly to a single column."""
+from nnkit.types import EXACT_SIZES, Bucketing, Data, DataPlace, Size, Split, Task
 
 MAX_SIDE = 8192
+MAX_WORKERS = 256
 
 
+@takes_bucket_settings
 class ImageFolder:
     """Images of any sizes and shapes in a folder or archive, one folder per class.
 
@@ -32,6 +43,11 @@ class ImageFolder:
     all to `size` × `size` (default: the median side of training images); "pad" puts each in the middle of a
     black canvas of `size` × `size` (default: the largest height × width). `channels`: 1 grey, 3 colour
     (default: 1 when every image is grey). Hidden files are ignored.
+
+    With `in_memory=false`, for more images than memory holds (an image takes height × width × channels
+    bytes), those of a folder stay in their files: sizes are read from the headers, pixels when a batch asks
+    for them, and `num_workers` processes of one thread read ahead. The batches are the same; the first load
+    reads the training images once, for their mean and deviation. Not with mode=pad.
     """
 
     task: Task = "classification"
@@ -45,6 +61,9 @@ class ImageFolder:
         val_fraction: float = 0.1,
         seed: int = 0,
         size: int | None = None,
+        in_memory: bool = True,
+        num_workers: int = 0,
+        bucketing: Bucketing = EXACT_SIZES,
     ) -> None:
         if size is not None and mode == "bucket":
             raise UsageError("mode=bucket keeps the images' sizes", hint="leave size out, or set mode=resize")
@@ -56,6 +75,9 @@ class ImageFolder:
         self.val_fraction = check_fraction(val_fraction)
         self.seed = check_seed(seed)
         self.size = size
+        self.in_memory = _check_in_memory(in_memory, num_workers, mode)
+        self.num_workers = num_workers
+        self.bucketing = check_bucketing(bucketing, mode)
         self.default_model = usual_model(mode)
 
     def load(self, place: DataPlace) -> Data:
@@ -66,7 +88,7 @@ class ImageFolder:
         image can be read.
         """
         path = find_source(self.path, place.root)
-        source = load_source(path, place.cache, channels=self.channels, missing=UsageError)
+        source = self._source(path, place.cache)
         classes = class_folders([*source.names, *(name for name, _ in source.bad)])
         names = _class_names(path, source, classes)
         kept = np.array([index for index in range(len(source.names)) if classes[index]], np.int64)
@@ -79,7 +101,20 @@ class ImageFolder:
         if outside:
             notes = (*notes, f"{outside} images in no class folder are left out")
         notes = (*notes, *(why for _, why in source.bad))
-        return classification_data(images, torch.tensor(labels), parts, names, notes)
+
+        def levels(split: Split) -> Tensor:
+            return count_levels(split) if self.in_memory else _remembered_levels(split, source, place.cache)
+
+        return classification_data(
+            images, torch.tensor(labels), parts, names, notes, bucketing=self.bucketing, levels=levels
+        )
+
+    def _source(self, path: Path, cache: Path) -> Source:
+        if self.in_memory:
+            return load_source(path, cache, channels=self.channels, missing=UsageError)
+        return stream_source(
+            path, cache, channels=self.channels, num_workers=self.num_workers, missing=UsageError
+        )
 
     def _in_mode(self, images: Images, train_sizes: np.ndarray) -> Images:
         if self.mode == "bucket":
@@ -99,6 +134,29 @@ class ImageFolder:
                 hint="leave size out, or set mode=resize",
             )
         return self.size, self.size
+
+
+def _check_in_memory(in_memory: bool, num_workers: int, mode: Mode) -> bool:
+    if not 0 <= num_workers <= MAX_WORKERS:
+        raise UsageError(f"num_workers is {num_workers}, it must lie between 0 and {MAX_WORKERS}")
+    if in_memory and num_workers:
+        raise UsageError(
+            "num_workers: images in memory need no process that reads them", hint="add in_memory=false"
+        )
+    if not in_memory and mode == "pad":
+        raise UsageError(
+            "mode=pad holds all images in memory, on canvases of the largest size",
+            hint="with in_memory=false set mode=bucket or mode=resize",
+        )
+    return in_memory
+
+
+def _remembered_levels(split: Split, source: Source, cache: Path) -> Tensor:
+    """The counts of `count_levels`, from the cache where the files and the split are those of before."""
+    chosen = np.concatenate([split.indices[:, None], split.sizes], axis=1)
+    digest = hashlib.sha256(chosen.tobytes()).hexdigest()
+    parts = {"levels": source.state, "channels": split.images.channels, "images": digest}
+    return cached(cache, "levels", parts, lambda: {"counts": count_levels(split)})["counts"]
 
 
 def class_folders(names: Sequence[str]) -> list[str]:

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nnkit.data.buckets.settings import takes_bucket_settings
 from nnkit.data.download import download_hint
 from nnkit.data.images import Indices
-from nnkit.data.modes import Mode, brought_to_one_size, usual_model
+from nnkit.data.modes import Mode, brought_to_one_size, check_bucketing, usual_model
 from nnkit.data.sources import Source, load_source
 from nnkit.data.splits import check_fraction, check_seed, classification_data, random_parts
 from nnkit.errors import DataError
-from nnkit.types import Data, DataPlace, Task
+from nnkit.types import EXACT_SIZES, Bucketing, Data, DataPlace, Task
 
 NAME = "mnist-varres"
 NUM_CLASSES = 10
@@ -21,6 +22,7 @@ RESIZED = (28, 28)
 PADDED = (64, 64)
 
 
+@takes_bucket_settings
 class MnistVarres:
     """MNIST digits on canvases of 32×32, 48×48 and 64×64, grey: 48,000 train, 12,000 validate, 10,000 test.
 
@@ -31,8 +33,16 @@ class MnistVarres:
 
     task: Task = "classification"
 
-    def __init__(self, *, mode: Mode = "bucket", val_fraction: float = 0.2, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        mode: Mode = "bucket",
+        val_fraction: float = 0.2,
+        seed: int = 0,
+        bucketing: Bucketing = EXACT_SIZES,
+    ) -> None:
         self.mode = mode
+        self.bucketing = check_bucketing(bucketing, mode)
         self.val_fraction = check_fraction(val_fraction)
         self.seed = check_seed(seed)
         self.default_model = usual_model(mode)
@@ -51,7 +61,9 @@ class MnistVarres:
         parts = {"train": train, "val": val, "test": np.flatnonzero(in_test)}
         names = [str(digit) for digit in range(NUM_CLASSES)]
         notes = () if len(labels) == NUM_IMAGES else (f"{len(labels):,} images, not {NUM_IMAGES:,}",)
-        return classification_data(images, torch.from_numpy(labels), parts, names, notes)
+        return classification_data(
+            images, torch.from_numpy(labels), parts, names, notes, bucketing=self.bucketing
+        )
 
 
 def _read(place: DataPlace) -> Source:

@@ -9,6 +9,7 @@ from torch import nn
 
 from nnkit.data.batches import Batches
 from nnkit.training.devices import autocast
+from nnkit.training.masks import output_of
 from nnkit.training.metrics import Metrics, batch_sum
 
 
@@ -35,7 +36,7 @@ def evaluate(
         for batch in batches.load(batches.plan()):
             between()
             with autocast(batches.device, precision):
-                output = model(batch.inputs)
+                output = output_of(model, batch)
             output = output.float()
             metrics.add(output, batch, batch_sum(loss, loss(output, batch.targets), len(batch.targets)))
     model.train(was_training)

@@ -23,8 +23,11 @@ from nnkit.data.buckets import Order
 from nnkit.errors import DivergedError, UsageError
 from nnkit.training.devices import autocast, sum_type
 from nnkit.training.evaluation import evaluate, go_on
+from nnkit.training.masks import output_of
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.types import Batch, Data, EpochResult, StepResult
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass
@@ -77,11 +80,21 @@ class _Flag:
 
 
 def keep_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    """An exponential moving average of the weights and buffers; None for a decay of 0."""
+    """An exponential moving average of the weights and buffers; None for a decay of 0.
+
+    Whole numbers, such as counters and places, are copied: torch's average of them rounds down.
+    """
     if decay == 0:
         return None
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+    def update(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            average(averaged, current, count)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
 def fit(
@@ -182,7 +195,7 @@ def _compute(
     forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     with autocast(device, recipe.precision):
-        output = forward(batch.inputs)
+        output = output_of(forward, batch)
     output = output.float()
     value: Tensor = loss(output, batch.targets)
     if value.ndim:

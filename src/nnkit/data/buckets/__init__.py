@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nnkit.data.buckets.choice import Ints
-from nnkit.data.buckets.epoch import EpochPlan, Forecast, Leftovers, PadTo, plan_epoch, slots_of
+from nnkit.data.buckets.epoch import EpochPlan, Forecast, plan_epoch, slots_of
 from nnkit.data.buckets.sizes import Buckets, assign_buckets, check_int
 from nnkit.data.buckets.steps import Runs
 from nnkit.errors import UsageError, did_you_mean, quote
+from nnkit.types import Leftovers, PadTo
 
 Order = Literal["interleaved", "by-resolution"]
 

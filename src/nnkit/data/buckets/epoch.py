@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,7 @@ from nnkit.data.buckets.choice import Ints
 from nnkit.data.buckets.packing import near_order
 from nnkit.data.buckets.sizes import Buckets
 from nnkit.data.buckets.steps import Runs, Steps, cut_steps, merge_leftovers
-
-Leftovers = Literal["keep", "drop", "merge"]
-PadTo = Literal["bucket", "batch"]
+from nnkit.types import Leftovers, PadTo
 
 MOST_IMAGES = 2**31
 MOST_PIXELS = 2**62

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.image_files import encoded, random_png, write_folder, write_tgz
+from nnkit.data import streaming
+from nnkit.data.batches import Batches
+from nnkit.datasets.image_folder import ImageFolder
+from nnkit.errors import DataError, UsageError
+from nnkit.types import Batch, Bucketing, Data, DataPlace
+
+CPU = torch.device("cpu")
+
+
+def pets(count: int = 20, *, colour: bool = False) -> dict[str, bytes]:
+    return {
+        f"{kind}/{number:02}.png": random_png(number, 8 + number % 5, 9 + number % 3, colour=colour)
+        for kind in ("cat", "dog")
+        for number in range(count)
+    }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> DataPlace:
+    return DataPlace(tmp_path, tmp_path / "cache")
+
+
+def loaded(place: DataPlace, **settings: object) -> Data:
+    return ImageFolder(path=place.root / "pets", **settings).load(place)  # type: ignore[arg-type]
+
+
+def batches_of(data: Data, name: str, *, shuffle: bool) -> Iterator[Batch]:
+    batches = Batches(data, data.splits[name], batch_size=7, device=CPU)
+    return batches.load(batches.plan(epoch=2, seed=1, shuffle=shuffle))
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    assert torch.equal(one.inputs, other.inputs)
+    assert torch.equal(one.targets, other.targets)
+    assert np.array_equal(one.indices, other.indices)
+    assert one.own_size == other.own_size
+    assert (one.mask is None) == (other.mask is None)
+    assert one.mask is None or torch.equal(one.mask, other.mask)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"bucketing": Bucketing(max_buckets=3)},
+        {"bucketing": Bucketing(tolerance=0.2, leftovers="merge", pad_to="batch")},
+        {"bucketing": Bucketing(max_buckets=3, fit="resize")},
+        {"mode": "resize", "size": 11},
+        {"channels": 3},
+    ],
+)
+def test_batches_are_those_of_images_in_memory_to_the_bit(
+    place: DataPlace, settings: dict[str, object], num_workers: int
+) -> None:
+    write_folder(place.root / "pets", pets() | {"cat/grey.png": encoded(np.full((9, 9, 3), 50, np.uint8))})
+    held = loaded(place, **settings)
+    read = loaded(place, in_memory=False, num_workers=num_workers, **settings)
+    assert (held.mean, held.std, held.in_channels) == (read.mean, read.std, read.in_channels)
+    assert held.image_size == read.image_size
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    for name, shuffle in (("train", True), ("val", False)):
+        for one, other in zip(
+            batches_of(held, name, shuffle=shuffle), batches_of(read, name, shuffle=shuffle), strict=True
+        ):
+            assert_same(one, other)
+    assert torch.equal(torch.get_rng_state(), before), (
+        "reading draws from the generator that dropout draws from"
+    )
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_channels_are_told_as_for_images_in_memory(place: DataPlace, colour: bool) -> None:
+    write_folder(place.root / "pets", pets(colour=colour))
+    for channels in (None, 1, 3):
+        held, read = loaded(place, channels=channels), loaded(place, channels=channels, in_memory=False)
+        assert held.in_channels == read.in_channels
+        assert torch.equal(held.splits["train"].images.image(0), read.splits["train"].images.image(0))
+
+
+def test_sizes_come_from_headers_and_are_remembered(
+    place: DataPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(place.root / "pets", pets())
+    first = loaded(place, in_memory=False)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a file is opened though nothing has changed")
+
+    monkeypatch.setattr("nnkit.data.sources.read_header", refuse)
+    monkeypatch.setattr("nnkit.data.streaming.decode", refuse)
+    again = loaded(place, in_memory=False)
+    assert np.array_equal(first.splits["train"].sizes, again.splits["train"].sizes)
+    assert (first.mean, first.std) == (again.mean, again.std)
+
+
+def test_what_a_header_shows_to_be_no_image_is_left_out(
+    place: DataPlace, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = {"cat/empty.png": b"", "dog/page.png": b"<html>"}
+    write_folder(place.root / "pets", pets() | bad)
+    data = loaded(place, in_memory=False)
+    assert sum(len(split) for split in data.splits.values()) == 40
+    assert all(any(name in note for note in data.notes) for name in bad)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [(b"<html>", "no image"), (random_png(0, 30, 30), "has changed"), (None, "cannot read")],
+)
+def test_a_file_that_goes_bad_is_named(
+    place: DataPlace, now: bytes | None, said: str, num_workers: int
+) -> None:
+    write_folder(place.root / "pets", pets())
+    data = loaded(place, in_memory=False, num_workers=num_workers, bucketing=Bucketing(max_buckets=2))
+    images = data.splits["train"].images
+    path = place.root / "pets" / images.files.names[int(data.splits["train"].indices[5])]  # type: ignore[attr-defined]
+    if now is None:
+        os.remove(path)
+    else:
+        path.write_bytes(now)
+    with pytest.raises(DataError) as caught:
+        list(batches_of(data, "train", shuffle=True))
+    assert said in caught.value.message
+    assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_damaged_training_image_is_an_error_when_the_data_is_loaded(place: DataPlace) -> None:
+    cut = random_png(0, 40, 40)[:300]
+    write_folder(place.root / "pets", pets() | {f"dog/cut{number}.png": cut for number in range(9)})
+    with pytest.raises(DataError, match=r"dog/cut\d\.png") as caught:
+        loaded(place, in_memory=False)
+    assert "in_memory=true" in caught.value.hint
+    assert sum(len(split) for split in loaded(place).splits.values()) == 40
+
+
+def test_an_archive_must_be_unpacked_first(place: DataPlace) -> None:
+    path = write_tgz(place.root / "pets.tgz", pets())
+    with pytest.raises(UsageError, match="archive") as caught:
+        ImageFolder(path=path, in_memory=False).load(place)
+    assert "unpack" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_workers": 1},
+        {"in_memory": False, "num_workers": -1},
+        {"in_memory": False, "num_workers": 10**6},
+        {"in_memory": False, "mode": "pad"},
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_when_the_dataset_is_made(
+    settings: dict[str, object],
+) -> None:
+    with pytest.raises(UsageError, match=r"num_workers|mode=pad"):
+        ImageFolder(path=Path("x"), **settings)  # type: ignore[arg-type]
+
+
+def test_all_that_crosses_to_a_worker_pickles(place: DataPlace) -> None:
+    write_folder(place.root / "pets", pets())
+    images = loaded(place, in_memory=False, num_workers=2).splits["train"].images
+    request = (np.array([3, 0, 5]), (14, 14))
+    files, _, _ = pickle.loads(pickle.dumps((images.files, streaming._start_worker, streaming._as_it_is)))  # type: ignore[attr-defined]
+    there, here = files[pickle.loads(pickle.dumps(request))], images.take(*request)
+    assert all(torch.equal(one, other) for one, other in zip(there, here, strict=True))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nnkit.build import build
+from nnkit.data.batches import Batches
+from nnkit.errors import UsageError
+from nnkit.models.varres_net import VarresNet
+from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.types import Batch, Bucketing
+from tiny_plugin import Tiny, TinyNet
+
+CPU = torch.device("cpu")
+
+
+class Mean(nn.Module):
+    """A pooling that takes no mask."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.mean((2, 3))
+
+
+def batches(**settings: object) -> Batches:
+    data = replace(Tiny(several=True).load(None), bucketing=Bucketing(**settings))  # type: ignore[arg-type]
+    return Batches(data, data.splits["train"], batch_size=16, device=CPU)
+
+
+def test_a_model_is_given_the_mask_of_a_padded_batch_alone() -> None:
+    given = []
+
+    class Looks(nn.Module):
+        def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+            given.append(mask)
+            return inputs
+
+    inputs, mask = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    plain = Batch(inputs, torch.zeros(1), torch.zeros(1).numpy())
+    output_of(Looks(), plain)
+    output_of(Looks(), replace(plain, mask=mask))
+    assert given[0] is None
+    assert given[1] is mask
+    assert output_of(nn.Identity(), plain) is inputs
+
+
+def test_a_model_without_a_mask_is_refused_where_the_plan_pads() -> None:
+    model = TinyNet(num_classes=3)
+    check_takes_mask(model, "tiny-net", batches())
+    with pytest.raises(UsageError, match=r"tiny-net.*mask") as caught:
+        check_takes_mask(model, "tiny-net", batches(max_buckets=1))
+    assert "fit=resize" in caught.value.hint
+
+
+def test_so_is_a_model_whose_pooling_takes_none() -> None:
+    takes_none = VarresNet(pooling=Mean(), num_classes=3)
+    with pytest.raises(UsageError, match="Mean takes no mask"):
+        check_takes_mask(takes_none, "varres-net", batches(max_buckets=1))
+
+
+def test_the_trial_leaves_the_model_as_it_was() -> None:
+    model = build("models", "varres-net", known={"num_classes": 3, "in_channels": 1})
+    before = [value.clone() for value in model.state_dict().values()]
+    state = torch.get_rng_state()
+    check_takes_mask(model.train(), "varres-net", batches(max_buckets=1))
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
