@@ -24,7 +24,11 @@ CONTRACTS = {
 
 
 @pytest.mark.parametrize(
-    "name", [*(protocol.__name__ for protocol in PROTOCOLS), "Data", "DataPlace", "EpochResult", "Split"]
+    "name",
+    [
+        *(protocol.__name__ for protocol in PROTOCOLS),
+        *("ClosedFormModel", "Data", "DataPlace", "EpochResult", "PreparedModel", "Split"),
+    ],
 )
 def test_the_page_prints_each_protocol_and_type_as_the_code_has_it(name: str) -> None:
     source = inspect.getsource(getattr(types, name)).rstrip()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnkit.build import components
+    from nnkit.studies.bench import bench
     from nnkit.studies.compare_pooling import compare_pooling
     from nnkit.studies.count_params import count_params
     from nnkit.studies.evaluate import evaluate
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from nnkit.training.checkpoints import load
 
 _HOME = {
+    "bench": "nnkit.studies.bench",
     "components": "nnkit.build",
     "compare_pooling": "nnkit.studies.compare_pooling",
     "count_params": "nnkit.studies.count_params",
@@ -21,7 +23,7 @@ _HOME = {
     "load": "nnkit.training.checkpoints",
     "train": "nnkit.studies.train",
 }
-__all__ = ["compare_pooling", "components", "count_params", "evaluate", "load", "train"]
+__all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -114,6 +114,7 @@ class TrainConfig(PlaceConfig):
     compile: bool = False
     monitor: str | None = None
     order: Literal["interleaved", "by-resolution"] = "interleaved"
+    solver: Literal["gradient", "als"] = "gradient"
     clip: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -65,3 +65,25 @@ def test_the_config_of_a_run_is_read_back(tiny: TinyPlugin, capfd: pytest.Captur
     again = json.loads(capfd.readouterr().out)
     assert again["best"] == first["best"]
     assert again["test"] == first["test"]
+
+
+def test_a_closed_form_says_one_epoch_of_one_and_what_a_band_dropped(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--dataset", "cifar-transform:source=synthetic", "--model", "separable:band=3", "--limit", "100"]
+    assert main.run(["train", *given, "--solver", "als", "--runs-dir", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert "epoch 1/1" in err
+    assert "info: band=3 dropped" in err
+    assert "als, 100 images in" in out
+    assert "fidelity" in out
+
+
+def test_options_of_gradients_with_als_exit_2_and_write_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--dataset", "cifar-transform:source=synthetic", "--model", "separable", "--lr", "0.1"]
+    runs = tmp_path / "runs"
+    assert main.run(["train", *given, "--clip", "1", "--solver", "als", "--runs-dir", str(runs)]) == 2
+    assert "2 mistakes" in capfd.readouterr().err
+    assert not runs.exists()

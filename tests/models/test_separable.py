@@ -7,6 +7,7 @@ from torchvision.transforms import v2
 
 from nnkit.errors import UsageError
 from nnkit.models.separable import Separable
+from nnkit.training.loop import keep_average
 
 
 def reference(images: torch.Tensor) -> torch.Tensor:
@@ -45,3 +46,100 @@ def test_gradient_training_finds_the_pipeline() -> None:
 def test_an_empty_image_is_refused() -> None:
     with pytest.raises(UsageError, match="image_size"):
         Separable(image_size=(0, 0))
+
+
+def photographs(num_images: int) -> torch.Tensor:
+    """Images with detail of every size, on 8-bit levels as decoded files are."""
+    torch.manual_seed(0)
+    smooth = F.interpolate(torch.rand(num_images, 3, 9, 9), (32, 32), mode="bilinear")
+    return (0.8 * smooth + 0.2 * torch.rand(num_images, 3, 32, 32)).mul(255).round() / 255
+
+
+@pytest.mark.parametrize("band", [None, 3])
+def test_a_closed_form_finds_the_pipeline_to_float32s_rounding(band: int | None) -> None:
+    model, images = Separable(band=band, output="clamp"), photographs(60)
+    facts = model.fit_closed_form(images, reference(images))
+    noise = torch.randint(0, 256, (50, 3, 32, 32)) / 255
+    with torch.no_grad():
+        assert (model(noise) - reference(noise)).abs().max() <= 1e-5
+    assert facts["iterations"] > 1
+    assert ("dropped" in facts) == (band is not None)
+
+
+def test_a_band_is_171_numbers_and_runs_against_the_diagonal_after_flips() -> None:
+    model, images = Separable(band=3), photographs(60)
+    facts = model.fit_closed_form(images, reference(images))
+    assert sum(p.numel() for p in model.parameters()) == 171
+    assert model.row_columns is not None
+    assert (model.row_columns[:, 0].diff() <= 0).all()
+    assert facts["dropped"]["largest"] < 1e-5
+
+
+def test_a_band_that_is_too_narrow_says_what_it_dropped_and_keeps_the_best_that_is_left() -> None:
+    model, images = Separable(band=2), photographs(60)
+    targets = reference(images)
+    facts = model.fit_closed_form(images, targets)
+    assert 1e-4 < facts["dropped"]["energy_share"] < 1e-2
+    assert facts["dropped"]["largest"] > 0.04
+    assert "band=2 dropped" in facts["notes"][0]
+    dense = Separable()
+    dense.fit_closed_form(images, targets)
+    assert model.row_columns is not None
+    assert model.col_columns is not None
+    cut = Separable(band=2)
+    cut.load_state_dict(
+        {
+            "channels": dense.channels,
+            "rows": dense.rows.gather(1, model.row_columns),
+            "cols": dense.cols.gather(1, model.col_columns),
+            "row_columns": model.row_columns,
+            "col_columns": model.col_columns,
+        }
+    )
+    with torch.no_grad():
+        assert F.mse_loss(model(images), targets) < F.mse_loss(cut(images), targets)
+
+
+def test_before_gradients_the_band_is_placed_and_no_weight_changes() -> None:
+    model, images = Separable(band=3), photographs(60)
+    weights = {name: value.clone() for name, value in model.named_parameters()}
+    facts = model.prepare_for_training(images, reference(images))
+    assert all(torch.equal(weights[name], value) for name, value in model.named_parameters())
+    fitted = Separable(band=3)
+    fitted.fit_closed_form(images, reference(images))
+    assert model.row_columns is not None
+    assert fitted.row_columns is not None
+    assert torch.equal(model.row_columns, fitted.row_columns)
+    assert facts["dropped"]["largest"] < 1e-5
+    assert Separable().prepare_for_training(images, reference(images)) == {}
+
+
+def test_a_closed_form_fits_several_channels_and_sides_that_differ() -> None:
+    images = photographs(60)[:, :, :24]
+    targets = F.interpolate(images, (20, 28), mode="bilinear", antialias=True).flip(3)
+    model = Separable(image_size=(24, 32), target_channels=3, target_size=(20, 28))
+    model.fit_closed_form(images, targets)
+    with torch.no_grad():
+        assert (model(images) - targets).abs().max() <= 1e-5
+
+
+def test_a_sigmoid_has_no_closed_form() -> None:
+    images = photographs(2)
+    with pytest.raises(UsageError, match="sigmoid"):
+        Separable(output="sigmoid").fit_closed_form(images, reference(images))
+
+
+@pytest.mark.parametrize("band", [0, 33])
+def test_a_band_out_of_range_is_refused(band: int) -> None:
+    with pytest.raises(UsageError, match="band"):
+        Separable(band=band)
+
+
+def test_an_average_of_the_weights_keeps_the_places_of_the_band() -> None:
+    model, images = Separable(band=3), photographs(60)
+    model.prepare_for_training(images, reference(images))
+    average = keep_average(model, 0.999)
+    assert average is not None
+    for _ in range(5):
+        average.update_parameters(model)
+    assert torch.equal(average.module.row_columns, model.row_columns)  # type: ignore[arg-type]

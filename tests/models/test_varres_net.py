@@ -11,6 +11,7 @@ from nnkit.models.varres_net import VarresNet
 from nnkit.poolings.amax import Amax
 from nnkit.poolings.avg import Avg
 from nnkit.poolings.max import Max
+from padding import padded
 
 Sizes = list[tuple[int, int]]
 SIDE = st.integers(8, 37)
@@ -24,17 +25,6 @@ class TwoStatistics(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.cat([inputs.mean((2, 3)), inputs.amax((2, 3))], 1)
-
-
-def padded(images: list[Tensor], fill: float) -> tuple[Tensor, Tensor]:
-    """Images (C, h, w) at the top left of one batch filled with `fill`, and its mask."""
-    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    batch = torch.full((len(images), images[0].shape[0], height, width), fill)
-    mask = torch.zeros(len(images), 1, height, width, dtype=torch.bool)
-    for n, image in enumerate(images):
-        h, w = image.shape[1:]
-        batch[n, :, :h, :w], mask[n, :, :h, :w] = image, True
-    return batch, mask
 
 
 @pytest.mark.parametrize("pooling", [Max, Amax, Avg])

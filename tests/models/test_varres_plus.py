@@ -4,13 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from nnkit.errors import UsageError
 from nnkit.models.varres_plus import VarresPlus
 from nnkit.poolings.amax import Amax
 from nnkit.poolings.avg import Avg
 from nnkit.poolings.max import Max
+from padding import padded
 
 SIDE = st.integers(8, 37)
 
@@ -24,17 +25,6 @@ def with_statistics(model: VarresPlus) -> VarresPlus:
         assert norm.running_mean is not None
         nn.init.normal_(norm.running_mean)
     return model.eval()
-
-
-def padded(images: list[Tensor], fill: float) -> tuple[Tensor, Tensor]:
-    """Images (C, h, w) at the top left of one batch filled with `fill`, and its mask."""
-    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    batch = torch.full((len(images), images[0].shape[0], height, width), fill)
-    mask = torch.zeros(len(images), 1, height, width, dtype=torch.bool)
-    for n, image in enumerate(images):
-        h, w = image.shape[1:]
-        batch[n, :, :h, :w], mask[n, :, :h, :w] = image, True
-    return batch, mask
 
 
 @pytest.mark.parametrize("pooling", [Max, Amax, Avg])

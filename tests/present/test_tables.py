@@ -42,6 +42,14 @@ TRAINED: dict[str, Any] = {
 TRANSFORMED = TRAINED | {
     "stopped_by": None,
     "best": {"epoch": 1, "metric": "val_loss", "metrics": {"val_loss": 1e-7}},
+    "solver": {
+        "name": "als",
+        "solver_s": 0.6,
+        "images": 500,
+        "iterations": 24,
+        "dropped": {"energy_share": 1e-15, "largest": 1.6e-8},
+        "notes": ["band=3 dropped 1e-15 of the matrices' energy; the largest entry dropped is 1.6e-08"],
+    },
     "test": {
         "loss": 1.2e-7,
         "mae_sum": 0.1,
@@ -49,6 +57,7 @@ TRANSFORMED = TRAINED | {
         "psnr": 69.1,
         "cosine_accuracy": 1.0,
         "levels": {"differing": 12, "near_boundary": 12},
+        "fidelity": {"class": "exact", "max_abs_error": 0.001, "mae_sum": 0.1},
     },
 }
 DIGITS = [str(digit) for digit in range(10)]

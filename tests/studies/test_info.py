@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
+from data.image_files import random_png, write_folder
 from nnkit.cli.main import run
 from nnkit.config import PlaceConfig
 from nnkit.errors import ConfigError, UsageError
@@ -45,3 +47,52 @@ def test_a_settings_help_is_the_docstrings_first_sentence_that_names_it_in_backt
     assert help_of("patience", docstring) == "Waits `patience` epochs, or `min_delta=0` for any gain."
     assert help_of("min_delta", docstring) == help_of("patience", docstring)
     assert help_of("rule", docstring) == ""
+
+
+def pets(tmp_path, **settings):
+    rng = np.random.default_rng(0)
+    files = {
+        f"{'cat' if number % 2 else 'dog'}/{number}.png": random_png(number, *rng.integers(8, 30, 2).tolist())
+        for number in range(100)
+    }
+    folder = write_folder(tmp_path / "pets", files)
+    return f"image-folder:path={folder}" + "".join(f",{key}={value}" for key, value in settings.items())
+
+
+def test_a_dataset_of_several_sizes_shows_what_an_epoch_will_cost(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
+    document = info(pets(tmp_path, max_buckets=3, leftovers="drop"), batch_size=7)
+    forecast = document["facts"]["forecast"]
+    assert forecast["num_buckets"] == len(forecast["buckets"]) == 3
+    assert forecast["num_images"] + forecast["num_dropped"] == document["facts"]["splits"]["train"] == 80
+    assert forecast["num_images"] == 7 * forecast["num_batches"]
+    assert forecast["fill"] == 1
+    assert forecast["padded_share"] == forecast["padded_pixels"] / forecast["processed_pixels"] > 0
+    text = info_text(document)
+    for shown in (
+        "of up to 7 images",
+        f"{forecast['num_dropped']} per epoch",
+        f"{forecast['padded_share']:.1%}",
+    ):
+        assert shown in text
+    assert json.loads(json.dumps(document))["facts"]["forecast"]["batch_size"] == 7
+
+
+def test_images_resized_to_their_buckets_show_their_own_sizes_and_no_padding(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
+    plain = info(pets(tmp_path))["facts"]
+    facts = info(pets(tmp_path, max_buckets=3, fit="resize"))["facts"]
+    assert facts["sizes"] == plain["sizes"]
+    assert (facts["forecast"]["num_buckets"], facts["forecast"]["padded_pixels"]) == (3, 0)
+    assert plain["forecast"]["num_buckets"] == len(plain["sizes"]["train"])
+    one = info(pets(tmp_path, max_buckets=1, fit="resize"))["facts"]
+    assert one["sizes"] == plain["sizes"]
+    assert one["forecast"]["num_buckets"] == 1
+
+
+def test_data_of_one_size_has_no_forecast_and_a_batch_size_is_at_least_one(capsys):
+    assert info("digits")["facts"]["forecast"] is None
+    with pytest.raises(UsageError, match="batch_size"):
+        info("digits", batch_size=0)
+    assert run(["info", "digits", "--batch-size", "0"]) == 2
+    assert "batch-size" in capsys.readouterr().err

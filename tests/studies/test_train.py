@@ -367,7 +367,7 @@ def test_a_transform_run_draws_examples(tmp_path: Path) -> None:
         monitor="mae_sum",
     )
     assert set(result.test) == {
-        "loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels",
+        "loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels", "fidelity",
     }  # fmt: skip
     assert set(result.test["levels"]) == {"differing", "near_boundary"}
     assert set(result.best["metrics"]["levels"]) == {"differing", "near_boundary"}

@@ -19,6 +19,7 @@ from nnkit.types import GROUPS, DataPlace
 
 SPECS = {
     "conv-shrink": ["conv-shrink", "conv-shrink:kernel=5"],
+    "separable": ["separable", "separable:band=3"],
     "mnist-convnet": ["mnist-convnet", "mnist-convnet:conv=unfold"],
     "varres-net": ["varres-net", "varres-net:pooling=avg"],
     "perceptual": ["perceptual:weights=random,resize=16"],

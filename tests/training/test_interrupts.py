@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -14,7 +13,7 @@ from nnkit.training.interrupts import Interrupt, listening
 def test_the_first_signal_is_asked_for_and_carries_its_exit_code(number: int, code: int) -> None:
     with listening() as interrupt:
         interrupt.check()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         with pytest.raises(InterruptedRun) as error:
             interrupt.check()
     assert error.value.exit_code == code
@@ -22,9 +21,9 @@ def test_the_first_signal_is_asked_for_and_carries_its_exit_code(number: int, co
 
 def test_the_second_ctrl_c_is_as_ever() -> None:
     with listening():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_handlers_are_as_before_afterwards() -> None:

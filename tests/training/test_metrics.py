@@ -121,3 +121,35 @@ def test_padded_images_are_told_apart_by_their_own_size() -> None:
     assert metrics.result()["accuracy_by_resolution"] == {"4x4": 0.5, "6x6": 1.0}
     (whole,) = batches.plan(shuffle=True)
     assert len(whole) == 4
+
+
+def test_a_transform_is_exact_where_levels_agree_away_from_the_boundaries() -> None:
+    near = transformed(([0.6 / 255, 10.2 / 255], [0.4999 / 255, 10.2 / 255]))
+    assert near["levels"] == {"differing": 1, "near_boundary": 1}
+    assert near["fidelity"] == {
+        "class": "exact",
+        "max_abs_error": near["max_abs_error"],
+        "mae_sum": near["mae_sum"],
+    }
+
+
+def test_a_level_off_is_half_level_and_more_than_half_a_level_on_average_is_approximate() -> None:
+    one_off = transformed(([11.2 / 255, 0.2, 0.3, 0.4], [10.2 / 255, 0.2, 0.3, 0.4]))
+    assert one_off["fidelity"]["class"] == "half-level"  # type: ignore[index]
+    both_off = transformed(([11.2 / 255, 12.2 / 255], [10.2 / 255, 11.2 / 255]))
+    assert both_off["fidelity"]["class"] == "approximate"  # type: ignore[index]
+    assert transformed(([math.nan], [0.5]))["fidelity"]["class"] == "approximate"  # type: ignore[index]
+
+
+def test_nothing_seen_has_no_fidelity_class() -> None:
+    assert TransformMetrics(CPU).result()["fidelity"]["class"] is None
+
+
+def test_more_resolutions_than_anyone_reads_are_counted_together() -> None:
+    metrics = ClassificationMetrics(2, CPU)
+    for height in range(1, 66):
+        metrics.add(torch.tensor([[0.0, 1.0]]), batch(torch.tensor([1]), (height, 1)), torch.tensor(1.0))
+        told = "accuracy_by_resolution" in metrics.result()
+        assert told is (1 < height <= 64)
+        assert (len(metrics.confusion()) > 1) is told
+    assert metrics.result()["accuracy"] == 1

@@ -54,6 +54,14 @@ def train(
         str | None,
         typer.Option(help="interleaved or by-resolution batches [default: interleaved].", metavar="NAME"),
     ] = None,
+    solver: Annotated[
+        str | None,
+        typer.Option(
+            help="gradient, or als: least squares in closed form, by models that have one "
+            "[default: gradient].",
+            metavar="NAME",
+        ),
+    ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.", metavar="X")] = None,
     label_smoothing: Annotated[
         float | None, typer.Option(help="Of the cross-entropy [default: 0].", metavar="X")
@@ -99,13 +107,12 @@ def train(
     options = o.given(
         dataset=dataset, model=model, loss=loss, stop=stop, optimizer=optimizer, lr=lr, schedule=schedule,
         batch_size=batch_size, epochs=epochs, augment=augment, precision=precision, compile=compile,
-        monitor=monitor, order=order, clip=clip, label_smoothing=label_smoothing, ema=ema, limit=limit,
-        test=False if no_test else None, out=out, seed=seed, device=device, threads=threads,
+        monitor=monitor, order=order, solver=solver, clip=clip, label_smoothing=label_smoothing, ema=ema,
+        limit=limit, test=False if no_test else None, out=out, seed=seed, device=device, threads=threads,
         data_root=data_root, download=download, runs_dir=runs_dir,
     )  # fmt: skip
-    resolved = resolve(TrainConfig, options, files=config or [], sets=set_ or [])
+    resolved = study.complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
     if dry_run:
-        resolved = study.complete(resolved)
         output.emit(
             dry_run_document("train", resolved), dry_run_table(resolved, width=output.width()), as_json=json
         )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from torch import Tensor, nn
 
 from nnkit.models._checks import check_counts, check_sizes
+from nnkit.models._closed_form import require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
+from nnkit.ops.least_squares import RIDGE
+from nnkit.ops.mixed_linear import fit_mixed_linear
 from nnkit.types import Size
 
 
@@ -16,7 +20,8 @@ class ConvLinear(nn.Module):
 
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     Parameters: target_channels · (in_channels + 1) + h'w' · (hw + 1), 803,604 for 3 × 32×32 to 1 × 28×28.
-    The target's channels share the linear layer.
+    The target's channels share the linear layer. `fit_closed_form` asks for two images per pixel:
+    2,050 images for 32×32.
     """
 
     def __init__(
@@ -36,8 +41,24 @@ class ConvLinear(nn.Module):
         self.output = output
         self.conv = nn.Conv2d(in_channels, target_channels, kernel_size=1)
         self.linear = nn.Linear(prod(image_size), prod(target_size))
+        self.closed_form_images = 2 * (self.linear.in_features + 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Images (B, target_channels, h', w') of inputs (B, in_channels, h, w)."""
         pixels = self.linear(self.conv(inputs).flatten(2))
         return limit(pixels.unflatten(2, self.target_size), self.output)
+
+    def fit_closed_form(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
+        """Fit float images (N, C, h, w) to (N, C', h', w') on the CPU; `UsageError` with a sigmoid."""
+        require_linear(self.output)
+        assert self.conv.bias is not None
+        found = fit_mixed_linear(inputs.flatten(2), targets.flatten(2), ridge=ridge)
+        set_weights(
+            (self.conv.weight, found.channels),
+            (self.conv.bias, found.channel_bias),
+            (self.linear.weight, found.weight),
+            (self.linear.bias, found.bias),
+        )
+        unknowns = self.linear.in_features + 1
+        few = f"{len(inputs):,} images for {unknowns:,} unknowns per target pixel: the fit is not determined"
+        return {"iterations": found.iterations, "notes": [few] if len(inputs) < unknowns else []}

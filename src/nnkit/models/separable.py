@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from nnkit.errors import UsageError
+from nnkit.models._band import along_diagonal, cut, of_most_energy, what_is_dropped
 from nnkit.models._checks import check_counts, check_sizes
+from nnkit.models._closed_form import require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
+from nnkit.ops.alternating import RIDGE, Separated, fit_separable
+from nnkit.ops.separable_map import separable_map, widened
 
 
 class Separable(nn.Module):
@@ -15,8 +23,14 @@ class Separable(nn.Module):
     So the reference pipeline of reports A to C is of this form exactly, with A and B each a resize and a
     flip and w the grey weights. Parameters: `channels` w (target_channels, in_channels), `rows` A (h', h)
     and `cols` B (w', w), 3 + 896 + 896 = 1,795 for 3 × 32×32 to 1 × 28×28.
+    With `band=3` each row of A and of B has 3 numbers, in neighbouring columns, and 171 parameters are left;
+    the other entries are 0. A fit in closed form finds the columns and says what the band drops; before
+    training by gradient they are found by such a fit on a few training images, of which no weight is kept.
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     """
+
+    row_columns: Tensor | None
+    col_columns: Tensor | None
 
     def __init__(
         self,
@@ -25,16 +39,27 @@ class Separable(nn.Module):
         image_size: tuple[int, int] = (32, 32),
         target_channels: int = 1,
         target_size: tuple[int, int] = (28, 28),
+        band: int | None = None,
         output: Output = "none",
     ) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, target_channels=target_channels)
         check_sizes(image_size=image_size, target_size=target_size)
         check_output(output)
-        self.output = output
+        if band is not None and not 1 <= band <= min(image_size):
+            raise UsageError(
+                f"expected band to be at least 1 and at most {min(image_size)}, but got band={band}",
+                hint="the usual pipeline needs band=3",
+            )
+        self.output, self.image_size, self.band = output, image_size, band
         self.channels = nn.Parameter(torch.empty(target_channels, in_channels))
-        self.rows = nn.Parameter(torch.empty(target_size[0], image_size[0]))
-        self.cols = nn.Parameter(torch.empty(target_size[1], image_size[1]))
+        self.rows = nn.Parameter(torch.empty(target_size[0], band or image_size[0]))
+        self.cols = nn.Parameter(torch.empty(target_size[1], band or image_size[1]))
+        for name, axis in (("row_columns", 0), ("col_columns", 1)):
+            at = along_diagonal(target_size[axis], image_size[axis], band) if band else None
+            self.register_buffer(name, at)
+        # Each image gives h'·w' equations for hundreds of unknowns: from some hundred on, more gain nothing.
+        self.closed_form_images = max(16, min(500, (1 << 21) // (in_channels * prod(image_size))))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -50,6 +75,44 @@ class Separable(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Images (B, target_channels, h', w') of inputs (B, in_channels, h, w)."""
-        batch, _, height, width = inputs.shape
-        mixed = (self.channels @ inputs.flatten(2)).view(batch, -1, height, width)
-        return limit(self.rows @ (mixed @ self.cols.T), self.output)
+        cols: Tensor = self.cols
+        if self.col_columns is not None:
+            cols = widened(cols, self.col_columns, self.image_size[1])
+        out = separable_map(inputs, self.channels, self.rows, cols, row_columns=self.row_columns)
+        return limit(out, self.output)
+
+    def fit_closed_form(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
+        """Alternating least squares on float images (N, C, h, w) and (N, C', h', w'), on the CPU.
+
+        With a band: fitted without it, cut to it, and fitted again within it. `dropped` tells what was cut:
+        the share of A's and B's energy (their squared entries), and the largest entry where those of a row
+        add up to 1 at most. `UsageError` with a sigmoid.
+        """
+        require_linear(self.output)
+        found = fit_separable(inputs, targets, ridge=ridge)
+        if self.band is None:
+            set_weights((self.channels, found.channels), (self.rows, found.rows), (self.cols, found.cols))
+            return {"iterations": found.iterations}
+        rows, cols, facts = self._place_band(found)
+        start = Separated(found.channels, cut(found.rows, rows), cut(found.cols, cols))
+        within = fit_separable(inputs, targets, ridge=ridge, start=start, row_columns=rows, col_columns=cols)
+        set_weights(
+            (self.channels, within.channels),
+            (self.rows, within.rows.gather(1, rows)),
+            (self.cols, within.cols.gather(1, cols)),
+        )
+        return {"iterations": found.iterations + within.iterations, **facts}
+
+    def prepare_for_training(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+        """Before training by gradient: find the band's columns, which no gradient moves; keep the weights."""
+        return {} if self.band is None else self._place_band(fit_separable(inputs, targets))[2]
+
+    def _place_band(self, found: Separated) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        """Set the columns to those of the most energy; return them, and what the band drops of `found`."""
+        assert self.band is not None
+        assert self.row_columns is not None
+        assert self.col_columns is not None
+        rows, cols = of_most_energy(found.rows, self.band), of_most_energy(found.cols, self.band)
+        self.row_columns.copy_(rows)
+        self.col_columns.copy_(cols)
+        return rows, cols, what_is_dropped(self.band, ((found.rows, rows), (found.cols, cols)))

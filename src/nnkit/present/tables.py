@@ -55,6 +55,7 @@ def train_table(summary: Mapping[str, Any], *, width: int = WIDTH) -> str:
         ("best epoch", f"{count(best.get('epoch'))}, by {best.get('metric') or 'none'}"),
         ("time", f"{duration(summary.get('seconds'))}, {count(speed)} images/s"),
     ]
+    pairs += _solver(summary.get("solver") or {})
     parts = [key_values(pairs, width=width), _splits_table(best.get("metrics") or {}, test, width)]
     return _join([*parts, _resolutions(test, width, "test ")])
 
@@ -69,7 +70,7 @@ def evaluate_table(result: Mapping[str, Any], *, width: int = WIDTH) -> str:
     heads = {"run": "run_dir", "model": "model", "dataset": "dataset", "split": "split", "images": "images"}
     metrics: Mapping[str, Any] = result.get("metrics") or {}
     pairs = [(word, result[key]) for word, key in heads.items() if result.get(key) is not None]
-    pairs += [(_words(name), metric(name, value)) for name, value in _flat(metrics).items()]
+    pairs += [(_words(name), _value(name, value)) for name, value in _flat(metrics).items()]
     parts = [key_values(pairs, width=width), _classes(result.get("per_class") or (), width)]
     confusion = result.get("confusion")
     if isinstance(confusion, Mapping):
@@ -130,6 +131,15 @@ def runs_table(runs: Iterable[Mapping[str, Any]], *, width: int = WIDTH) -> str:
     return table(zip(*columns.values(), strict=True), list(columns), align="nnrnnrrn", width=width)
 
 
+def _solver(solver: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """How weights were found other than by gradient, and what the model noted."""
+    notes: list[tuple[str, object]] = [("note", note) for note in solver.get("notes") or ()]
+    if "solver_s" not in solver:
+        return notes
+    images = f"{count(solver.get('images'))} images in {duration(solver['solver_s'])}"
+    return [("solver", f"{solver.get('name')}, {images}"), *notes]
+
+
 def _splits_table(best: Mapping[str, Any], test: Mapping[str, Any], width: int) -> str:
     columns: dict[str, dict[str, Any]] = {"train": {}, "val": {}, "test": _flat(test)}
     for name, value in _flat(best).items():
@@ -139,7 +149,7 @@ def _splits_table(best: Mapping[str, Any], test: Mapping[str, Any], width: int) 
     shown = {split: values for split, values in columns.items() if values}
     names = dict.fromkeys(name for values in shown.values() for name in values)
     rows = [
-        [_words(name), *(metric(name, values.get(name)) for values in shown.values())]
+        [_words(name), *(_value(name, values.get(name)) for values in shown.values())]
         for name in sorted(names, key=lambda name: name != "loss")
     ]
     return table(rows, ["metric", *shown], align="l" + "r" * len(shown), width=width) if rows else ""
@@ -197,12 +207,18 @@ def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics that are one number; of a nested group, each as "group, name"."""
     flat: dict[str, Any] = {}
     for name, value in metrics.items():
-        if isinstance(value, Mapping):
+        if name == "fidelity":
+            flat[name] = value["class"]  # the errors that it is judged by stand there already
+        elif isinstance(value, Mapping):
             if not name.endswith("_by_resolution"):
                 flat |= {f"{name}, {inner}": part for inner, part in value.items()}
         else:
             flat[name] = value
     return flat
+
+
+def _value(name: str, value: Any) -> str:
+    return value if isinstance(value, str) else metric(name, value)
 
 
 def _words(name: str) -> str:

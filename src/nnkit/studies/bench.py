@@ -23,7 +23,6 @@ from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
 from nnkit.studies.timing import interleave
 from nnkit.training.devices import set_threads
-from nnkit.training.fidelity import fidelity_class
 from nnkit.training.metrics import TransformMetrics
 from nnkit.training.run_directory import LOG, create, default_runs_dir, environment
 from nnkit.types import Batch, Data, Dataset
@@ -150,8 +149,7 @@ def _fidelity(arm: Arm, targets: Tensor) -> dict[str, Any]:
         part = targets[start : start + CHUNK]
         metrics.add(outputs[start : start + CHUNK], _as_batch(part), torch.zeros(()))
     found = metrics.result()
-    pixels = targets[0].numel()
-    return {"class": fidelity_class(found, pixels), **{key: found[key] for key in keys}}
+    return {"class": found["fidelity"]["class"], **{key: found[key] for key in keys}}
 
 
 def _as_batch(targets: Tensor) -> Batch:

@@ -25,7 +25,8 @@ from nnkit.spec import from_toml, parse
 from nnkit.studies.bench_grid import UNAVAILABLE, Setting, one_pass
 from nnkit.studies.runs import find_run, list_runs
 from nnkit.training import checkpoints
-from nnkit.types import Data
+from nnkit.training.closed_form import fit_closed_form
+from nnkit.types import ClosedFormModel, Data
 
 Input = Literal["float", "uint8"]
 Pass = Callable[[], object]
@@ -321,4 +322,7 @@ def _from_spec(text: str, data: Data, seed: int) -> _Made:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: nn.Module = blueprint.make()
-    return _Made(text, module, None, "untrained weights")
+        if not isinstance(module, ClosedFormModel):
+            return _Made(text, module, None, "untrained weights")
+        found = fit_closed_form(module, data)
+    return _Made(text, module, found["solver_s"], f"fitted in closed form on {found['images']} images")

@@ -5,20 +5,32 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from nnkit import registry, schema
 from nnkit.build import plan
 from nnkit.config import PlaceConfig
+from nnkit.data.batches import Batches
 from nnkit.errors import NnkitError, UsageError, did_you_mean, hints
 from nnkit.spec import Spec, parse
+from nnkit.studies.pipeline_facts import pipeline_facts
 from nnkit.studies.places import data_place
-from nnkit.types import Data, Dataset, resolution_name
+from nnkit.types import EXACT_SIZES, Data, Dataset, resolution_name
 
 
-def info(text: str, *, group: str | None = None, config: PlaceConfig | None = None) -> dict[str, Any]:
-    """The document of `nnkit info --json` for a spec, such as "varres-net" or "mnist-varres:mode=pad"."""
+def info(
+    text: str, *, group: str | None = None, batch_size: int = 64, config: PlaceConfig | None = None
+) -> dict[str, Any]:
+    """The document of `nnkit info --json` for a spec, such as "varres-net" or "mnist-varres:mode=pad".
+
+    `batch_size`, from 1 on, is what a dataset of several sizes has its batches forecast for.
+    """
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}, it must be at least 1")
     spec = parse(text)
     group = _group_of(spec, group)
     component = registry.load(registry.find(group, spec.name))
@@ -41,7 +53,7 @@ def info(text: str, *, group: str | None = None, config: PlaceConfig | None = No
         ],
     }
     if group == "datasets":
-        document["facts"] = _facts(spec, config or PlaceConfig())
+        document["facts"] = _facts(spec, batch_size, config or PlaceConfig())
     return document
 
 
@@ -83,13 +95,14 @@ def help_of(name: str, docstring: str) -> str:
     return next((sentence for sentence in sentences if mention.search(sentence)), "")
 
 
-def _facts(spec: Spec, config: PlaceConfig) -> dict[str, Any]:
+def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> dict[str, Any]:
     """What the loaded data is; where it cannot be loaded, why."""
+    dataset: Dataset | None = None
     try:
-        dataset: Dataset = plan("datasets", spec).make()
+        dataset = plan("datasets", spec).make()
         data = dataset.load(data_place(config))
     except NnkitError as error:
-        return {"error": error.message, "hint": error.hint}
+        return {"error": error.message, "hint": error.hint, "pipeline": pipeline_facts(dataset, None)}
     except Exception as error:  # a third party's dataset may raise anything
         return {"error": f"{type(error).__name__}: {error}", "hint": "`nnkit doctor` says what is installed"}
     return {
@@ -102,17 +115,31 @@ def _facts(spec: Spec, config: PlaceConfig) -> dict[str, Any]:
         "target_size": data.target_size,
         "splits": {name: len(split) for name, split in data.splits.items()},
         "sizes": _sizes(data),
+        "forecast": _forecast(data, batch_size) if _has_buckets(data) else None,
+        "pipeline": pipeline_facts(dataset, data),
         "notes": list(data.notes),
     }
 
 
 def _sizes(data: Data) -> dict[str, dict[str, int]]:
-    """How many images of each size each split has, largest counts first."""
+    """How many images of each size each split has, largest counts first; of those in buckets, their own."""
     counts = {}
     for name, split in data.splits.items():
-        seen = Counter(resolution_name(int(h), int(w)) for h, w in split.sizes)
+        sizes = split.own_sizes if _has_buckets(data) else split.sizes
+        seen = Counter(resolution_name(int(h), int(w)) for h, w in sizes)
         counts[name] = dict(seen.most_common())
     return counts
+
+
+def _has_buckets(data: Data) -> bool:
+    return data.image_size is None or data.bucketing != EXACT_SIZES
+
+
+def _forecast(data: Data, batch_size: int) -> dict[str, Any]:
+    """What an epoch of training will cost: the first epoch's plan, counted."""
+    batches = Batches(data, data.splits["train"], batch_size=batch_size, device=torch.device("cpu"))
+    forecast = asdict(batches.plan(epoch=1, shuffle=True).forecast)
+    return {"batch_size": batch_size, "num_buckets": len(forecast["buckets"]), **forecast}
 
 
 def source_line(document: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,12 +22,14 @@ from nnkit.errors import ConfigError, DivergedError, InterruptedRun, Mistake, Us
 from nnkit.spec import Spec
 from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
+from nnkit.studies.solvers import solver_mistakes
 from nnkit.studies.train_figures import write_figures
-from nnkit.training import checkpoints, run_directory
+from nnkit.training import checkpoints, closed_form, run_directory
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
 from nnkit.training.loop import Recipe, TrainState, fit, keep_average, require_finite
+from nnkit.training.masks import check_takes_mask, output_of
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer
 from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
@@ -45,7 +47,8 @@ class TrainResult(Result):
     """What a training run came to. Epochs count from 1; metrics are of the best epoch's weights.
 
     `best["metrics"]` holds the validation metrics as `nnkit evaluate` names them, and the epoch's record
-    (`train_*`, `val_*`), in which `best["metric"]` says which one was watched.
+    (`train_*`, `val_*`), in which `best["metric"]` says which one was watched. `solver` has its `name`; of a
+    fit in closed form also `solver_s`, `images`, and what the model tells of it.
     """
 
     schema_name: ClassVar[str] = "nnkit.train/1"
@@ -59,6 +62,7 @@ class TrainResult(Result):
     stopped_by: str
     best: dict[str, Any]
     test: dict[str, Any] | None
+    solver: dict[str, Any]
     seconds: float
     images_per_s: float
     seed: int
@@ -80,6 +84,7 @@ class Experiment:
     train: Batches
     val: Batches
     monitor: str
+    solver: dict[str, Any] = field(default_factory=dict)
 
     @property
     def num_parameters(self) -> int:
@@ -117,12 +122,17 @@ def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     if mistakes:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
-    values = {
+    values: dict[str, Any] = {
         "model": config.model or Spec(dataset.default_model),
         "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
         "monitor": config.monitor or USUAL_MONITOR[dataset.task],
-        "lr": config.lr or getattr(optimizer, "lr", DEFAULT_LR),
     }
+    if mistakes := solver_mistakes(config, values["model"]):
+        raise ConfigError(mistakes)
+    if config.solver == "als":
+        values |= {"epochs": 1}
+    else:
+        values |= {"lr": config.lr or getattr(optimizer, "lr", DEFAULT_LR)}
     return replace(resolved, config=config.model_copy(update=values))
 
 
@@ -183,10 +193,28 @@ def _prepare(config: TrainConfig, data: Data, device: torch.device) -> Experimen
             hint="leave --augment out for this dataset",
         )
     train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
+    _check_leftovers(train)
+    check_takes_mask(model, str(model_plan.spec), train)
     # Evaluation holds no gradients: larger batches cost no accuracy and save time.
     val = Batches(data, data.splits["val"], batch_size=max(config.batch_size, 256), **shared)  # type: ignore[arg-type]
     monitor = _monitor(config, data)
     return Experiment(config, data, model, model_plan, loss, loss_plan, rules, device, train, val, monitor)
+
+
+def _check_leftovers(train: Batches) -> None:
+    """`UsageError` where leftovers=drop leaves no batch, a warning where it leaves out images."""
+    forecast = train.plan(shuffle=True).forecast
+    if not forecast.num_batches:
+        raise UsageError(
+            f"leftovers=drop leaves nothing to train on: no bucket has {train.batch_size} images for a batch",
+            hint="set leftovers=keep or merge, a smaller --batch-size, or fewer buckets",
+        )
+    if forecast.num_dropped:
+        logger.warning(
+            "leftovers=drop: %d of %d training images are in no batch of an epoch, others in the next one",
+            forecast.num_dropped,
+            len(train.split),
+        )
 
 
 def loss_spec(config: TrainConfig) -> Spec:
@@ -252,6 +280,8 @@ def _train(
     folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
 ) -> TrainResult:
     config = experiment.config
+    fitted = closed_form.fit_closed_form if config.solver == "als" else closed_form.prepare
+    experiment.solver = fitted(experiment.model, experiment.data)
     state = _start(experiment)
     log = MetricsLog(folder)
     best = BestWeights(experiment.monitor)
@@ -275,6 +305,7 @@ def _train(
         stopped_by=stopped_by,
         best={"epoch": best.epoch, "metric": best.monitor, "metrics": dict(best.metrics)},
         test=measured,
+        solver=experiment.solver,
         seconds=time.perf_counter() - started,
         images_per_s=_images_per_s(log.epochs),
         seed=config.seed,
@@ -306,8 +337,7 @@ def _loop(
 ) -> str:
     """Run the loop to its end; return what stopped it. An interrupted run leaves a checkpoint."""
     x = experiment
-    recipe = Recipe(x.config.epochs, x.config.seed, x.config.precision, x.config.clip, x.config.order)
-    events = fit(state, forward, x.loss, x.data, x.train, x.val, recipe, between=interrupt.check)
+    events = _events(x, state, forward, interrupt)
     try:
         for event in _explained(events, experiment, state):
             if isinstance(event, StepResult):
@@ -327,7 +357,20 @@ def _loop(
         error.message += f" after step {state.step} and {state.epoch} whole epochs"
         error.hint = f"{folder.path} holds the checkpoint"
         raise
-    return "epochs"
+    return "epochs" if x.config.solver == "gradient" else "closed form"
+
+
+def _events(
+    x: Experiment, state: TrainState, forward: nn.Module, interrupt: Interrupt
+) -> Iterator[StepResult | EpochResult]:
+    """The steps and epochs of the loop; of a fit in closed form its one epoch."""
+    between, precision = interrupt.check, x.config.precision
+    if x.config.solver == "als":
+        return closed_form.one_epoch(
+            state, x.loss, x.data, x.train, x.val, x.solver, precision=precision, between=between
+        )
+    recipe = Recipe(x.config.epochs, x.config.seed, precision, x.config.clip, x.config.order)
+    return fit(state, forward, x.loss, x.data, x.train, x.val, recipe, between=between)
 
 
 def _explained(
@@ -376,7 +419,7 @@ def _compiled(experiment: Experiment) -> nn.Module:
     batch = next(experiment.train.load(experiment.train.plan()))
     compiled.eval()  # in train mode, the trial would count in the statistics of batch norms
     try:
-        compiled(batch.inputs)
+        output_of(compiled, batch)
     except Exception as error:  # the compiler's own errors have no common base
         logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
         return experiment.model

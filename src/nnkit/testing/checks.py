@@ -32,6 +32,7 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         models.saves_and_loads,
         models.survives_spawn,
         models.leaves_its_input_alone,
+        models.fits_in_closed_form,
         models.exports_to_onnx,
     ),
     "poolings": (

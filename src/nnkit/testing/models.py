@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from nnkit import schema
+from nnkit.errors import UsageError
 from nnkit.testing import common
 from nnkit.testing.subject import Skipped, Subject, assert_close, assert_finite, images
+from nnkit.types import ClosedFormModel
 
 BATCHES = (1, 5)
+NUM_FITTED = 64
 _NEEDED_FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -79,6 +85,32 @@ def survives_spawn(subject: Subject) -> None:
 def leaves_its_input_alone(subject: Subject) -> None:
     """It writes into no input."""
     common.check_inputs_unchanged(subject, images(2, subject.world))
+
+
+def fits_in_closed_form(subject: Subject) -> None:
+    """Where it has `fit_closed_form`, that lowers the squared error, and what it returns is JSON."""
+    model = common.made_with(subject)
+    if not isinstance(model, ClosedFormModel):
+        raise Skipped("it has no closed form: no fit_closed_form and closed_form_images")
+    assert model.closed_form_images >= 1, f"closed_form_images is {model.closed_form_images}"
+    model.eval()
+    inputs = images(min(NUM_FITTED, model.closed_form_images), subject.world)
+    with torch.no_grad():
+        targets = model(inputs).flip(0)  # of its own scale, and nothing that it makes already
+        before = (model(inputs) - targets).square().mean()
+        facts = _fitted(model, inputs, targets)
+        output = model(inputs)
+    json.dumps(facts, allow_nan=False)
+    assert_finite(output, "the output after the fit")
+    after = (output - targets).square().mean()
+    assert after <= before, f"the fit raises the mean squared error from {before:.3g} to {after:.3g}"
+
+
+def _fitted(model: ClosedFormModel, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+    try:
+        return dict(model.fit_closed_form(inputs, targets))
+    except UsageError as error:
+        raise Skipped(f"its settings leave it no closed form: {error.message}") from error
 
 
 def exports_to_onnx(subject: Subject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,9 +17,9 @@ def fidelity_class(metrics: Mapping[str, Any], num_values: int) -> Fidelity:
       of a boundary between two levels, where float arithmetic in another order may fall to either.
     - `half-level`: the mean over images of the summed absolute error is under half a level per value, the
       threshold of report A.
-    - `approximate`: anything else.
+    - `approximate`: anything else, and outputs that are not numbers.
     """
     levels = metrics["levels"]
-    if levels["differing"] == levels["near_boundary"]:
+    if levels["differing"] == levels["near_boundary"] and math.isfinite(metrics["mae_sum"]):
         return "exact"
     return "half-level" if metrics["mae_sum"] < HALF_LEVEL * num_values else "approximate"

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.training.devices import sum_type
+from nnkit.training.fidelity import fidelity_class
 from nnkit.types import Batch, Data, resolution_name
 
 COSINE_THRESHOLD = 0.95
+MAX_RESOLUTIONS = 64
+"""Results are told by resolution up to so many: among photographs nearly every image has its own."""
 BOUNDARY = 1e-5
 """A reference this near (in [0, 1]) to a rounding boundary may fall to either 8-bit level."""
 
@@ -85,24 +88,28 @@ class ClassificationMetrics:
         sums.confusion.index_add_(0, pairs, torch.ones_like(pairs))
         sums.loss += loss
 
+    @property
+    def _tells_resolutions(self) -> bool:
+        return 1 < len(self.resolutions) <= MAX_RESOLUTIONS
+
     def confusion(self) -> dict[str, list[list[int]]]:
         """Counts by true class (row) and predicted one (column): "all", and each of several resolutions."""
         empty = torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device)
         total = sum((sums.confusion for sums in self.resolutions.values()), empty)
-        several = self.resolutions if len(self.resolutions) > 1 else {}
+        several = self.resolutions if self._tells_resolutions else {}
         matrices = {"all": total, **{key: several[key].confusion for key in sorted(several, key=_by_area)}}
         shape = (self.num_classes, self.num_classes)
         return {key: matrix.reshape(shape).to(torch.int64).tolist() for key, matrix in matrices.items()}
 
     def result(self) -> dict[str, Any]:
-        """`loss` and `accuracy`, and both by resolution where there are several."""
+        """`loss` and `accuracy`, and both by resolution where there are several, up to `MAX_RESOLUTIONS`."""
         parts = {key: self._read(self.resolutions[key]) for key in sorted(self.resolutions, key=_by_area)}
         num = sum(part[2] for part in parts.values())
         metrics: dict[str, Any] = {
             "loss": sum(part[0] for part in parts.values()) / num if num else math.nan,
             "accuracy": sum(part[1] for part in parts.values()) / num if num else math.nan,
         }
-        if len(parts) > 1:
+        if self._tells_resolutions:
             metrics["accuracy_by_resolution"] = {key: part[1] / part[2] for key, part in parts.items()}
             metrics["loss_by_resolution"] = {key: part[0] / part[2] for key, part in parts.items()}
         return metrics
@@ -150,13 +157,21 @@ class TransformMetrics:
         self.sums[key] = self.sums[key] + value if key in self.sums else value
 
     def result(self) -> dict[str, Any]:
-        """The transform metrics that scripts read, `levels` as counts of pixels."""
+        """The transform metrics that scripts read, `levels` as counts of pixels.
+
+        `fidelity` holds the class, None where nothing was seen, and the errors that it is judged by.
+        """
         if not self.num_images:
             names = ("loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy")
-            return {**dict.fromkeys(names, math.nan), "levels": {"differing": 0, "near_boundary": 0}}
+            nothing = dict.fromkeys(names, math.nan)
+            return {
+                **nothing,
+                "levels": {"differing": 0, "near_boundary": 0},
+                "fidelity": _judged(nothing, None),
+            }
         sums = {key: float(value) for key, value in self.sums.items()}
         mse = sums["squared"] / self.num_values
-        return {
+        metrics = {
             "loss": sums["loss"] / self.num_images,
             "mse": mse,
             "mae_sum": sums["absolute"] / self.num_images,
@@ -165,6 +180,12 @@ class TransformMetrics:
             "cosine_accuracy": sums["cosine"] / self.num_images,
             "levels": {"differing": int(sums["differing"]), "near_boundary": int(sums["near_boundary"])},
         }
+        judged = _judged(metrics, fidelity_class(metrics, self.num_values // self.num_images))
+        return {**metrics, "fidelity": judged}
+
+
+def _judged(metrics: Mapping[str, Any], fidelity: str | None) -> dict[str, Any]:
+    return {"class": fidelity, **{key: metrics[key] for key in ("max_abs_error", "mae_sum")}}
 
 
 def _shape(images: Tensor) -> str:

@@ -1,0 +1,106 @@
+"""Training without gradients: a model's own fit, on the training split alone, told as one epoch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnkit.data.batches import Batches
+from nnkit.errors import NnkitError, UsageError
+from nnkit.training.evaluation import evaluate, go_on
+from nnkit.training.loop import TrainState, require_finite
+from nnkit.training.metrics import flat, make_metrics
+from nnkit.types import ClosedFormModel, Data, EpochResult, PreparedModel
+
+logger = logging.getLogger("nnkit")
+PREPARE_IMAGES = 500
+_CPU = torch.device("cpu")
+
+
+def fit_closed_form(model: nn.Module, data: Data) -> dict[str, Any]:
+    """Fit the model on training images; what there is to say of it, `images` and `solver_s` among it.
+
+    `solver_s` are the seconds of the fit alone. It runs on the CPU wherever the model is: it needs float64.
+    Raises `UsageError` where the model or the task has no closed form, or the fit does not work out.
+    """
+    if not isinstance(model, ClosedFormModel) or data.task != "transform":
+        raise UsageError(
+            "solver=als fits images to images, and this "
+            + ("dataset has classes" if data.task != "transform" else "model has no fit_closed_form"),
+            hint="leave out --solver als",
+        )
+    inputs, targets = _images(data, model.closed_form_images)
+    started = time.perf_counter()
+    facts = _call(model.fit_closed_form, inputs, targets)
+    return {"name": "als", "solver_s": time.perf_counter() - started, "images": len(inputs), **facts}
+
+
+def prepare(model: nn.Module, data: Data) -> dict[str, Any]:
+    """Before training by gradient, show a model that asks for it some training images."""
+    if not isinstance(model, PreparedModel) or data.task != "transform":
+        return {"name": "gradient"}
+    return {"name": "gradient", **_call(model.prepare_for_training, *_images(data, PREPARE_IMAGES))}
+
+
+def one_epoch(
+    state: TrainState,
+    loss: nn.Module,
+    data: Data,
+    train: Batches,
+    val: Batches,
+    solved: Mapping[str, Any],
+    *,
+    precision: str = "fp32",
+    between: Callable[[], None] = go_on,
+) -> Iterator[EpochResult]:
+    """The epoch of a fitted model: its loss on the training split, and its validation metrics."""
+    started = time.perf_counter()
+    require_finite(state)
+    trained, validated = make_metrics(data, train.device), make_metrics(data, val.device)
+    evaluate(state.model, train, loss, trained, precision=precision, between=between)
+    evaluate(state.model, val, loss, validated, precision=precision, between=between)
+    measured, seconds = validated.result(), float(solved["solver_s"])
+    state.epoch = 1
+    yield EpochResult(
+        epoch=1,
+        step=0,
+        metrics={"train_loss": trained.result()["loss"], **flat(measured, "val")},
+        validation=measured,
+        train_s=seconds,
+        seconds=seconds + time.perf_counter() - started,
+        images_per_s=solved["images"] / seconds if seconds else 0.0,
+    )
+
+
+def _images(data: Data, num_images: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of training images, evenly spaced, as the model is fed them, on the CPU."""
+    split = data.splits["train"].sample(num_images)
+    batches = Batches(data, split, batch_size=max(1, len(split)), device=_CPU)
+    batch = next(batches.load(batches.plan()))
+    return batch.inputs, batch.targets
+
+
+def _call(method: Callable[[Tensor, Tensor], Mapping[str, Any]], *images: Tensor) -> dict[str, Any]:
+    try:
+        with torch.no_grad():
+            facts = dict(method(*images))
+    except NnkitError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(
+            f"the model cannot be fitted to {len(images[0])} images of this dataset: {cause}",
+            hint="give it more images, or leave out --solver als; --debug shows the traceback",
+        ) from error
+    _say(facts.get("notes", ()))
+    return facts
+
+
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        logger.info("%s", note)
