@@ -99,6 +99,7 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
     pipeline = _pipeline_of(dataset, config)
     data = dataset.load(data_place(config))
     levels, targets = _test_images(data, config.limit)
+    surroundings = _surroundings()  # before the arms make a load of their own
     arms = [*reference_arms(pipeline, levels, config), *model_arms(config.model, data, levels, config)]
     fidelities = [_fidelity(arm, targets) for arm in arms]
     measured = _measure(arms, levels, targets, config, watch)
@@ -108,7 +109,7 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
         for row in rows
     ]
     return BenchResult(
-        environment={**environment(), **_surroundings()},
+        environment={**environment(), **surroundings},
         dataset=str(config.dataset),
         pipeline=str(pipeline),
         images=len(levels),

@@ -141,6 +141,8 @@ class BatchArm:
         device = torch.device(setting.device)
         module = self._module_on(device)
         images = self.images.to(device) if self.loader == "memory" else self.images
+        if self.compiled:
+            self._compile(module, images[: setting.batch_size].to(device))
 
         def run() -> Tensor | None:
             output = None
@@ -156,6 +158,17 @@ class BatchArm:
         module = self._module_on(torch.device("cpu"))
         with torch.inference_mode():
             return torch.cat([module(batch).float() for batch in torch.split(self.images, 1000)])
+
+    def _compile(self, module: nn.Module, batch: Tensor) -> None:
+        """Compile for this shape now: that no compiler is here is no failure of the cell."""
+        from torch._dynamo.exc import BackendCompilerFailed  # costs half a second of imports
+
+        try:
+            with torch.inference_mode():
+                module(batch)
+        except BackendCompilerFailed as error:
+            why = str(error).splitlines()[0]
+            raise UsageError(f"{UNAVAILABLE}: cannot be compiled here: {why}") from None
 
     def _module_on(self, device: torch.device) -> nn.Module:
         """The module there, one for all settings: what is compiled is compiled once for each batch shape."""
