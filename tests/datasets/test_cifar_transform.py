@@ -138,3 +138,9 @@ def test_the_photographs_of_the_data_root_are_split_by_their_folders(
     }
     assert data.image_size == (32, 32)
     assert data.splits["train"].targets.shape == (60_000, 1, 28, 28)
+
+
+def test_targets_that_no_memory_holds_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    place = DataPlace(root=tmp_path, cache=tmp_path)
+    with pytest.raises(UsageError, match="134 GiB"):
+        CifarTransform(source="synthetic", pipeline="resize(1000)").load(place)

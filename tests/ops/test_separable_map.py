@@ -95,3 +95,12 @@ def test_a_matrix_of_zeros_is_a_band_of_one() -> None:
     assert columns is not None
     assert values.shape == (3, 1)
     assert torch.equal(widened(values, columns, 5), torch.zeros(3, 5))
+
+
+def test_levels_stand_for_level_by_255() -> None:
+    levels = torch.randint(
+        0, 256, (4, 3, 8, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    mixing, rows, cols = drawn(1, 1, 3), drawn(2, 5, 8), drawn(3, 4, 6)
+    expected = separable_map(levels.float() / 255, mixing, rows, cols)
+    torch.testing.assert_close(separable_map(levels, mixing, rows, cols), expected, rtol=1e-5, atol=1e-5)

@@ -161,6 +161,8 @@ def test_presets_set_what_is_not_given():
         ({"batch_size": ""}, "batch_size"),
         ({"shuffle": "maybe"}, "shuffle"),
         ({"device": "gpu"}, "device"),
+        ({"device": "cuda:77"}, "nothing of the grid"),
+        ({"model": [""]}, "model is empty"),
         ({"repeats": 2}, "repeats"),
         ({"model": ["no-such-model"], "limit": 4, "repeats": 3}, "no-such-model"),
         ({"model": ["mnist-convnet"], "limit": 4, "repeats": 3}, "mnist-convnet"),

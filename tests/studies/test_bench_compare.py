@@ -19,8 +19,8 @@ def saved(path, times, *, machine=MACHINE, **changes):
         samples = (factor * loop * (1 + 0.01 * rng.standard_normal(20))).tolist()
         arms.append({"name": name, "cells": [{**Setting(batch_size=64).document(), "samples_s": samples}]})
     document = {
-        "schema": "nnkit.bench/1", "environment": machine, "dataset": "d", "images": 10, "loader": "memory",
-        "arms": arms, **changes,
+        "schema": "nnkit.bench/1", "environment": machine, "dataset": "d", "pipeline": "p", "images": 10,
+        "loader": "memory", "arms": arms, **changes,
     }  # fmt: skip
     path.write_text(json.dumps(document))
     return path
@@ -83,3 +83,50 @@ def test_files_that_are_no_benchmarks_or_of_other_images_are_refused(tmp_path):
             bench_compare(a, wrong)
     with pytest.raises(UsageError, match="fail_above"):
         bench_compare(a, a, fail_above=-1)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [0.0] * 20,
+        [-1.0] * 20,
+        [float("nan")] * 20,
+        [None] * 20,
+        5.0,
+        "0.1",
+        [[0.1]] * 20,
+        [0.1],
+        ["0.1"] * 20,
+    ],
+)
+def test_samples_that_are_no_times_are_refused_with_the_file(tmp_path, samples):
+    a = saved(tmp_path / "a.json", {"net": 0.1})
+    document = json.loads(a.read_text())
+    document["arms"][1]["cells"][0]["samples_s"] = samples
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"wrong\.json is damaged"):
+        bench_compare(a, wrong)
+
+
+@pytest.mark.parametrize("key", ["environment", "dataset", "arms", "images"])
+def test_a_file_without_a_key_or_with_a_wrong_one_is_refused(tmp_path, key):
+    a = saved(tmp_path / "a.json", {"net": 0.1})
+    document = json.loads(a.read_text())
+    for changed in ({**document, key: [1]}, {name: value for name, value in document.items() if name != key}):
+        wrong = tmp_path / "wrong.json"
+        wrong.write_text(json.dumps(changed))
+        with pytest.raises(UsageError, match="damaged"):
+            bench_compare(a, wrong)
+
+
+def test_the_gate_cannot_judge_a_cell_that_b_lacks(tmp_path):
+    a = saved(tmp_path / "a.json", {"net": 0.1, "other": 0.2})
+    document = json.loads(a.read_text())
+    document["arms"][2]["cells"][0]["samples_s"] = None
+    b = tmp_path / "b.json"
+    b.write_text(json.dumps(document))
+    with pytest.raises(NnkitError, match="other at device=cpu") as caught:
+        check_gate(bench_compare(a, b, fail_above=0.5))
+    assert caught.value.exit_code == 1
+    check_gate(bench_compare(a, b))

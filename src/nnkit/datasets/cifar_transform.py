@@ -7,6 +7,7 @@ import torch
 
 from nnkit.data.cifar10 import read_cifar10
 from nnkit.data.images import Images, Indices
+from nnkit.data.modes import LIMIT_BYTES
 from nnkit.data.pipelines import Backend, DType, Shape, parse_pipeline
 from nnkit.data.sources import find_source, load_source
 from nnkit.data.splits import check_fraction, check_seed, folder_parts, random_parts
@@ -71,6 +72,13 @@ class CifarTransform:
                 hint="a transform needs images of one size",
             )
         channels, *target_size = self.pipeline.output_shape((images.channels, *size))
+        num_bytes = 4 * len(images) * channels * target_size[0] * target_size[1]
+        if num_bytes > LIMIT_BYTES:
+            raise UsageError(
+                f"the targets of {len(images)} images, {channels} × {target_size[0]}×{target_size[1]} floats "
+                f"each, take {num_bytes / 2**30:.0f} GiB of memory",
+                hint="choose a pipeline that makes smaller images, or fewer images",
+            )
         targets = self.pipeline.apply(images.groups[size])
         return Data(
             task="transform",

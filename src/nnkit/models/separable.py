@@ -29,6 +29,8 @@ class Separable(nn.Module):
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     """
 
+    takes_levels = True
+    """Whether uint8 images may be given as they are, standing for level / 255."""
     row_columns: Tensor | None
     col_columns: Tensor | None
 

@@ -23,8 +23,10 @@ def separable_map(
     """A · (w · x) · Bᵀ: images (B, C, h, w), `channels` w (C', C), `rows` A (h', h), `cols` B (w', w).
 
     The result is (B, C', h', w'). With `row_columns` (h', k), `rows` is a band: (h', k) numbers of A, in
-    these columns, 0 elsewhere.
+    these columns, 0 elsewhere. Images of type uint8 are levels and stand for level / 255.
     """
+    if images.dtype == torch.uint8:
+        channels = channels / 255  # three numbers divided, not every pixel
     mixed = mix(images, channels)
     if row_columns is None:
         return times_transposed(_left_product(rows, mixed), cols)
@@ -39,7 +41,7 @@ def mix(images: Tensor, channels: Tensor) -> Tensor:
         # A sum, which a compiler fuses with what follows: the mixed images are never written.
         return _add(images[:, None, c] * channels[:, c, None, None] for c in range(images.shape[1]))
     batch, _, height, width = images.shape
-    mixed = torch.bmm(channels.expand(batch, -1, -1), images.flatten(2))
+    mixed = torch.bmm(channels.expand(batch, -1, -1), images.flatten(2).to(channels.dtype))
     return mixed.view(batch, len(channels), height, width)
 
 

@@ -67,6 +67,11 @@ def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
     resolved = with_preset(resolved)
     config = resolved.config
     _pipeline_of(plan("datasets", config.dataset, path="dataset").make(), config)
+    if not all(text.strip() for text in config.model):
+        raise UsageError("model is empty", hint="name a network: --model separable, a run or its weights")
+    if all(setting.unavailable() for setting in settings_of(config)):
+        why = settings_of(config)[0].unavailable()
+        raise UsageError(f"nothing of the grid can run here: {why}", hint="add cpu to --device")
     if config.out is not None and config.out.is_dir() and any(config.out.iterdir()):
         raise UsageError(f"{config.out} is already there", hint="give --out a new or empty folder")
     return resolved

@@ -206,16 +206,17 @@ class MissingArm:
 
 
 class FromLevels(nn.Module):
-    """A network that takes uint8 images: levels / 255 first, which a compiler fuses with what follows."""
+    """A network that takes uint8 images: levels / 255 first, unless it says that it `takes_levels`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
+        self.divides = not getattr(module, "takes_levels", False)
 
     def forward(self, images: Tensor) -> Tensor:
         """What the network makes of images (B, C, H, W) in 8-bit levels."""
         # Divided, for the float nearest to level / 255.
-        output: Tensor = self.module(images.float() / 255)
+        output: Tensor = self.module(images.float() / 255 if self.divides else images)
         return output
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nnkit.errors import GateError, NnkitError, UsageError
 from nnkit.studies.bench_grid import Setting
@@ -17,6 +17,43 @@ from nnkit.studies.timing import Ratio, resampled_medians, verdict
 
 SAME = ("cpu", "cores", "threads", "gpus")
 """What two environments must share for their times to be compared."""
+
+
+AGAIN = "measure it again with `nnkit bench`"
+Key = tuple[str, Setting]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _SavedCell(BaseModel):
+    """What is read of a cell; other keys are left alone."""
+
+    model_config = ConfigDict(strict=True)
+
+    device: str
+    batch_size: int
+    num_workers: int
+    shuffle: bool
+    drop_last: bool
+    pin_memory: bool
+    samples_s: list[Seconds] | None = None
+
+
+class _SavedArm(BaseModel):
+    name: str
+    cells: list[_SavedCell]
+
+
+class Saved(BaseModel):
+    """What is read of a saved benchmark."""
+
+    model_config = ConfigDict(strict=True)
+
+    dataset: str
+    pipeline: str
+    images: int
+    loader: str
+    environment: dict[str, Any]
+    arms: list[_SavedArm]
 
 
 class BenchCompareResult(Result):
@@ -48,20 +85,21 @@ def bench_compare(
     a file that is no benchmark or two of different images.
     """
     if fail_above is not None and not 0 <= fail_above < 100:
-        raise UsageError(f"fail_above is {fail_above}, it must be a share of at least 0, such as 5%")
+        raise UsageError(f"fail_above is {fail_above}, it must be a share from 0 to 100, such as 5%")
     first, second = _read(a), _read(b)
-    for name in ("dataset", "images", "loader"):
-        if first[name] != second[name]:
+    for name in ("dataset", "pipeline", "images", "loader"):
+        ours, theirs = getattr(first, name), getattr(second, name)
+        if ours != theirs:
             raise UsageError(
-                f"the two benchmarks have different {name}: {first[name]} and {second[name]}",
+                f"the two benchmarks have different {name}: {ours} and {theirs}",
                 hint="run both with the same options",
             )
     differences = [
-        f"{name}: {first['environment'].get(name)} and {second['environment'].get(name)}"
+        f"{name}: {first.environment.get(name)} and {second.environment.get(name)}"
         for name in SAME
-        if first["environment"].get(name) != second["environment"].get(name)
+        if first.environment.get(name) != second.environment.get(name)
     ]
-    times_a, times_b = _relative_times(first), _relative_times(second)
+    times_a, times_b = _relative_times(first, a), _relative_times(second, b)
     cells: list[dict[str, Any]] = []
     for key, values in times_a.items():
         if key in times_b:
@@ -102,6 +140,12 @@ def check_gate(result: BenchCompareResult) -> None:
             f"different machine, so --fail-above cannot be judged: {'; '.join(result.differences)}",
             hint="measure both on one machine",
         )
+    if result.only_in_a:
+        raise NnkitError(
+            f"{len(result.only_in_a)} cells of a have no time in b, so --fail-above cannot be judged; "
+            f"the first: {result.only_in_a[0]}",
+            hint="run both with the same options; the JSON of b holds each cell's error",
+        )
     if result.regressions:
         worst = max((cell for cell in result.cells if cell["regression"]), key=lambda cell: cell["change"])
         low, high = worst["ci95"]
@@ -112,14 +156,11 @@ def check_gate(result: BenchCompareResult) -> None:
         )
 
 
-Key = tuple[str, Setting]
-
-
 def _title(key: Key) -> str:
-    return f"{key[0]} {key[1].document()}"
+    return f"{key[0]} at " + ", ".join(f"{name}={value}" for name, value in key[1].document().items())
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> Saved:
     path = path / "bench.json" if path.is_dir() else path
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -128,27 +169,31 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"there is no benchmark at {path}", hint="`nnkit bench` says where its bench.json is"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=AGAIN) from None
     if not isinstance(document, dict) or document.get("schema") != "nnkit.bench/1":
         raise UsageError(f"{path} is no result of nnkit bench", hint="give bench.json files")
-    return document
-
-
-def _relative_times(document: Mapping[str, Any]) -> dict[Key, np.ndarray]:
-    """Each cell's samples over those of reference-loop in the same rounds."""
     try:
-        samples = {
-            (str(arm["name"]), Setting(**{name: cell[name] for name in Setting().document()})): np.array(
-                cell["samples_s"], float
-            )
-            for arm in document["arms"]
-            for cell in arm["cells"]
-            if cell["samples_s"]
-        }
-        loop = samples[LOOP, Setting()]
-        return {key: values / loop for key, values in samples.items() if key[0] != LOOP}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"a benchmark is damaged: {type(error).__name__}: {error}") from None
+        return Saved.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path} is damaged: {where}: {first['msg']}", hint=AGAIN) from None
+
+
+def _relative_times(saved: Saved, path: Path) -> dict[Key, np.ndarray]:
+    """Each cell's samples over those of reference-loop in the same rounds; a cell may have none."""
+    samples: dict[Key, np.ndarray] = {}
+    for arm in saved.arms:
+        for cell in arm.cells:
+            setting = Setting(**{name: getattr(cell, name) for name in Setting().document()})
+            if (arm.name, setting) in samples:
+                raise UsageError(f"{path} is damaged: it has {_title((arm.name, setting))} twice", hint=AGAIN)
+            if cell.samples_s:
+                samples[arm.name, setting] = np.array(cell.samples_s)
+    loop = samples.get((LOOP, Setting()))
+    if loop is None or any(len(values) != len(loop) for values in samples.values()):
+        raise UsageError(f"{path} is damaged: not every cell has a time for each of its rounds", hint=AGAIN)
+    return {key: values / loop for key, values in samples.items() if key[0] != LOOP}
 
 
 def _change(a: np.ndarray, b: np.ndarray, seed: int) -> Ratio:

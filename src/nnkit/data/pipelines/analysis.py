@@ -116,6 +116,8 @@ class SeparableOperator(PipelineOperator):
     Where the rows have few entries each, as a resize's do, they are kept as a band.
     """
 
+    takes_levels = True
+    """Whether uint8 images may be given as they are, standing for level / 255."""
     rows: Tensor
     cols: Tensor
     channels: Tensor
