@@ -65,8 +65,8 @@ def _add(parts: Iterable[Tensor]) -> Tensor:
 def times_transposed(left: Tensor, cols: Tensor) -> Tensor:
     """left · Bᵀ for (B, C', h', w) and (w', w).
 
-    On a CPU as a 1×1 convolution over the columns: channels last, that is the same memory, and oneDNN takes
-    half the time of the BLAS library for so narrow a product. Elsewhere as the product: a GPU's convolutions
+    On a CPU as a 1×1 convolution over the columns: channels last, that is the same memory, and oneDNN is
+    faster than the BLAS library at so narrow a product. Elsewhere as the product: a GPU's convolutions
     round to TF32.
     """
     if left.device.type != "cpu" or torch.compiler.is_exporting() or left.dtype != torch.float32:

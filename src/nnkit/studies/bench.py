@@ -16,7 +16,7 @@ from nnkit.build import plan
 from nnkit.config import BenchConfig, Resolved, resolve
 from nnkit.data.pipelines import Pipeline
 from nnkit.errors import NnkitError, PartialError, UsageError
-from nnkit.studies.bench_arms import Arm, Pass, model_arms, reference_arms
+from nnkit.studies.bench_arms import Arm, Input, Pass, model_arms, reference_arms
 from nnkit.studies.bench_grid import UNAVAILABLE, Setting, settings_of, with_preset
 from nnkit.studies.bench_verdicts import BATCHED, LOOP, STANDS_IN, Cell, Measurements
 from nnkit.studies.places import data_place
@@ -105,9 +105,13 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
     data = dataset.load(data_place(config))
     levels, targets = _test_images(data, config.limit)
     surroundings = _surroundings()  # before the arms make a load of their own
-    arms = [*reference_arms(pipeline, levels, config), *model_arms(config.model, data, levels, config)]
+    floats = levels.float() / 255  # once: the floor is of the very memory that the arms read
+    arms = [
+        *reference_arms(pipeline, levels, floats, config),
+        *model_arms(config.model, data, levels, floats, config),
+    ]
     fidelities = [_fidelity(arm, targets) for arm in arms]
-    measured = _measure(arms, levels, targets, config, watch)
+    measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
     rows = [measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True)]
     rows = [
         {**row, "break_even_images": {base: measured.break_even(row, base) for base in (LOOP, BATCHED)}}
@@ -149,7 +153,10 @@ def _fidelity(arm: Arm, targets: Tensor) -> dict[str, Any]:
         return {"class": None, **dict.fromkeys(keys), "error": f"{type(error).__name__}: {error}"}
     if outputs.shape != targets.shape:
         made, wanted = tuple(outputs.shape[1:]), tuple(targets.shape[1:])
-        raise UsageError(f"{arm.name} makes images of {made}, the pipeline of {wanted}")
+        raise UsageError(
+            f"{arm.name} makes {made} of an image, the pipeline {wanted}",
+            hint="name a network for images, such as separable; `nnkit list models` shows all",
+        )
     metrics = TransformMetrics(torch.device("cpu"))
     for start in range(0, len(targets), CHUNK):
         part = targets[start : start + CHUNK]
@@ -163,13 +170,18 @@ def _as_batch(targets: Tensor) -> Batch:
 
 
 def _measure(
-    arms: Sequence[Arm], levels: Tensor, targets: Tensor, config: BenchConfig, watch: Watch | None
+    arms: Sequence[Arm],
+    inputs: Mapping[Input, Tensor],
+    targets: Tensor,
+    config: BenchConfig,
+    watch: Watch | None,
 ) -> Measurements:
     """Every cell and every floor once per round."""
+    num_images = len(targets)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(config.seed)
-        cells, passes = _prepare(arms, settings_of(config), len(levels))
-        passes |= _floor_passes(cells, levels, targets)
+        cells, passes = _prepare(arms, settings_of(config), num_images)
+        passes |= _floor_passes(cells, inputs, targets)
         timings = interleave(
             passes,
             rounds=config.repeats,
@@ -182,7 +194,7 @@ def _measure(
     error = loop.error or timings[loop.key].error
     if error is not None:
         raise NnkitError(f"the reference could not be timed: {error}")
-    return Measurements(cells, timings, len(levels), config.min_effect)
+    return Measurements(cells, timings, num_images, config.min_effect)
 
 
 def _prepare(
@@ -209,14 +221,14 @@ def _prepare(
     return cells, passes
 
 
-def _floor_passes(cells: Sequence[Cell], levels: Tensor, targets: Tensor) -> dict[str, Pass]:
+def _floor_passes(cells: Sequence[Cell], inputs: Mapping[Input, Tensor], targets: Tensor) -> dict[str, Pass]:
     """For each device and input type: read all input once and write all output once, nothing else."""
     passes: dict[str, Pass] = {}
     for cell in cells:
         if cell.error is None and cell.floor_key not in passes:
             device = torch.device(cell.setting.device)
-            images = levels if cell.arm.input_type == "uint8" else levels.float()
-            passes[cell.floor_key] = _floor_pass(images.to(device), torch.empty_like(targets, device=device))
+            images = inputs[cell.arm.input_type].to(device)
+            passes[cell.floor_key] = _floor_pass(images, torch.empty_like(targets, device=device))
     return passes
 
 

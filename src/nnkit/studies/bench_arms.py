@@ -233,9 +233,8 @@ class Transforms(nn.Module):
         return output.float().div_(255) if output.dtype == torch.uint8 else output
 
 
-def reference_arms(pipeline: Pipeline, levels: Tensor, config: BenchConfig) -> list[Arm]:
+def reference_arms(pipeline: Pipeline, levels: Tensor, floats: Tensor, config: BenchConfig) -> list[Arm]:
     """The four arms that every benchmark has; without "exact" where the pipeline is not affine."""
-    floats = levels.float() / 255
     own = levels if pipeline.dtype == "uint8" else floats
     arms: list[Arm] = [
         LoopArm("reference-loop", "pil" if pipeline.backend == "pil" else "loop", pipeline, levels),
@@ -274,14 +273,15 @@ def batch_arms(
     return arms
 
 
-def model_arms(texts: Sequence[str], data: Data, levels: Tensor, config: BenchConfig) -> list[Arm]:
+def model_arms(
+    texts: Sequence[str], data: Data, levels: Tensor, floats: Tensor, config: BenchConfig
+) -> list[Arm]:
     """An arm for each network: a run directory, a file of weights, or a spec.
 
     A spec's network is fitted in closed form where its class offers that, else it has the weights that it was
     made with: its time is right, its output is not. `UsageError` for one that does not fit the images.
     """
     arms: list[Arm] = []
-    floats = levels.float() / 255
     for text in texts:
         trained = _find_run(text, config)
         made = _from_run(trained, data) if trained is not None else _from_spec(text, data, config.seed)

@@ -365,3 +365,9 @@ def test_torchvisions_classes_do_what_the_steps_do(text: str):
     pipeline = parse_pipeline(text)
     torch.testing.assert_close(pipeline.transforms()(images), pipeline.run(images), rtol=0, atol=1e-6)
     torch.testing.assert_close(pipeline.transforms()(images[0]), pipeline.run(images)[0], rtol=0, atol=1e-6)
+
+
+def test_a_named_pipeline_among_steps_is_told_to_be_written_out():
+    with pytest.raises(UsageError, match="stands alone") as caught:
+        parse_pipeline("reference,blur(5)")
+    assert REFERENCE in caught.value.hint

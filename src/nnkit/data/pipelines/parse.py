@@ -53,6 +53,8 @@ def _read_step(text: str, *, alone: bool) -> Step:
         raise WrongStep("is no step" if text else "is empty", "known: " + ", ".join(STEPS))
     name, inside = match[1], (match[2] or "").strip()
     _refuse_chance(name, inside)
+    if name in PIPELINES and not alone:
+        raise WrongStep("is a whole pipeline, it stands alone", f"write its steps: {PIPELINES[name]}")
     if name not in STEPS:
         raise WrongStep("is unknown", did_you_mean(name, [*STEPS, *(PIPELINES if alone else ())]))
     kind = STEPS[name]
