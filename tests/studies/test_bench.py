@@ -216,3 +216,12 @@ def test_without_a_compiler_the_compiled_arm_is_unavailable_and_the_others_are_t
     assert cells["exact"]["error"] is None
     assert cells["exact (compiled)"]["error"].startswith("unavailable: cannot be compiled here")
     check_complete(result)
+
+
+def test_an_arm_says_whether_copies_to_the_device_are_timed():
+    told = [
+        {row["name"]: row["copies_timed"] for row in bench(loader=loader, limit=8, repeats=3, threads=1).arms}
+        for loader in ("memory", "dataloader")
+    ]
+    assert not any(told[0].values())
+    assert [name for name, timed in told[1].items() if timed] == ["reference-batched", "exact"]

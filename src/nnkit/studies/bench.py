@@ -37,6 +37,7 @@ class BenchResult(Result):
 
     Each cell's `speedup` is how many times the images per second of `reference-loop` it has, in paired
     rounds, and `times_floor` how many times as long it takes as reading the input and writing the output.
+    An arm's `copies_timed` says whether copies to the device are part of its times.
     """
 
     schema_name: ClassVar[str] = "nnkit.bench/1"

@@ -45,6 +45,7 @@ class Measurements:
             "kind": arm.kind,
             "takes": arm.takes,
             "compiled": getattr(arm, "compiled", False),
+            "copies_timed": getattr(arm, "loader", "memory") == "dataloader",
             "note": getattr(arm, "note", ""),
             "train_s": getattr(arm, "train_s", None),
             "fidelity": dict(fidelity),
