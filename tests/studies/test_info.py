@@ -35,6 +35,14 @@ def test_facts_that_cannot_be_known_are_no_failure(spec, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["schema"] == "nnkit.info/1"
 
 
+@pytest.mark.parametrize(
+    "spec", ["digits-varres:max_buckets=0", "cifar-transform:pipeline='rezise(28)'", "mnist:val_fraction=7"]
+)
+def test_a_wrong_value_of_a_setting_is_a_mistake_of_the_user(spec, tmp_path, capsys):
+    assert run(["info", spec, "--data-root", str(tmp_path)]) == 2
+    assert "not known here" not in capsys.readouterr().out
+
+
 def test_mistakes_in_the_spec_are_told():
     with pytest.raises(ConfigError, match="widht"):
         info("varres-net:widht=3")

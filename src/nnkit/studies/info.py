@@ -96,12 +96,14 @@ def help_of(name: str, docstring: str) -> str:
 
 
 def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> dict[str, Any]:
-    """What the loaded data is; where it cannot be loaded, why."""
+    """What the loaded data is; where it cannot be loaded, why. `UsageError` for a setting's wrong value."""
     dataset: Dataset | None = None
     try:
         dataset = plan("datasets", spec).make()
         data = dataset.load(data_place(config))
     except NnkitError as error:
+        if dataset is None and spec.settings and isinstance(error, UsageError):
+            raise  # what was typed is wrong, not what is on the disk
         return {"error": error.message, "hint": error.hint, "pipeline": pipeline_facts(dataset, None)}
     except Exception as error:  # a third party's dataset may raise anything
         return {"error": f"{type(error).__name__}: {error}", "hint": "`nnkit doctor` says what is installed"}
