@@ -205,13 +205,14 @@ def test_on_photographs_the_exact_operator_is_exact(data_root, cache_dir, monkey
     assert arm(result, "pil-loop")["fidelity"]["class"] != "exact"
 
 
-def test_without_a_compiler_the_compiled_arm_is_unavailable_and_the_others_are_timed(monkeypatch):
+def test_without_a_compiler_the_compiled_arm_is_unavailable_and_the_others_are_timed():
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    monkeypatch.setattr(config, "force_disable_caches", True)
+    # Not monkeypatch: these settings have no value of their own to be put back.
+    with config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}):
+        torch.compiler.reset()
+        result = bench(limit=7, repeats=3, compile=True, threads=1, batch_size=7)
     torch.compiler.reset()
-    result = bench(limit=7, repeats=3, compile=True, threads=1, batch_size=7)
     cells = {row["name"]: row["cells"][0] for row in result.arms}
     assert cells["exact"]["error"] is None
     assert cells["exact (compiled)"]["error"].startswith("unavailable: cannot be compiled here")
