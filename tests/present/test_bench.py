@@ -23,7 +23,8 @@ BREAK_EVEN = {"reference-loop": 12_345, "reference-batched": None}
 def arm(name, fidelity, cells, **changes):
     row = {
         "name": name, "kind": "model", "takes": "float32 (B, C, H, W)", "compiled": False, "note": "",
-        "train_s": None, "fidelity": {"class": fidelity}, "cells": cells,
+        "train_s": None, "cells": cells,
+        "fidelity": {"class": fidelity, "levels": {"differing": 43, "near_boundary": 43}},
         "break_even_images": dict.fromkeys(BREAK_EVEN),
     }  # fmt: skip
     return {**row, **changes}

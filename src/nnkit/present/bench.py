@@ -212,7 +212,20 @@ def _conclusions(document: Mapping[str, Any]) -> list[tuple[str, object]]:
                      f" against {base}")
                 )  # fmt: skip
     notes = [f"{arm['name']}: {arm['note']}" for arm in document["arms"] if arm["note"]]
-    return [*pairs, *(("note", note) for note in notes)]
+    return [*pairs, *_levels(document), *(("note", note) for note in notes)]
+
+
+def _levels(document: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Of each arm that has output, the pixels of another 8-bit level than the reference's."""
+    told = [(arm["name"], arm["fidelity"].get("levels")) for arm in document["arms"]]
+    return [
+        (
+            "levels",
+            f"{name}: {count(found['differing'])} differ, {count(found['near_boundary'])} near a boundary",
+        )
+        for name, found in told
+        if found and found["differing"]
+    ]
 
 
 def _cells(document: Mapping[str, Any]) -> list[Row]:
