@@ -226,11 +226,11 @@ class Transforms(nn.Module):
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self.transforms = pipeline.transforms()
+        self.execution = pipeline.execution("batched")
 
     def forward(self, images: Tensor) -> Tensor:
-        """The transforms of images (B, C, H, W)."""
-        output: Tensor = self.transforms(images)
-        return output.float().div_(255) if output.dtype == torch.uint8 else output
+        """The transforms of images (B, C, H, W), as float32."""
+        return self.execution.collect(self.transforms(images))
 
 
 def reference_arms(pipeline: Pipeline, levels: Tensor, floats: Tensor, config: BenchConfig) -> list[Arm]:
