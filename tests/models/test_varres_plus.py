@@ -28,14 +28,14 @@ def with_statistics(model: VarresPlus) -> VarresPlus:
 
 
 @pytest.mark.parametrize("pooling", [Max, Amax, Avg])
-@pytest.mark.parametrize("pools", [1, 3])
+@pytest.mark.parametrize("shape", [{"pools": 1}, {"pools": 3}, {"pools": 1, "pool_every": 2, "glimpse": 12}])
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(sizes=st.lists(st.tuples(SIDE, SIDE), min_size=1, max_size=4))
 def test_a_padded_batch_gives_what_each_image_gives_alone(
-    pooling: type[nn.Module], pools: int, sizes: list[tuple[int, int]]
+    pooling: type[nn.Module], shape: dict[str, int], sizes: list[tuple[int, int]]
 ) -> None:
     torch.manual_seed(0)
-    made = VarresPlus(widths=(4, 6, 5), pools=pools, pooling=pooling(), in_channels=2)  # type: ignore[arg-type]
+    made = VarresPlus(widths=(4, 6, 5), pooling=pooling(), in_channels=2, **shape)  # type: ignore[arg-type]
     model = with_statistics(made)
     images = [torch.randn(2, *size) for size in sizes]
     alone = torch.cat([model(image[None]) for image in images])
@@ -53,11 +53,35 @@ def test_the_usual_one_has_27_666_parameters() -> None:
         ({"widths": (4, 0)}, r"widths\[1\]=0"),
         ({"pools": 5}, "pools=5"),
         ({"pools": -1}, "pools=-1"),
+        ({"pools": 3, "pool_every": 2}, "every 2 of 4 convolutions"),
+        ({"pool_every": 0}, "pool_every=0"),
+        ({"glimpse": 0}, "glimpse=0"),
+        ({"glimpse": 7}, "7×7"),
     ],
 )
 def test_settings_that_make_no_network_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         VarresPlus(pooling=Max(), **wrong)  # type: ignore[arg-type]
+
+
+def test_pools_come_after_every_so_many_convolutions() -> None:
+    model = VarresPlus(widths=(3, 3, 3, 3, 3), pools=2, pool_every=2, pooling=Max())
+    sizes: list[int] = []
+    for conv in model.convs:
+        conv.register_forward_hook(lambda _, __, output: sizes.append(output.shape[-1]))
+    model(torch.rand(1, 1, 28, 28))
+    assert sizes == [28, 28, 14, 14, 7]
+
+
+def test_with_a_glimpse_a_digit_gives_the_same_wherever_it_stands_in_images_of_any_size() -> None:
+    torch.manual_seed(0)
+    model = with_statistics(VarresPlus(glimpse=16, pooling=Max()))
+    digit = torch.rand(1, 9, 6)
+    small, large = torch.zeros(1, 1, 30, 25), torch.zeros(1, 1, 64, 48)
+    small[0, :, 12:21, 9:15] = digit
+    large[0, :, 40:49, 8:14] = digit
+    torch.testing.assert_close(model(small), model(large))
+    assert model(torch.rand(2, 1, 3, 5)).shape == (2, 10)
 
 
 def test_images_that_the_pools_leave_nothing_of_are_refused() -> None:

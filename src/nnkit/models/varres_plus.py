@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.models._checks import check_counts, check_large_enough
+from nnkit.models._glimpse import glimpse
 from nnkit.models._pooling import as_module, check_takes_mask, halved, num_features
 from nnkit.types import Pooling, nested
 
@@ -14,12 +15,14 @@ from nnkit.types import Pooling, nested
 class VarresPlus(nn.Module):
     """3×3 convolutions of `widths` channels with batch norm, global pooling, linear.
 
-    More accuracy for the parameters of `varres-net`. A 2×2 max pool follows each of the first `pools`
-    convolutions; `pooling` makes features of each channel of the last one. (B, in_channels, any height, any
-    width), both at least 2 ** pools, to logits (B, num_classes). With a mask, a padded batch gives in eval
-    mode what each of its images gives alone; in training the batch norms count the padding. Parameters: each
-    convolution has 9 · (channels in) · width weights and its norm 2 · width; with the linear layer 27,666 for
-    one channel and ten classes.
+    More accuracy for the parameters of `varres-net`. A 2×2 max pool follows every `pool_every`-th
+    convolution, `pools` in all; `pooling` makes features of each channel of the last one. With `glimpse`, the
+    convolutions see of each image only the glimpse × glimpse pixels about the centre of mass of what is light
+    in it: less work, for one light object on dark ground. (B, in_channels, any height, any width), both at
+    least 2 ** pools where there is no glimpse, to logits (B, num_classes). With a mask, a padded batch gives
+    in eval mode what each of its images gives alone; in training without a glimpse the batch norms count the
+    padding. Parameters: each convolution has 9 · (channels in) · width weights and its norm 2 · width; with
+    the linear layer 27,666 for one channel and ten classes.
     """
 
     def __init__(
@@ -27,18 +30,27 @@ class VarresPlus(nn.Module):
         *,
         widths: tuple[int, ...] = (16, 24, 36, 48),
         pools: int = 3,
+        pool_every: int = 1,
+        glimpse: int | None = None,
         pooling: Pooling = nested("max"),
         in_channels: int = 1,
         num_classes: int = 10,
     ) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, num_classes=num_classes, **_named(widths))
-        if not 0 <= pools <= len(widths):
+        check_counts(pool_every=pool_every)
+        most = len(widths) // pool_every
+        if not 0 <= pools <= most:
             raise UsageError(
-                f"expected pools to be from 0 to {len(widths)}, one after each convolution at most, "
-                f"but got pools={pools}"
+                f"expected pools to be from 0 to {most}, one after every {pool_every} of {len(widths)} "
+                f"convolutions at most, but got pools={pools}"
             )
+        if glimpse is not None:
+            check_counts(glimpse=glimpse)
+            check_large_enough(glimpse, glimpse, minimum=2**pools, why=_nothing_left(pools))
         self.pools = pools
+        self.pool_every = pool_every
+        self.glimpse = glimpse
         before = (in_channels, *widths[:-1])
         self.convs = nn.ModuleList(
             nn.Conv2d(given, made, 3, padding=1, bias=False)
@@ -53,15 +65,17 @@ class VarresPlus(nn.Module):
 
         `mask`, bool (B, 1, H, W), is true where there is image: a rectangle at the top left.
         """
-        why = f"{self.pools} 2×2 pools leave nothing of it"
-        check_large_enough(*inputs.shape[2:], minimum=2**self.pools, why=why)
+        features = inputs
+        if self.glimpse is not None:
+            # It lies within the image, edges repeated: nothing is left to mask.
+            features, mask = glimpse(inputs, self.glimpse, mask), None
+        check_large_enough(*features.shape[2:], minimum=2**self.pools, why=_nothing_left(self.pools))
         if mask is not None:
             check_takes_mask(self.pooling)
-        features = inputs
         for place, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             # Zero outside the image: the convolution's own padding, as for the image alone.
             features = conv(features if mask is None else features.masked_fill(~mask, 0))
-            if place < self.pools:
+            if self._pools_after(place):
                 # Pool before the norm: a quarter of its work.
                 features = F.max_pool2d(features, 2)
                 mask = None if mask is None else halved(mask)
@@ -69,6 +83,14 @@ class VarresPlus(nn.Module):
         pooled = self.pooling(features) if mask is None else self.pooling(features, mask)
         logits: Tensor = self.linear(pooled)
         return logits
+
+    def _pools_after(self, place: int) -> bool:
+        turn, rest = divmod(place + 1, self.pool_every)
+        return rest == 0 and turn <= self.pools
+
+
+def _nothing_left(pools: int) -> str:
+    return f"{pools} 2×2 pools leave nothing of it"
 
 
 def _named(widths: tuple[int, ...]) -> dict[str, int]:

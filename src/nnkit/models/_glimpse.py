@@ -1,0 +1,54 @@
+"""A glimpse: the square of an image in which its object stands, found without learning."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def glimpse(images: Tensor, side: int, mask: Tensor | None = None) -> Tensor:
+    """The side × side window about each image's centre of mass: (B, C, H, W) to (B, C, side, side).
+
+    A pixel weighs as much as it is lighter than the darkest of its image and channel, as MNIST's digits were
+    centred (LeCun, Cortes and Burges, "The MNIST database"); an image of one level is taken at its middle.
+    What the window sees outside the image repeats its edge. With `mask`, bool (B, 1, H, W), true in a
+    rectangle at the top left, each image is that rectangle alone. Gradients flow to the pixels seen; the
+    place is a constant to them. The term is that of Mnih et al., "Recurrent models of visual attention".
+    """
+    num_rows, num_columns = _sizes(images, mask)
+    with torch.no_grad():
+        weights = _weights(images, mask)
+        # In float64, where sums of so few float32 levels are exact: in float32 padding could move a window
+        # by a pixel, through the order of the sum.
+        of_sums = torch.float32 if images.device.type == "mps" else torch.float64
+        rows = _window(weights.sum(dim=(1, 3), dtype=of_sums), num_rows, side)
+        columns = _window(weights.sum(dim=(1, 2), dtype=of_sums), num_columns, side)
+    batch = torch.arange(images.shape[0], device=images.device)[:, None, None]
+    seen = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
+    return seen.permute(0, 3, 1, 2)
+
+
+def _sizes(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Each image's own rows and columns, int64 (B,) both."""
+    if mask is not None:
+        return mask[:, 0, :, 0].sum(dim=1), mask[:, 0, 0, :].sum(dim=1)
+    count, _, height, width = images.shape
+    return tuple(torch.full((count,), n, device=images.device) for n in (height, width))  # type: ignore[return-value]
+
+
+def _weights(images: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, C, H, W), zero outside the image."""
+    inside = images if mask is None else images.masked_fill(~mask, torch.inf)
+    weights = images - inside.flatten(2).amin(dim=2)[:, :, None, None]
+    return weights if mask is None else weights.masked_fill(~mask, 0)
+
+
+def _window(weights: Tensor, lengths: Tensor, side: int) -> Tensor:
+    """The places, int64 (B, side), about the centre of mass of weights (B, n) along one axis."""
+    places = torch.arange(weights.shape[1], device=weights.device, dtype=weights.dtype)
+    total = weights.sum(dim=1)
+    middle = (lengths - 1) / 2
+    centre = torch.where(total > 0, (weights * places).sum(dim=1) / total, middle.to(weights.dtype))
+    first = torch.round(centre - (side - 1) / 2).to(torch.int64)
+    window = first[:, None] + torch.arange(side, device=weights.device)
+    return torch.minimum(window.clamp(min=0), lengths[:, None] - 1)
