@@ -15,7 +15,8 @@ from data.image_files import mutated
 from nnkit.config import TrainConfig, resolve
 from nnkit.errors import CheckpointError, NnkitError
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train import complete, train
+from nnkit.studies.experiment import complete
+from nnkit.studies.train import train
 from nnkit.training import checkpoints
 from tiny_plugin import TinyPlugin
 

@@ -14,8 +14,9 @@ from nnkit.config import TrainConfig, resolve
 from nnkit.errors import ConfigError, UsageError
 from nnkit.models.separable import Separable
 from nnkit.studies.evaluate import evaluate
+from nnkit.studies.experiment import complete
 from nnkit.studies.solvers import OF_GRADIENTS
-from nnkit.studies.train import TrainResult, complete, train
+from nnkit.studies.train import TrainResult, train
 
 SYNTHETIC = "cifar-transform:source=synthetic"
 

@@ -103,6 +103,7 @@ def train(
     from nnkit.present.runs import files_left
     from nnkit.present.tables import train_table
     from nnkit.studies import train as study
+    from nnkit.studies.experiment import complete
 
     options = o.given(
         dataset=dataset, model=model, loss=loss, stop=stop, optimizer=optimizer, lr=lr, schedule=schedule,
@@ -111,7 +112,7 @@ def train(
         limit=limit, test=False if no_test else None, out=out, seed=seed, device=device, threads=threads,
         data_root=data_root, download=download, runs_dir=runs_dir,
     )  # fmt: skip
-    resolved = study.complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
+    resolved = complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
     if dry_run:
         output.emit(
             dry_run_document("train", resolved), dry_run_table(resolved, width=output.width()), as_json=json

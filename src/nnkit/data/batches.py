@@ -7,6 +7,7 @@ gather and one conversion. Larger ones are read from their files; the batches ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -54,6 +55,12 @@ class Batches:
     def __len__(self) -> int:
         """The number of batches of a training epoch, the same in each."""
         return len(self.plan(shuffle=True))
+
+    def with_batch_size(self, batch_size: int) -> Batches:
+        """The same split in batches of another size."""
+        other = copy(self)
+        other.batch_size = batch_size
+        return other
 
     @cached_property
     def _buckets(self) -> Buckets:

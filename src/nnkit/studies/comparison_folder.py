@@ -16,7 +16,6 @@ from nnkit.training.run_directory import RunDirectory
 
 ELSEWHERE = ("out", "runs_dir", "data_root", "download", "threads", "jobs")
 """What may differ between two starts of one comparison: where things are and how many work at it."""
-_PLACES = ("out", "runs_dir")
 
 
 def open_folder(config: ComparePoolingConfig) -> RunDirectory:
@@ -33,7 +32,7 @@ def open_folder(config: ComparePoolingConfig) -> RunDirectory:
         title = f"{config.dataset.name}-{config.model.name}"
         runs_dir = run_directory.default_runs_dir(config.runs_dir)
         folder = run_directory.create(runs_dir, "compare-pooling", title, out=out)
-        folder.write_config(configuration.dumps(config, leave_out=_PLACES))
+        folder.write_config(configuration.dumps(config, leave_out=run_directory.PLACES))
     # Its cells keep logs of metrics; the comparison has none of its own.
     folder.close()
     (folder.path / "metrics.jsonl").unlink(missing_ok=True)

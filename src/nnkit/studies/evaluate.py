@@ -17,9 +17,9 @@ from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
 from nnkit.data.batches import Batches
 from nnkit.errors import UsageError
 from nnkit.spec import Spec, from_toml
+from nnkit.studies.experiment import USUAL_LOSS, loss_spec
 from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
-from nnkit.studies.train import USUAL_LOSS, loss_spec
 from nnkit.training import checkpoints, evaluation
 from nnkit.training.checkpoints import ModelCard
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads

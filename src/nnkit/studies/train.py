@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,34 +13,32 @@ import torch
 from torch import nn
 
 from nnkit import config as configuration
-from nnkit.build import Blueprint, describe_mistakes, plan
+from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
 from nnkit.data import tensor_files
-from nnkit.data.augmentation import make_augmentation
 from nnkit.data.batches import Batches, moved
-from nnkit.errors import ConfigError, DivergedError, InterruptedRun, Mistake, UsageError
-from nnkit.spec import Spec
+from nnkit.errors import DivergedError, InterruptedRun, NnkitError, UsageError
+from nnkit.studies.experiment import (
+    Experiment,
+    compile_model,
+    complete,
+    prepare,
+    start_state,
+    try_largest_step,
+)
 from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
-from nnkit.studies.solvers import solver_mistakes
 from nnkit.studies.train_figures import write_figures
 from nnkit.training import checkpoints, closed_form, run_directory
-from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
+from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
-from nnkit.training.loop import Recipe, TrainState, fit, keep_average, require_finite
-from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.training.loop import TrainState, fit, require_finite
+from nnkit.training.memory import fitting_batch_size, is_out_of_memory
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer
-from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
 from nnkit.training.run_directory import RunDirectory
-from nnkit.types import SPLITS, Data, Dataset, EpochResult, StepResult, StoppingRule
-
-logger = logging.getLogger("nnkit")
-USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
-USUAL_MONITOR = {"classification": "accuracy", "transform": "loss"}
-PLACES = ("out", "runs_dir")
-"""Where a run was written, which is no part of repeating it."""
+from nnkit.types import SPLITS, Data, Dataset, EpochResult, StepResult
 
 
 class TrainResult(Result):
@@ -69,29 +67,6 @@ class TrainResult(Result):
     device: str
 
 
-@dataclass
-class Experiment:
-    """Everything that is built for a run: the parts that the loop and the observers share."""
-
-    config: TrainConfig
-    data: Data
-    model: nn.Module
-    model_plan: Blueprint
-    loss: nn.Module
-    loss_plan: Blueprint
-    rules: Sequence[tuple[str, StoppingRule]]
-    device: torch.device
-    train: Batches
-    val: Batches
-    monitor: str
-    solver: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def num_parameters(self) -> int:
-        """Trainable and frozen parameters of the model, tied ones once."""
-        return sum(p.numel() for p in self.model.parameters())
-
-
 def train(
     *, config: Sequence[Path | str] = (), observers: Sequence[Observer] = (), **options: Any
 ) -> TrainResult:
@@ -100,40 +75,6 @@ def train(
     `config` are TOML files that the options beat. Raises the errors of `nnkit.errors`.
     """
     return run(resolve(TrainConfig, options, files=[Path(path) for path in config]), observers=observers)
-
-
-def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
-    """The configuration with every choice made that needs no data, and all its specs checked."""
-    config = resolved.config
-    groups = TrainConfig.component_groups
-    given = [
-        (key, groups[key], spec) for key in ("dataset", "model", "loss") if (spec := getattr(config, key))
-    ]
-    given += [(f"stop[{at}]", groups["stop"], rule) for at, rule in enumerate(config.stop)]
-    mistakes = describe_mistakes(given)
-    try:
-        optimizer = read_optimizer(config.optimizer, config.lr)
-    except ConfigError as error:
-        mistakes += error.mistakes
-    except UsageError as error:
-        mistakes.append(Mistake("", error.message, error.hint))
-    if config.clip is not None and config.optimizer.name == "lbfgs":
-        mistakes.append(Mistake("clip", "lbfgs searches along its own step: it has no gradient to clip"))
-    if mistakes:
-        raise ConfigError(mistakes)
-    dataset: Dataset = plan("datasets", config.dataset).make()
-    values: dict[str, Any] = {
-        "model": config.model or Spec(dataset.default_model),
-        "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
-        "monitor": config.monitor or USUAL_MONITOR[dataset.task],
-    }
-    if mistakes := solver_mistakes(config, values["model"]):
-        raise ConfigError(mistakes)
-    if config.solver == "als":
-        values |= {"epochs": 1}
-    else:
-        values |= {"lr": config.lr or getattr(optimizer, "lr", DEFAULT_LR)}
-    return replace(resolved, config=config.model_copy(update=values))
 
 
 def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) -> TrainResult:
@@ -147,7 +88,7 @@ def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) 
     data = moved(_limited(dataset.load(data_place(config)), config.limit), device)
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        experiment = _prepare(config, data, device)
+        experiment = prepare(config, data, device)
         folder = run_directory.create(
             run_directory.default_runs_dir(config.runs_dir),
             "train",
@@ -166,92 +107,11 @@ def _limited(data: Data, limit: int | None) -> Data:
     return replace(data, splits={name: split.sample(limit) for name, split in data.splits.items()})
 
 
-def _prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment:
-    """Build every part, so that each mistake is found before anything is written."""
-    known = data.known_settings()
-    assert config.model is not None
-    model_plan = plan("models", config.model, known=known)
-    loss_plan = plan("losses", loss_spec(config), known=known)
-    rules = [
-        (spec.name, plan("stopping_rules", spec, known=known, path="stop").make()) for spec in config.stop
-    ]
-    torch.manual_seed(config.seed)
-    model: nn.Module = model_plan.make()
-    # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
-    channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
-    model = put_on(model, device, channels_last=channels_last)
-    loss: nn.Module = loss_plan.make().to(device)
-    shared = {"device": device, "channels_last": channels_last}
-    if not len(data.splits["train"]):
-        raise UsageError(
-            f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
-        )
-    augment = make_augmentation(config.augment)
-    if augment is not None and data.task != "classification":
-        raise UsageError(
-            "augment: the target of a transform is a function of the image as it is",
-            hint="leave --augment out for this dataset",
-        )
-    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
-    _check_leftovers(train)
-    check_takes_mask(model, str(model_plan.spec), train)
-    # Evaluation holds no gradients: larger batches cost no accuracy and save time.
-    val = Batches(data, data.splits["val"], batch_size=max(config.batch_size, 256), **shared)  # type: ignore[arg-type]
-    monitor = _monitor(config, data)
-    return Experiment(config, data, model, model_plan, loss, loss_plan, rules, device, train, val, monitor)
-
-
-def _check_leftovers(train: Batches) -> None:
-    """`UsageError` where leftovers=drop leaves no batch, a warning where it leaves out images."""
-    forecast = train.plan(shuffle=True).forecast
-    if not forecast.num_batches:
-        raise UsageError(
-            f"leftovers=drop leaves nothing to train on: no bucket has {train.batch_size} images for a batch",
-            hint="set leftovers=keep or merge, a smaller --batch-size, or fewer buckets",
-        )
-    if forecast.num_dropped:
-        logger.warning(
-            "leftovers=drop: %d of %d training images are in no batch of an epoch, others in the next one",
-            forecast.num_dropped,
-            len(train.split),
-        )
-
-
-def loss_spec(config: TrainConfig) -> Spec:
-    """The loss of a complete configuration; `label_smoothing` beats the loss's own setting."""
-    assert config.loss is not None
-    if not config.label_smoothing:
-        return config.loss
-    if config.loss.name != "cross-entropy":
-        raise UsageError(
-            f'label_smoothing: the loss "{config.loss.name}" has none',
-            hint="use it with --loss cross-entropy",
-        )
-    return Spec(config.loss.name, {**config.loss.settings, "label_smoothing": config.label_smoothing})
-
-
-def _monitor(config: TrainConfig, data: Data) -> str:
-    assert config.monitor is not None
-    name = config.monitor.removeprefix("val_")
-    names = [
-        key
-        for key, value in make_metrics(data, torch.device("cpu")).result().items()
-        if isinstance(value, float)
-    ]
-    if name not in names:
-        raise UsageError(
-            f'monitor: there is no metric "{config.monitor[:80]}"', hint="known: " + ", ".join(names)
-        )
-    if len(data.splits["val"]):
-        return f"val_{name}"
-    return "train_accuracy" if name == "accuracy" else "train_loss"
-
-
 def _run_in(
     folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
 ) -> TrainResult:
     config = experiment.config
-    folder.write_config(configuration.dumps(config, leave_out=PLACES))
+    folder.write_config(configuration.dumps(config, leave_out=run_directory.PLACES))
     folder.write_environment({"device": str(experiment.device), "threads": torch.get_num_threads()})
     indices = {name: torch.from_numpy(experiment.data.splits[name].indices) for name in SPLITS}
     tensor_files.save(folder.path / "splits.safetensors", indices, {})
@@ -271,9 +131,25 @@ def _run_in(
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
         folder.set_state(state, reason=message)
+        if is_out_of_memory(error) and config.solver == "gradient":
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors of the step
+            raise _out_of_memory(experiment) from error
         raise
     folder.set_state("finished", reason=result.stopped_by)
     return result
+
+
+def _out_of_memory(x: Experiment) -> NnkitError:
+    """The error that says which batch size fits. Tries steps, which change the weights."""
+    asked = x.config.batch_size
+    fits = fitting_batch_size(asked, lambda batch_size: try_largest_step(x, batch_size))
+    if fits == asked:
+        hint = "a step of training alone fits: close what else takes memory, or lower --batch-size"
+    elif fits:
+        hint = f"--batch-size {fits} fits: a step with the largest images of the training split was tried"
+    else:
+        hint = "not one image fits: take a smaller model, or smaller images"
+    return NnkitError(f"out of memory on {x.device} with batches of {asked}", hint=hint)
 
 
 def _train(
@@ -282,10 +158,10 @@ def _train(
     config = experiment.config
     fitted = closed_form.fit_closed_form if config.solver == "als" else closed_form.prepare
     experiment.solver = fitted(experiment.model, experiment.data)
-    state = _start(experiment)
+    state = start_state(experiment)
     log = MetricsLog(folder)
     best = BestWeights(experiment.monitor)
-    forward = _compiled(experiment) if config.compile else experiment.model
+    forward = compile_model(experiment) if config.compile else experiment.model
     with listening() as interrupt:
         try:
             stopped_by = _loop(folder, experiment, state, forward, best, [log, *observers], interrupt)
@@ -314,16 +190,6 @@ def _train(
     write_figures(folder.figures, experiment.data, model, experiment.device, log, best.epoch, tested)
     folder.write_summary(result.document())
     return result
-
-
-def _start(experiment: Experiment) -> TrainState:
-    config = experiment.config
-    parameters = [p for p in experiment.model.parameters() if p.requires_grad]
-    if not parameters:
-        raise UsageError(f'the model "{config.model}" has nothing to train')
-    optimizer = read_optimizer(config.optimizer, config.lr)(parameters)
-    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
-    return TrainState(experiment.model, optimizer, schedule, keep_average(experiment.model, config.ema))
 
 
 def _loop(
@@ -369,8 +235,7 @@ def _events(
         return closed_form.one_epoch(
             state, x.loss, x.data, x.train, x.val, x.solver, precision=precision, between=between
         )
-    recipe = Recipe(x.config.epochs, x.config.seed, precision, x.config.clip, x.config.order)
-    return fit(state, forward, x.loss, x.data, x.train, x.val, recipe, between=between)
+    return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
 
 
 def _explained(
@@ -379,9 +244,9 @@ def _explained(
     """The events; what breaks in the very first step is told as parts that do not fit together."""
     try:
         first = next(events, None)
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if is_out_of_memory(error):
+            raise
         config = experiment.config
         parts = f'the model "{config.model}" and the loss "{config.loss}"'
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -411,19 +276,6 @@ def _save(
 
 def _rest(experiment: Experiment) -> Mapping[str, Any]:
     return {"stop": [{"name": name, "state": rule.state_dict()} for name, rule in experiment.rules]}
-
-
-def _compiled(experiment: Experiment) -> nn.Module:
-    """The compiled model, tried on one batch; eager, with a warning, where no compiler is."""
-    compiled: nn.Module = torch.compile(experiment.model)  # type: ignore[assignment]
-    batch = next(experiment.train.load(experiment.train.plan()))
-    compiled.eval()  # in train mode, the trial would count in the statistics of batch norms
-    try:
-        output_of(compiled, batch)
-    except Exception as error:  # the compiler's own errors have no common base
-        logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
-        return experiment.model
-    return compiled
 
 
 def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Metrics:

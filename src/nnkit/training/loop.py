@@ -122,7 +122,7 @@ def fit(
         sums = _EpochSums(zero, zero.clone())
         flag: _Flag | None = None
         for batch in _seeded(train, recipe, epoch, sums):
-            value, output = _step(state, forward, loss, batch, recipe, train.device)
+            value, output = train_step(state, forward, loss, batch, recipe, train.device)
             _add(sums, loss, value, output, batch)
             _check_finite(flag)
             shown = per_image(loss, value, len(batch.targets))
@@ -170,7 +170,7 @@ def seed_step(seed: int, epoch: int, number: int) -> None:
         torch.mps.manual_seed(mixed)
 
 
-def _step(
+def train_step(
     state: TrainState, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step; the loss and the output before it."""

@@ -23,6 +23,8 @@ from nnkit.types import EpochResult
 
 HEARTBEAT_S = 10.0
 LOG = "metrics.jsonl"
+PLACES = ("out", "runs_dir")
+"""The settings that say where a run was written, which is no part of repeating it."""
 _LIBRARIES = ("nnkit", "torch", "torchvision", "numpy", "pillow", "kornia", "pydantic", "typer")
 
 
