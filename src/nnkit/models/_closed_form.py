@@ -1,4 +1,4 @@
-"""What models with a closed-form fit share: no sigmoid, and weights set in place."""
+"""What models with a closed-form fit share: no sigmoid, weights set in place, a note on too few images."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def set_weights(*pairs: tuple[Tensor, Tensor]) -> None:
     """Copy into each (parameter, value)."""
     for parameter, value in pairs:
         parameter.copy_(value.reshape(parameter.shape))
+
+
+def notes_on(num_images: int, num_unknowns: int, *, per: str) -> list[str]:
+    """What a fit of so many unknowns per target value or pixel should say of the images that it had."""
+    if num_images >= num_unknowns:
+        return []
+    return [f"{num_images:,} images for {num_unknowns:,} unknowns per {per}: the fit is not determined"]

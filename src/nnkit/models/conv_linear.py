@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nnkit.models._checks import check_counts, check_sizes
-from nnkit.models._closed_form import require_linear, set_weights
+from nnkit.models._closed_form import notes_on, require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
 from nnkit.ops.least_squares import RIDGE
 from nnkit.ops.mixed_linear import fit_mixed_linear
@@ -59,6 +59,5 @@ class ConvLinear(nn.Module):
             (self.linear.weight, found.weight),
             (self.linear.bias, found.bias),
         )
-        unknowns = self.linear.in_features + 1
-        few = f"{len(inputs):,} images for {unknowns:,} unknowns per target pixel: the fit is not determined"
-        return {"iterations": found.iterations, "notes": [few] if len(inputs) < unknowns else []}
+        notes = notes_on(len(inputs), self.linear.in_features + 1, per="target pixel")
+        return {"iterations": found.iterations, "notes": notes}

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nnkit.models._checks import check_counts, check_sizes
-from nnkit.models._closed_form import require_linear, set_weights
+from nnkit.models._closed_form import notes_on, require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
 from nnkit.ops.least_squares import RIDGE, fit_linear
 
@@ -49,6 +49,5 @@ class Linear(nn.Module):
         require_linear(self.output)
         weight, bias = fit_linear(inputs.flatten(1), targets.flatten(1), ridge=ridge)
         set_weights((self.linear.weight, weight), (self.linear.bias, bias))
-        unknowns = self.linear.in_features + 1
-        few = f"{len(inputs):,} images for {unknowns:,} unknowns per target value: the fit is not determined"
-        return {"iterations": 1, "notes": [few] if len(inputs) < unknowns else []}
+        notes = notes_on(len(inputs), self.linear.in_features + 1, per="target value")
+        return {"iterations": 1, "notes": notes}
