@@ -53,10 +53,10 @@ def test_the_usual_one_has_27_666_parameters() -> None:
         ({"widths": (4, 0)}, r"widths\[1\]=0"),
         ({"pools": 5}, "pools=5"),
         ({"pools": -1}, "pools=-1"),
-        ({"pools": 3, "pool_every": 2}, "every 2 of 4 convolutions"),
+        ({"pools": 3, "pool_every": 2}, "from 0 to 2 with 4 convolutions and pool_every=2"),
         ({"pool_every": 0}, "pool_every=0"),
         ({"glimpse": 0}, "glimpse=0"),
-        ({"glimpse": 7}, "7×7"),
+        ({"glimpse": 7}, r"at least 2 \*\* pools = 8, but got glimpse=7"),
     ],
 )
 def test_settings_that_make_no_network_are_refused(wrong: dict[str, object], said: str) -> None:

@@ -18,8 +18,7 @@ def glimpse(images: Tensor, side: int, mask: Tensor | None = None) -> Tensor:
     num_rows, num_columns = _sizes(images, mask)
     with torch.no_grad():
         weights = _weights(images, mask)
-        # In float64, where sums of so few float32 levels are exact: in float32 padding could move a window
-        # by a pixel, through the order of the sum.
+        # In float64: in float32 padding could move a window by a pixel, through the order of the sum.
         of_sums = torch.float32 if images.device.type == "mps" else torch.float64
         rows = _window(weights.sum(dim=(1, 3), dtype=of_sums), num_rows, side)
         columns = _window(weights.sum(dim=(1, 2), dtype=of_sums), num_columns, side)
@@ -49,6 +48,7 @@ def _window(weights: Tensor, lengths: Tensor, side: int) -> Tensor:
     total = weights.sum(dim=1)
     middle = (lengths - 1) / 2
     centre = torch.where(total > 0, (weights * places).sum(dim=1) / total, middle.to(weights.dtype))
-    first = torch.round(centre - (side - 1) / 2).to(torch.int64)
+    # Halves always go up: rounded to even, they would go by the parity of the place.
+    first = torch.floor(centre - (side - 1) / 2 + 0.5).to(torch.int64)
     window = first[:, None] + torch.arange(side, device=weights.device)
     return torch.minimum(window.clamp(min=0), lengths[:, None] - 1)

@@ -42,12 +42,15 @@ class VarresPlus(nn.Module):
         most = len(widths) // pool_every
         if not 0 <= pools <= most:
             raise UsageError(
-                f"expected pools to be from 0 to {most}, one after every {pool_every} of {len(widths)} "
-                f"convolutions at most, but got pools={pools}"
+                f"expected pools to be from 0 to {most} with {len(widths)} convolutions and "
+                f"pool_every={pool_every}, but got pools={pools}",
+                hint=f"Give pools={most} or fewer, more widths, or a smaller pool_every.",
             )
-        if glimpse is not None:
-            check_counts(glimpse=glimpse)
-            check_large_enough(glimpse, glimpse, minimum=2**pools, why=_nothing_left(pools))
+        if glimpse is not None and glimpse < 2**pools:
+            raise UsageError(
+                f"expected glimpse to be at least 2 ** pools = {2**pools}, but got glimpse={glimpse}",
+                hint=f"Give glimpse={2**pools} or more, or fewer pools.",
+            )
         self.pools = pools
         self.pool_every = pool_every
         self.glimpse = glimpse
@@ -69,7 +72,8 @@ class VarresPlus(nn.Module):
         if self.glimpse is not None:
             # It lies within the image, edges repeated: nothing is left to mask.
             features, mask = glimpse(inputs, self.glimpse, mask), None
-        check_large_enough(*features.shape[2:], minimum=2**self.pools, why=_nothing_left(self.pools))
+        why = f"{self.pools} 2×2 pools leave nothing of it"
+        check_large_enough(*features.shape[2:], minimum=2**self.pools, why=why)
         if mask is not None:
             check_takes_mask(self.pooling)
         for place, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
@@ -87,10 +91,6 @@ class VarresPlus(nn.Module):
     def _pools_after(self, place: int) -> bool:
         turn, rest = divmod(place + 1, self.pool_every)
         return rest == 0 and turn <= self.pools
-
-
-def _nothing_left(pools: int) -> str:
-    return f"{pools} 2×2 pools leave nothing of it"
 
 
 def _named(widths: tuple[int, ...]) -> dict[str, int]:
