@@ -73,7 +73,7 @@ class TinyNet(nn.Module):
     """One convolution and one linear layer.
 
     `poison_at`: this training step writes a NaN into a weight. `most_pixels`: training on larger batches runs
-    out of memory.
+    out of memory; `most_eval_pixels`: evaluation of them.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class TinyNet(nn.Module):
         slow_eval_s: float = 0.0,
         poison_at: int = 0,
         most_pixels: int = 1 << 40,
+        most_eval_pixels: int = 1 << 40,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, 4, (2, 3), stride=(2, 1))
@@ -95,11 +96,11 @@ class TinyNet(nn.Module):
         self.linear = nn.Linear(12, num_classes)
         self.slow_step_s, self.slow_eval_s = slow_step_s, slow_eval_s
         self.poison_at = poison_at
-        self.most_pixels = most_pixels
+        self.most_pixels, self.most_eval_pixels = most_pixels, most_eval_pixels
         self.steps = 0
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if self.training and inputs.numel() > self.most_pixels:
+        if inputs.numel() > (self.most_pixels if self.training else self.most_eval_pixels):
             raise torch.OutOfMemoryError("CUDA out of memory, as it were")
         time.sleep(self.slow_step_s if self.training else self.slow_eval_s)
         features = self.norm(self.conv(inputs)).relu()[:, :, :3].amax(dim=3)

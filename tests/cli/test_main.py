@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from golden_files import check_golden
 from nnkit.cli.main import COMMANDS, run
@@ -91,3 +92,16 @@ def test_help_does_not_depend_on_the_environment_of_colours(monkeypatch, capsys)
     monkeypatch.setitem(os.environ, "FORCE_COLOR", "1")
     run(["--help"])
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_out_of_memory_is_no_bug_of_nnkits(error, monkeypatch, capsys):
+    def broken(*parts, **more):
+        raise error
+
+    monkeypatch.setattr("nnkit.studies.experiment.make_augmentation", broken)
+    assert run(["train", "--epochs", "1"]) == 1
+    err = capsys.readouterr().err
+    assert "out of memory" in err
+    assert "lower --batch-size" in err
+    assert "bug" not in err

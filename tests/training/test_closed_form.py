@@ -79,6 +79,16 @@ def test_a_fit_that_breaks_is_told_with_its_cause() -> None:
         fit_closed_form(Third(broken=True), data_of(100))
 
 
+def test_out_of_memory_is_not_taken_for_a_fit_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*images: Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = Third()
+    monkeypatch.setattr(model, "fit_closed_form", hungry)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit_closed_form(model, data_of(100))
+
+
 def test_what_has_no_closed_form_is_refused() -> None:
     with pytest.raises(UsageError, match="model has no fit_closed_form"):
         fit_closed_form(nn.Linear(1, 1), data_of(100))

@@ -142,14 +142,21 @@ def run(arguments: Sequence[str]) -> int:
         # A disk or permission problem that no part of nnkit could say more about.
         where = f" ({quote(str(error.filename))})" if error.filename else ""
         return _fail(NnkitError(f"{error.strerror or error}{where}"), as_json=as_json, debug=debug)
-    except MemoryError:
-        return _fail(
-            NnkitError("out of memory", hint="lower --batch-size or --limit"), as_json=as_json, debug=debug
-        )
     except Exception as error:
+        if _is_out_of_memory(error):
+            told = NnkitError("out of memory", hint="lower --batch-size or --limit")
+            return _fail(told, as_json=as_json, debug=debug)
         message = f"{type(error).__name__}: {error}"
         bug = NnkitError(message, hint="this looks like a bug: run again with --debug for the traceback")
         return _fail(bug, as_json=as_json, debug=debug)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from nnkit.training.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _shorten(message: str, limit: int = 400) -> str:

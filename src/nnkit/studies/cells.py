@@ -81,7 +81,8 @@ def train_one(cell: Cell) -> Outcome:
     try:
         if cell.folder.is_dir() and not cell.folder.is_symlink():
             shutil.rmtree(cell.folder)
-        train.run(Resolved(cell.config, {}))
+        # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
+        train.run(Resolved(cell.config, {}), advise=False)
     except InterruptedRun as error:
         return Outcome(error.message, error.exit_code, signal_code=error.exit_code)
     except KeyboardInterrupt:

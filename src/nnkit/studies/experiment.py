@@ -14,12 +14,11 @@ from nnkit.build import Blueprint, describe_mistakes, plan
 from nnkit.config import Resolved, TrainConfig
 from nnkit.data.augmentation import make_augmentation
 from nnkit.data.batches import Batches
-from nnkit.data.buckets import IndexBatch
 from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.spec import Spec
 from nnkit.studies.solvers import solver_mistakes
 from nnkit.training.devices import likes_channels_last, put_on
-from nnkit.training.loop import Recipe, TrainState, keep_average, train_step
+from nnkit.training.loop import Recipe, TrainState, keep_average
 from nnkit.training.masks import check_takes_mask, output_of
 from nnkit.training.metrics import make_metrics
 from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
@@ -122,11 +121,15 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
     _check_leftovers(train)
     check_takes_mask(model, str(model_plan.spec), train)
-    # Evaluation holds no gradients: larger batches save time and fit in the memory of a step of training.
-    evaluated = max(config.batch_size, min(4 * config.batch_size, 256))
+    evaluated = evaluation_batch_size(config.batch_size)
     val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)  # type: ignore[arg-type]
     monitor = _monitor(config, data)
     return Experiment(config, data, model, model_plan, loss, loss_plan, rules, device, train, val, monitor)
+
+
+def evaluation_batch_size(batch_size: int) -> int:
+    """How many images to evaluate at once: without gradients more of them fit, and save time."""
+    return max(batch_size, min(4 * batch_size, 256))
 
 
 def _check_leftovers(train: Batches) -> None:
@@ -197,17 +200,3 @@ def compile_model(experiment: Experiment) -> nn.Module:
         logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
         return experiment.model
     return compiled
-
-
-def try_largest_step(experiment: Experiment, batch_size: int) -> None:
-    """A step of training on the batch of most pixels that an epoch would have; the weights change."""
-    batches = experiment.train.with_batch_size(batch_size)
-    epoch = batches.plan(shuffle=True)
-    place = max(range(len(epoch)), key=lambda at: _num_pixels(epoch[at]))
-    batch = next(batches.load(epoch[place : place + 1]))
-    state = start_state(experiment)
-    train_step(state, experiment.model, experiment.loss, batch, experiment.recipe, experiment.device)
-
-
-def _num_pixels(batch: IndexBatch) -> int:
-    return len(batch.indices) * batch.height * batch.width

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +16,15 @@ from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
 from nnkit.data import tensor_files
 from nnkit.data.batches import Batches, moved
-from nnkit.errors import DivergedError, InterruptedRun, NnkitError, UsageError
+from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.studies.experiment import (
     Experiment,
     compile_model,
     complete,
     prepare,
     start_state,
-    try_largest_step,
 )
+from nnkit.studies.fitting import out_of_memory
 from nnkit.studies.places import data_place
 from nnkit.studies.result import Result
 from nnkit.studies.train_figures import write_figures
@@ -34,7 +33,7 @@ from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
 from nnkit.training.loop import TrainState, fit, require_finite
-from nnkit.training.memory import fitting_batch_size, is_out_of_memory
+from nnkit.training.memory import is_out_of_memory, let_go
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer
 from nnkit.training.run_directory import RunDirectory
@@ -77,8 +76,13 @@ def train(
     return run(resolve(TrainConfig, options, files=[Path(path) for path in config]), observers=observers)
 
 
-def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) -> TrainResult:
-    """Train as configured; leave a run directory whatever happens after it is made."""
+def run(
+    resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
+) -> TrainResult:
+    """Train as configured; leave a run directory whatever happens after it is made.
+
+    Out of memory with `advise`, smaller batches are tried, so that the error names one that fits.
+    """
     started = time.perf_counter()
     resolved = complete(resolved)
     config = resolved.config
@@ -96,7 +100,7 @@ def run(resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = ()) 
             out=config.out,
         )
         try:
-            return _run_in(folder, experiment, observers, started)
+            return _run_in(folder, experiment, observers, started, advise=advise)
         finally:
             folder.close()
 
@@ -108,7 +112,12 @@ def _limited(data: Data, limit: int | None) -> Data:
 
 
 def _run_in(
-    folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
+    folder: RunDirectory,
+    experiment: Experiment,
+    observers: Sequence[Observer],
+    started: float,
+    *,
+    advise: bool,
 ) -> TrainResult:
     config = experiment.config
     folder.write_config(configuration.dumps(config, leave_out=run_directory.PLACES))
@@ -131,25 +140,14 @@ def _run_in(
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
         folder.set_state(state, reason=message)
-        if is_out_of_memory(error) and config.solver == "gradient":
-            traceback.clear_frames(error.__traceback__)  # they hold the tensors of the step
-            raise _out_of_memory(experiment) from error
-        raise
+        if not (advise and is_out_of_memory(error) and config.solver == "gradient"):
+            raise
+        let_go(error)
+        told = out_of_memory(experiment)
+        folder.set_state(state, reason=str(told))
+        raise told from error
     folder.set_state("finished", reason=result.stopped_by)
     return result
-
-
-def _out_of_memory(x: Experiment) -> NnkitError:
-    """The error that says which batch size fits. Tries steps, which change the weights."""
-    asked = x.config.batch_size
-    fits = fitting_batch_size(asked, lambda batch_size: try_largest_step(x, batch_size))
-    if fits == asked:
-        hint = "a step of training alone fits: close what else takes memory, or lower --batch-size"
-    elif fits:
-        hint = f"--batch-size {fits} fits: a step with the largest images of the training split was tried"
-    else:
-        hint = "not one image fits: take a smaller model, or smaller images"
-    return NnkitError(f"out of memory on {x.device} with batches of {asked}", hint=hint)
 
 
 def _train(

@@ -14,6 +14,7 @@ from nnkit.data.batches import Batches
 from nnkit.errors import NnkitError, UsageError
 from nnkit.training.evaluation import evaluate, go_on
 from nnkit.training.loop import TrainState, require_finite
+from nnkit.training.memory import is_out_of_memory
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.types import ClosedFormModel, Data, EpochResult, PreparedModel
 
@@ -92,6 +93,8 @@ def _call(method: Callable[[Tensor, Tensor], Mapping[str, Any]], *images: Tensor
     except NnkitError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if is_out_of_memory(error):
+            raise
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(
             f"the model cannot be fitted to {len(images[0])} images of this dataset: {cause}",

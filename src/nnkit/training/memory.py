@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Callable
 
 import torch
+
+_SAID = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "std::bad_alloc")
+"""What torch and the libraries under it say in a plain RuntimeError."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device, or the machine, had no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # On the CPU torch raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
+
+
+def let_go(error: BaseException) -> None:
+    """Free what the frames behind an error, and behind those that led to it, hold."""
+    behind: BaseException | None = error
+    while behind is not None:
+        traceback.clear_frames(behind.__traceback__)
+        behind = behind.__cause__ or behind.__context__
 
 
 def fitting_batch_size(batch_size: int, attempt: Callable[[int], None]) -> int:
@@ -30,6 +41,8 @@ def _fits(batch_size: int, attempt: Callable[[int], None]) -> bool:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     try:
         attempt(batch_size)
     except Exception as error:
