@@ -38,7 +38,6 @@ class Experiment:
     model: nn.Module
     model_plan: Blueprint
     loss: nn.Module
-    loss_plan: Blueprint
     rules: Sequence[tuple[str, StoppingRule]]
     device: torch.device
     train: Batches
@@ -124,7 +123,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     evaluated = evaluation_batch_size(config.batch_size)
     val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)  # type: ignore[arg-type]
     monitor = _monitor(config, data)
-    return Experiment(config, data, model, model_plan, loss, loss_plan, rules, device, train, val, monitor)
+    return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
 
 
 def evaluation_batch_size(batch_size: int) -> int:
