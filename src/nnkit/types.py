@@ -178,7 +178,10 @@ class DataPlace:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One optimizer step. `loss`, per image, is a scalar tensor on its device: reading it synchronises."""
+    """One optimizer step. `loss`, per image, is a scalar tensor on its device: reading it synchronises.
+
+    `learning_rate` is the one that the step used; the schedule has moved on since.
+    """
 
     epoch: int
     step: int
@@ -194,7 +197,7 @@ class EpochResult:
     `metrics` holds `train_loss`, `val_loss` and the task's metrics as `train_*` and `val_*`; `by_resolution`
     maps "32x32" (the images' own height × width) to the validation metrics of those images; `validation`
     holds all validation metrics as `nnkit evaluate` names them. `images_per_s` counts training images over
-    `train_s`; `data_wait_s` is the part of it spent waiting for batches.
+    `train_s`; `data_wait_s` is the part of it spent waiting for batches. `learning_rate` is the last step's.
     """
 
     epoch: int

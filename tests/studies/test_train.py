@@ -17,7 +17,6 @@ from nnkit.errors import ConfigError, UsageError
 from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train import TrainResult, train
 from nnkit.training import checkpoints
-from nnkit.types import EpochResult, StepResult
 from tiny_plugin import NUM, Tiny, TinyPlugin
 
 
@@ -146,47 +145,6 @@ def test_the_loaded_model_is_the_trained_one_with_the_normalisation_inside(quick
     assert float(right) == pytest.approx(result.best["metrics"]["accuracy"])
 
 
-USUAL: list[str] = []
-"""The weights that the usual options give, once they are known."""
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"optimizer": "sgd:momentum=0.9,nesterov=true"},
-        {"optimizer": "adamw:weight_decay=0.5"},
-        {"optimizer": "lbfgs:max_iter=3"},
-        {"optimizer": "adam:betas=[0.5,0.9]"},
-        {"lr": 0.01},
-        {"schedule": "cosine"},
-        {"schedule": "one-cycle"},
-        {"augment": "affine"},
-        {"augment": "rotate"},
-        {"augment": "report"},
-        {"precision": "bf16"},
-        {"clip": 1e-3},
-        {"ema": 0.9},
-        {"label_smoothing": 0.2},
-        {"limit": 40},
-        {"batch_size": 8},
-        {"seed": 1},
-        {"loss": "cross-entropy:label_smoothing=0.3"},
-        {"model": "tiny-net:dropout=0.5"},
-        {"model": "tiny-net:norm=true"},
-    ],
-    ids=str,
-)
-def test_each_option_changes_the_weights(quick: Any, option: dict[str, Any]) -> None:
-    if not USUAL:
-        USUAL.append(weights(quick()))
-    assert weights(quick(**option)) != USUAL[0]
-
-
-def test_the_order_by_resolution_changes_the_weights(quick: Any) -> None:
-    several = {"dataset": "tiny:several=true"}
-    assert weights(quick(**several)) != weights(quick(**several, order="by-resolution"))
-
-
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state_alone(quick: Any) -> None:
     assert weights(quick()) == weights(quick())
     state = torch.get_rng_state()
@@ -201,30 +159,6 @@ def test_lr_beats_the_optimizers_own(quick: Any) -> None:
 def test_an_option_of_smoothing_beats_the_losss_own(quick: Any) -> None:
     both = quick(loss="cross-entropy:label_smoothing=0.4", label_smoothing=0.1)
     assert weights(both) == weights(quick(label_smoothing=0.1))
-
-
-class Seen:
-    def __init__(self) -> None:
-        self.steps: list[StepResult] = []
-        self.epochs: list[EpochResult] = []
-
-    def on_step(self, step: StepResult) -> None:
-        self.steps.append(step)
-
-    def on_epoch(self, epoch: EpochResult) -> None:
-        self.epochs.append(epoch)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
-def test_a_schedule_ends_near_zero_after_all_steps(quick: Any, schedule: str) -> None:
-    seen = Seen()
-    quick(schedule=schedule, lr=0.1, epochs=4, observers=[seen])
-    rates = [step.learning_rate for step in seen.steps]
-    assert len(rates) == 4 * 6
-    assert max(rates) <= 0.1 + 1e-9
-    assert rates[-1] < 1e-3
-    if schedule == "one-cycle":
-        assert np.argmax(rates) in (6, 7, 8)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_steps_random_numbers_depend_on_seed_epoch_and_step_alone() -> None:
             return float(torch.rand(()))
 
     assert draw(0, 1, 2) == draw(0, 1, 2)
-    assert len({draw(0, 1, 2), draw(1, 1, 2), draw(0, 2, 1), draw(0, 1, 3)}) == 4
+    assert len({draw(0, 1, 2), draw(1, 1, 2), draw(0, 2, 2), draw(0, 1, 3), draw(0, 2, 1)}) == 5
 
 
 def test_an_average_follows_the_weights_by_its_decay() -> None:
@@ -91,11 +91,3 @@ def test_an_average_follows_the_weights_by_its_decay() -> None:
     assert average.module.weight.tolist() == [2.0, 2.0]
     assert average.module.running_mean.tolist() == [1.0, 1.0]
     assert keep_average(model, 0.0) is None
-
-
-def test_the_averaged_model_is_what_is_validated() -> None:
-    state, events = start(TinyNet(num_classes=3), ema=0.999)
-    assert state.best_guess is not state.model
-    plain, others = start(TinyNet(num_classes=3))
-    assert plain.best_guess is plain.model
-    assert events[-1].metrics["val_loss"] != others[-1].metrics["val_loss"]  # type: ignore[union-attr]

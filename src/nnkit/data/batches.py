@@ -112,7 +112,7 @@ class Batches:
 
     def _finished(self, positions: Ints, padded: Padded) -> Batch:
         images, mask = padded
-        inputs = images.to(torch.float32).div_(255)
+        inputs = images.to(torch.get_default_dtype()).div_(255)
         if self._augment is not None:
             # Of a padded batch it sees the canvas: what it moves beyond an image's own rectangle is cut off.
             inputs = self._augment(inputs)

@@ -37,7 +37,7 @@ def evaluate(
             between()
             with autocast(batches.device, precision):
                 output = output_of(model, batch)
-            output = output.float()
+            output = output.to(torch.get_default_dtype())
             metrics.add(output, batch, batch_sum(loss, loss(output, batch.targets), len(batch.targets)))
     model.train(was_training)
     return metrics

@@ -65,6 +65,7 @@ class _EpochSums:
     loss: Tensor
     correct: Tensor
     num_images: int = 0
+    learning_rate: float = 0.0
     data_wait_s: float = 0.0
     started: float = field(default_factory=time.perf_counter)
 
@@ -122,11 +123,12 @@ def fit(
         sums = _EpochSums(zero, zero.clone())
         flag: _Flag | None = None
         for batch in _seeded(train, recipe, epoch, sums):
+            sums.learning_rate = rate = float(state.optimizer.param_groups[0]["lr"])
             value, output = train_step(state, forward, loss, batch, recipe, train.device)
             _add(sums, loss, value, output, batch)
             _check_finite(flag)
             shown = per_image(loss, value, len(batch.targets))
-            yield StepResult(epoch, state.step, shown, len(batch.targets), _learning_rate(state))
+            yield StepResult(epoch, state.step, shown, len(batch.targets), rate)
             flag = _Flag(value.isfinite(), finite_weights(state.model), epoch, state.step)
         _check_finite(flag)
         yield _finish_epoch(state, loss, data, val, recipe, sums, between)
@@ -196,7 +198,7 @@ def _compute(
 ) -> tuple[Tensor, Tensor]:
     with autocast(device, recipe.precision):
         output = output_of(forward, batch)
-    output = output.float()
+    output = output.to(torch.get_default_dtype())
     value: Tensor = loss(output, batch.targets)
     if value.ndim:
         raise UsageError(
@@ -272,7 +274,7 @@ def _finish_epoch(
         epoch=epoch,
         step=state.step,
         metrics=metrics,
-        learning_rate=_learning_rate(state),
+        learning_rate=sums.learning_rate,
         by_resolution=_by_resolution(measured),
         validation=measured,
         train_s=train_s,
@@ -294,7 +296,3 @@ def _by_resolution(measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     accuracies = measured.get("accuracy_by_resolution", {})
     losses = measured.get("loss_by_resolution", {})
     return {key: {"loss": losses[key], "accuracy": accuracies[key]} for key in accuracies}
-
-
-def _learning_rate(state: TrainState) -> float:
-    return float(state.optimizer.param_groups[0]["lr"])

@@ -1,0 +1,108 @@
+"""Augmentation by its own geometry: pixels moved one homography at a time, in float64, from drawn parameters.
+
+The parameters are drawn by kornia's own generators with the ranges that the documentation gives, so that a
+range that is not passed on is seen. Sampling is bilinear with zeros outside, written out below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import kornia.augmentation as K
+import torch
+from torch import Tensor
+
+RANGES = {
+    "affine": {"degrees": 10.0, "translate": (0.05, 0.05), "scale": (0.9, 1.1)},
+    "report": {"degrees": 15.0, "translate": (0.1, 0.1), "scale": (0.9, 1.1)},
+}
+
+
+def augmented(name: str, images: Tensor) -> Tensor:
+    """Images in [0, 1], (B, C, H, W), augmented; draws from torch's generator."""
+    if name == "none":
+        return images
+    if name == "rotate":
+        drawn = K.RandomRotation(20.0, p=0.5).forward_parameters(images.shape)
+        # A positive angle turns counter-clockwise here, clockwise in the affine map: kornia's convention.
+        drawn_maps = [_about_centre(images, -float(angle)) for angle in drawn["degrees"]]
+        return _warped_all(images, _applied(drawn_maps, drawn))
+    drawn = K.RandomAffine(**RANGES[name], p=1.0).forward_parameters(images.shape)
+    columns = (drawn["angle"], drawn["scale"][:, 0], drawn["translations"])
+    maps = [_about_centre(images, float(a), float(s), t.tolist()) for a, s, t in zip(*columns, strict=True)]
+    images = _warped_all(images, maps)
+    if name == "affine":
+        return images
+    drawn = K.RandomPerspective(0.1, p=0.5).forward_parameters(images.shape)
+    corners = zip(drawn["start_points"], drawn["end_points"], strict=True)
+    images = _warped_all(images, _applied([_perspective(*pair) for pair in corners], drawn))
+    sigmas = K.RandomGaussianBlur((3, 3), (0.1, 1.0), p=1.0).forward_parameters(images.shape)["sigma"]
+    return torch.cat(
+        [_blurred(image[None], float(sigma)) for image, sigma in zip(images, sigmas, strict=True)]
+    )
+
+
+def _applied(maps: list[Tensor], drawn: Mapping[str, Tensor]) -> list[Tensor | None]:
+    """The maps of those images that are to be changed, None for the others."""
+    return [m if float(on) > 0.5 else None for m, on in zip(maps, drawn["batch_prob"], strict=True)]
+
+
+def _about_centre(
+    images: Tensor, degrees: float, scale: float = 1.0, shift: list[float] | None = None
+) -> Tensor:
+    """The homography (3, 3) that turns clockwise, scales about the centre, then shifts by (x, y)."""
+    height, width = images.shape[2:]
+    x, y = (width - 1) / 2, (height - 1) / 2
+    c, s = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    dx, dy = shift or (0.0, 0.0)
+    return torch.tensor(
+        [[c, -s, x - c * x + s * y + dx], [s, c, y - s * x - c * y + dy], [0, 0, 1]], dtype=torch.float64
+    )
+
+
+def _perspective(start: Tensor, end: Tensor) -> Tensor:
+    """The homography that takes four points (x, y) to four others: eight equations."""
+    rows, right = [], []
+    for (x, y), (u, v) in zip(start.double().tolist(), end.double().tolist(), strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        right += [u, v]
+    solved = torch.linalg.solve(
+        torch.tensor(rows, dtype=torch.float64), torch.tensor(right, dtype=torch.float64)
+    )
+    return torch.cat([solved, torch.ones(1, dtype=torch.float64)]).view(3, 3)
+
+
+def _warped_all(images: Tensor, maps: list[Tensor | None]) -> Tensor:
+    return torch.stack(
+        [image if m is None else warped(image, m) for image, m in zip(images, maps, strict=True)]
+    )
+
+
+def warped(image: Tensor, homography: Tensor) -> Tensor:
+    """An image (C, H, W) whose pixels moved by a homography: bilinear, zeros outside."""
+    height, width = image.shape[1:]
+    ys, xs = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64), indexing="ij"
+    )
+    x, y, z = (torch.linalg.inv(homography) @ torch.stack([xs, ys, torch.ones_like(xs)]).flatten(1)).view(
+        3, height, width
+    )
+    x, y = x / z, y / z
+    left, top = x.floor(), y.floor()
+    result = torch.zeros_like(image)
+    for column, across in ((left, 1 - (x - left)), (left + 1, x - left)):
+        for row, down in ((top, 1 - (y - top)), (top + 1, y - top)):
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            pixels = image[:, row.clamp(0, height - 1).long(), column.clamp(0, width - 1).long()]
+            result = result + (pixels * (across * down * inside).to(image.dtype))
+    return result
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    """A 3×3 Gaussian blur of (1, C, H, W), the border reflected."""
+    side = math.exp(-1 / (2 * sigma**2))
+    weights = torch.tensor([side, 1, side], dtype=image.dtype) / (1 + 2 * side)
+    padded = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="reflect")
+    across = sum(weights[k] * padded[:, :, :, k : k + image.shape[3]] for k in range(3))
+    return sum(weights[k] * across[:, :, k : k + image.shape[2]] for k in range(3))
