@@ -11,7 +11,7 @@ JOBS ?= 2
 help:
 	@echo "make demo     install into .venv and train the built-in default"
 	@echo "make test     the whole suite        make check    lint, format and types"
-	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; about an hour)"
+	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"
 
 # Each stamp is newer than pyproject.toml when the environment holds what it asks for.
 $(BIN)/python:
@@ -44,7 +44,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 results: $(VENV)/.installed
-	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file || exit 1; done
+	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file --threads 1 || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,8 +16,11 @@ from nnkit.losses.mse_sum import MseSum
 from nnkit.losses.range_mse import RangeMse
 from nnkit.models.conv4 import Conv4
 from nnkit.models.conv_linear import ConvLinear
+from nnkit.models.conv_shrink import ConvShrink
 from nnkit.models.linear import Linear
 from nnkit.models.mlp_bottleneck import MlpBottleneck
+from nnkit.models.separable import Separable
+from nnkit.models.transform_net import TransformNet
 from oracle.components import Pairs
 from oracle.following import (
     CLOSE,
@@ -58,12 +61,16 @@ LOSSES: dict[str, tuple[type[nn.Module], Criterion, bool]] = {
     "range-mse": (RangeMse, weighted(2.0), True),
     "range-mse:weight=5": (RangeMse, weighted(5.0), True),
 }
-SIZES: dict[str, Any] = {"in_channels": 3, "target_channels": 1, "target_size": (4, 8)}
+SIZES: dict[str, Any] = {"in_channels": 3, "target_channels": 1, "target_size": (4, 4)}
 MODELS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "linear": (Linear, {**SIZES, "image_size": (8, 8)}),
     "conv-linear": (ConvLinear, {**SIZES, "image_size": (8, 8)}),
     "mlp-bottleneck": (MlpBottleneck, {**SIZES, "image_size": (8, 8)}),
     "conv4:width=6": (Conv4, {**SIZES, "width": 6}),
+    "conv-shrink:kernel=3": (ConvShrink, {**SIZES, "image_size": (8, 8), "kernel": 3}),
+    "conv-shrink:kernel=5": (ConvShrink, {**SIZES, "image_size": (8, 8), "kernel": 5}),
+    "transform-net": (TransformNet, SIZES),
+    "separable": (Separable, {**SIZES, "image_size": (8, 8)}),
 }
 
 

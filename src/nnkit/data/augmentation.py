@@ -1,7 +1,7 @@
 """Augmentation of whole batches: random transforms drawn for each image, computed for all at once.
 
-kornia's batched transforms give about nine times the images per second of per-image transforms on two CPU
-cores. They draw from torch's default generator, which training seeds at every step from (seed, epoch, step).
+kornia's transforms of whole batches save one call per image. They draw from torch's default generator, which
+training seeds at every step from (seed, epoch, step).
 """
 
 from __future__ import annotations
