@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from nnkit.data.images import Images
+from nnkit.data.resizing import resize
+from nnkit.data.splits import (
+    balanced,
+    check_fraction,
+    check_seed,
+    classification_data,
+    count_levels,
+    folder_parts,
+    level_statistics,
+    random_parts,
+    split_folder,
+)
+from nnkit.errors import DataError, UsageError
+from nnkit.types import Bucketing, Split
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_a_seed_is_a_number_from_zero_on(seed: int) -> None:
+    assert check_seed(seed) == seed
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(UsageError, match="seed is -1"):
+        check_seed(-1)
+
+
+@pytest.mark.parametrize("fraction", [1e-9, 0.1, 1 - 1e-9])
+def test_a_share_lies_between_zero_and_one(fraction: float) -> None:
+    assert check_fraction(fraction) == fraction
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.1, float("nan")])
+def test_a_share_of_nothing_or_all_is_refused(fraction: float) -> None:
+    with pytest.raises(UsageError, match="val_fraction"):
+        check_fraction(fraction)
+
+
+@given(
+    indices=st.lists(st.integers(0, 10**6), min_size=2, max_size=60, unique=True),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**32),
+)
+def test_random_parts_share_the_indices_in_rising_order(
+    indices: list[int], fraction: float, seed: int
+) -> None:
+    first, second = random_parts(np.array(indices), fraction, seed)
+    assert sorted([*first.tolist(), *second.tolist()]) == sorted(indices)
+    assert first.tolist() == sorted(first.tolist())
+    assert second.tolist() == sorted(second.tolist())
+    assert len(second) == min(max(round(fraction * len(indices)), 1), len(indices) - 1)
+    again = random_parts(np.array(indices), fraction, seed)
+    assert np.array_equal(first, again[0])
+    assert np.array_equal(second, again[1])
+
+
+def test_each_pair_is_as_likely_to_be_drawn_as_any_other() -> None:
+    pairs = [tuple(random_parts(np.arange(10, 16), 1 / 3, seed)[1].tolist()) for seed in range(1500)]
+    counts = [pairs.count(pair) for pair in sorted(set(pairs))]
+    assert len(counts) == 15
+    assert stats.chisquare(counts).pvalue > 0.001
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_images_cannot_be_shared(count: int) -> None:
+    with pytest.raises(DataError, match=f"{count} images"):
+        random_parts(np.arange(count), 0.5, 0)
+
+
+def test_two_images_are_shared_whatever_the_fraction() -> None:
+    for fraction in (0.01, 0.99):
+        first, second = random_parts(np.arange(2), fraction, 0)
+        assert len(first) == len(second) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "below"),
+    [
+        ("train/cat/1.png", "train", ("cat",)),
+        ("test/1.png", "test", ()),
+        ("outer/set/val/dog/small/1.png", "val", ("dog", "small")),
+        ("train/test/1.png", "train", ("test",)),
+        ("cat/1.png", "", ("cat",)),
+        ("cat/train", "", ("cat",)),
+        ("train.png", "", ()),
+        ("training/1.png", "", ("training",)),
+    ],
+)
+def test_the_first_folder_named_after_a_split_tells_it(name: str, split: str, below: tuple[str, ...]) -> None:
+    assert split_folder(name) == (split, below)
+
+
+def test_train_val_and_test_folders_are_the_splits() -> None:
+    names = ["x/test/a/1", "train/a/1", "val/a/1", "loose", "train/b/1", "b/2", "test/b/1", "val/b/1"]
+    parts, notes = folder_parts(names, 0.5, 0)
+    assert {name: part.tolist() for name, part in parts.items()} == {
+        "train": [1, 4],
+        "val": [2, 7],
+        "test": [0, 6],
+    }
+    assert len(notes) == 1
+    assert notes[0].startswith("2 images ")
+
+
+def test_without_val_a_share_of_the_training_images_validates() -> None:
+    names = [f"train/a/{number}" for number in range(40)] + [f"test/a/{number}" for number in range(7)]
+    parts, notes = folder_parts(names, 0.25, 3)
+    assert notes == ()
+    assert parts["test"].tolist() == list(range(40, 47))
+    assert len(parts["val"]) == 10
+    assert sorted([*parts["train"], *parts["val"]]) == list(range(40))
+    others = [folder_parts(names, 0.25, seed)[0]["val"].tolist() for seed in (3, 4)]
+    assert others[0] == parts["val"].tolist() != others[1]
+
+
+@pytest.mark.parametrize(
+    ("val_fraction", "counts"), [(0.1, (160, 20, 20)), (0.45, (90, 90, 20)), (0.95, (1, 179, 20))]
+)
+def test_without_folders_the_seed_draws_a_tenth_for_testing(
+    val_fraction: float, counts: tuple[int, int, int]
+) -> None:
+    names = [f"cat/{number}" for number in range(200)]
+    parts, notes = folder_parts(names, val_fraction, 5)
+    assert notes == ()
+    assert tuple(len(parts[name]) for name in ("train", "val", "test")) == counts
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(200))
+    again, other = (folder_parts(names, val_fraction, seed)[0] for seed in (5, 6))
+    for name in ("train", "val", "test"):
+        assert np.array_equal(parts[name], again[name])
+        assert not np.array_equal(parts[name], other[name])
+
+
+@given(num_values=st.integers(1, 12), count=st.integers(0, 60), seed=st.integers(0, 100))
+def test_balanced_labels_are_each_as_frequent_as_any_other(num_values: int, count: int, seed: int) -> None:
+    labels = balanced(num_values, count, np.random.default_rng(seed))
+    assert labels.dtype == np.int64
+    assert len(labels) == count
+    counts = np.bincount(labels, minlength=num_values)
+    assert len(counts) == num_values
+    assert counts.max() - counts.min() <= 1
+    assert np.array_equal(labels, balanced(num_values, count, np.random.default_rng(seed)))
+
+
+def test_balanced_labels_stand_in_any_order_equally_likely() -> None:
+    rng = np.random.default_rng(0)
+    orders = [tuple(balanced(2, 4, rng).tolist()) for _ in range(900)]
+    counts = [orders.count(order) for order in sorted(set(orders))]
+    assert len(counts) == 6
+    assert stats.chisquare(counts).pvalue > 0.001
+
+
+def coloured(count: int, sizes: list[tuple[int, int]], seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    tops = rng.integers(50, 256, (count, 3, 1, 1))
+    return [
+        (rng.random((3, *sizes[number % len(sizes)])) * tops[number]).astype(np.uint8)
+        for number in range(count)
+    ]
+
+
+def test_mean_and_std_are_those_of_the_training_pixels_alone() -> None:
+    arrays = coloured(30, [(5, 7), (8, 4), (6, 6)])
+    parts = {"train": np.arange(0, 30, 2)[::-1], "val": np.array([1, 3]), "test": np.array([5])}
+    data = classification_data(Images.from_arrays(arrays), torch.arange(30) % 2, parts, ["x", "y"], ["note"])
+    pixels = np.concatenate([arrays[index].reshape(3, -1) for index in parts["train"]], axis=1) / 255
+    np.testing.assert_allclose(data.mean, pixels.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(data.std, pixels.std(axis=1), rtol=1e-12)
+    assert (data.task, data.in_channels, data.image_size) == ("classification", 3, None)
+    assert (data.class_names, data.notes) == (("x", "y"), ("note",))
+    assert data.bucketing == Bucketing()
+    for name, split in data.splits.items():
+        assert split.indices.tolist() == parts[name].tolist()
+        assert split.indices.flags.c_contiguous
+        assert split.targets.tolist() == [index % 2 for index in range(30)]
+
+
+def test_the_levels_may_be_counted_by_another() -> None:
+    counts = torch.zeros(3, 256, dtype=torch.int64)
+    counts[:, 51] = torch.tensor([1, 2, 3])
+    counts[:, 102] = torch.tensor([1, 2, 3])
+    seen = []
+
+    def levels(split: Split) -> torch.Tensor:
+        seen.append(split.indices.tolist())
+        return counts
+
+    images = Images.from_arrays(coloured(4, [(5, 7)]))
+    parts = {"train": np.array([2, 0]), "val": np.array([1]), "test": np.array([3])}
+    data = classification_data(images, torch.zeros(4, dtype=torch.int64), parts, "a", levels=levels)
+    assert seen == [[2, 0]]
+    assert data.image_size == (5, 7)
+    np.testing.assert_allclose(data.mean, [0.3] * 3, rtol=1e-12)
+    np.testing.assert_allclose(data.std, [0.1] * 3, rtol=1e-12)
+
+
+def test_resized_to_buckets_the_images_and_their_statistics_are_the_resized_ones() -> None:
+    arrays = coloured(12, [(10, 10), (11, 11), (30, 30)])
+    bucketing = Bucketing(max_buckets=2, fit="resize")
+    parts = {"train": np.arange(9), "val": np.array([9, 10]), "test": np.array([11])}
+    data = classification_data(
+        Images.from_arrays(arrays), torch.zeros(12, dtype=torch.int64), parts, "a", bucketing=bucketing
+    )
+    assert data.bucketing == bucketing
+    images = data.splits["val"].images
+    expected = [
+        resize(torch.from_numpy(array)[None], (11, 11) if array.shape[1] < 30 else (30, 30))[0]
+        for array in arrays
+    ]
+    for index, one in enumerate(expected):
+        assert torch.equal(images.image(index), one)
+    pixels = np.concatenate([one.reshape(3, -1).numpy() for one in expected[:9]], axis=1) / 255
+    np.testing.assert_allclose(data.mean, pixels.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(data.std, pixels.std(axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_levels_are_counted_in_every_image_of_the_split_and_in_no_other(channels: int) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (channels, 2, 1 + number % 2), dtype=np.uint8) for number in range(9000)]
+    images = Images.from_arrays(arrays)
+    indices = rng.permutation(9000)[:8500]
+    counts = count_levels(Split(images, torch.zeros(9000), indices))
+    assert counts.dtype == torch.int64
+    for channel in range(channels):
+        pixels = np.concatenate([arrays[index][channel].ravel() for index in indices])
+        assert counts[channel].tolist() == np.bincount(pixels, minlength=256).tolist()
+
+
+def test_levels_are_counted_from_a_bounded_number_of_bytes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    take = Images.take
+
+    def watched(self: Images, *request: object) -> object:
+        batch = take(self, *request)  # type: ignore[arg-type]
+        taken.append(tuple(batch[0].shape))
+        return batch
+
+    monkeypatch.setattr(Images, "take", watched)
+    side = 1500
+    images = Images.from_tensor(torch.full((1, 3, 1, 1), 7, dtype=torch.uint8).expand(12, 3, side, side))
+    counts = count_levels(Split(images, torch.zeros(12), np.arange(12)))
+    assert counts[:, 7].tolist() == [12 * side * side] * 3
+    assert taken == [(4, 3, side, side)] * 3  # 6.75 MB each, 32 MiB at most
+    taken.clear()
+    small = Images.from_tensor(torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(5000, 1, 1, 1))
+    count_levels(Split(small, torch.zeros(5000), np.arange(5000)))
+    assert max(shape[0] for shape in taken) <= 2048
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.dictionaries(st.integers(0, 255), st.integers(1, 2**40), min_size=2), max_size=3))
+def test_mean_and_std_follow_exactly_from_the_counts(rows: list[dict[int, int]]) -> None:
+    counts = torch.zeros(len(rows), 256, dtype=torch.int64)
+    for channel, row in enumerate(rows):
+        for level, count in row.items():
+            counts[channel, level] = count
+    means, stds = level_statistics(counts)
+    assert len(means) == len(stds) == len(rows)
+    for row, mean, std in zip(rows, means, stds, strict=True):
+        num = sum(row.values())
+        exact = sum(Fraction(level, 255) * count for level, count in row.items()) / num
+        square = sum((Fraction(level, 255) - exact) ** 2 * count for level, count in row.items()) / num
+        assert mean == pytest.approx(float(exact), rel=1e-12)
+        assert std == pytest.approx(float(square) ** 0.5, rel=1e-12)
+
+
+def test_a_constant_channel_is_divided_by_one() -> None:
+    counts = torch.zeros(3, 256, dtype=torch.int64)
+    counts[0, 51], counts[1, 0], counts[2, 255] = 9, 5, 1
+    assert level_statistics(counts) == ((0.2, 0.0, 1.0), (1.0, 1.0, 1.0))
+
+
+def test_without_pixels_nothing_is_shifted_or_divided() -> None:
+    assert level_statistics(torch.zeros(2, 256, dtype=torch.int64)) == ((0.0, 0.0), (1.0, 1.0))
