@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnkit.build import build
-from nnkit.data.batches import Batches, moved
+from nnkit.data.batches import Batches, moved, normalises
 from nnkit.data.images import Images
 from nnkit.data.splits import classification_data
 from nnkit.training.masks import output_of
-from nnkit.types import Batch, Bucketing, Data
+from nnkit.types import Batch, Bucketing, Data, Split
 from tiny_plugin import NUM, Tiny
 
 CPU = torch.device("cpu")
@@ -41,6 +41,154 @@ def test_every_image_comes_once_normalised_with_its_target(data: Data) -> None:
             assert batch.targets[row] == split.targets[index]
         seen += batch.indices.tolist()
     assert sorted(seen) == list(range(NUM["train"]))
+
+
+def mixed(
+    count: int = 40, *, channels: int = 3, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()
+) -> tuple[Data, list[np.ndarray]]:
+    """Coloured images of three sizes, some of them a split, with the arrays that they were made of."""
+    rng = np.random.default_rng(0)
+    sizes = [(9, 5), (4, 6), (6, 4)]
+    arrays = [rng.integers(0, 256, (channels, *sizes[size]), np.uint8) for size in rng.integers(0, 3, count)]
+    data = Data(
+        task="classification",
+        splits={
+            "train": Split(
+                Images.from_arrays(arrays), torch.arange(count) * 10, rng.permutation(count)[: count - 5]
+            )
+        },
+        in_channels=channels,
+        image_size=None,
+        mean=mean or (0.0,) * channels,
+        std=std or (1.0,) * channels,
+    )
+    return data, arrays
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_evaluation_takes_each_image_once_small_sizes_first_in_the_order_of_the_split(
+    channels_last: bool,
+) -> None:
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    data, arrays = mixed(mean=mean, std=std)
+    split = data.splits["train"]
+    by_size = [
+        place
+        for size in ((4, 6), (6, 4), (9, 5))
+        for place in range(35)
+        if arrays[split.indices[place]].shape[1:] == size
+    ]
+    batches = Batches(data, split, batch_size=4, device=CPU, channels_last=channels_last)
+    seen: list[int] = []
+    for batch in batches.load(batches.plan(epoch=7, seed=8)):
+        expected = np.stack([arrays[split.indices[place]] for place in batch.indices]) / 255
+        expected = (expected - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+        assert batch.inputs.dtype == torch.float32
+        np.testing.assert_allclose(batch.inputs.numpy(), expected, rtol=1e-5, atol=1e-6)
+        assert batch.targets.tolist() == (split.indices[batch.indices] * 10).tolist()
+        assert batch.mask is None
+        assert batch.own_size == expected.shape[2:]
+        form = torch.channels_last if channels_last else torch.contiguous_format
+        assert batch.inputs.is_contiguous(memory_format=form)
+        seen += batch.indices.tolist()
+    assert seen == by_size
+    assert [len(batch) for batch in batches.plan()] == [
+        min(4, count - start)
+        for count in np.unique(split.sizes, axis=0, return_counts=True)[1]
+        for start in range(0, count, 4)
+    ]
+
+
+@pytest.mark.parametrize(("pad_to", "shape"), [("bucket", (9, 6)), ("batch", None)])
+def test_a_padded_batch_holds_each_image_at_the_top_left_and_zeros_elsewhere(
+    pad_to: Any, shape: tuple[int, int] | None
+) -> None:
+    data, arrays = mixed(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    data = replace(data, bucketing=Bucketing(max_buckets=1, pad_to=pad_to))
+    split = data.splits["train"]
+    batches = Batches(data, split, batch_size=6, device=CPU)
+    own_sizes = set()
+    for batch in batches.load(batches.plan(shuffle=True, epoch=1)):
+        rows = [arrays[split.indices[place]] for place in batch.indices]
+        size = shape or tuple(np.max([row.shape[1:] for row in rows], axis=0))
+        expected = np.zeros((len(rows), 3, *size))
+        mask = np.zeros((len(rows), 1, *size), bool)
+        for place, row in enumerate(rows):
+            _, height, width = row.shape
+            values = (row / 255 - [[[0.4]], [[0.5]], [[0.6]]]) / [[[0.2]], [[0.3]], [[0.4]]]
+            expected[place, :, :height, :width] = values
+            mask[place, :, :height, :width] = True
+        np.testing.assert_allclose(batch.inputs.numpy(), expected, rtol=1e-5, atol=1e-6)
+        assert batch.mask is None if mask.all() else np.array_equal(batch.mask, mask)  # type: ignore[arg-type]
+        assert batch.targets.tolist() == (split.indices[batch.indices] * 10).tolist()
+        sizes = {row.shape[1:] for row in rows}
+        assert batch.own_size == (sizes.pop() if len(sizes) == 1 else None)
+        own_sizes.add(batch.own_size)
+    assert None in own_sizes
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "changes"),
+    [(0.0, 1.0, False), (0.5, 1.0, True), (0.0, 0.5, True), (0.5, 0.5, True), (0.0, 2.0, True)],
+)
+def test_inputs_are_normalised_where_mean_or_std_changes_anything(
+    mean: float, std: float, changes: bool
+) -> None:
+    data, arrays = mixed(mean=(0.0, 0.0, mean), std=(1.0, 1.0, std))
+    assert normalises(data.mean, data.std) == changes
+    split = data.splits["train"]
+    batches = Batches(data, split, batch_size=4, device=CPU)
+    batch = next(batches.load(batches.plan()))
+    pixels = np.stack([arrays[split.indices[place]] for place in batch.indices]) / 255
+    pixels[:, 2] = (pixels[:, 2] - mean) / std
+    np.testing.assert_allclose(batch.inputs.numpy(), pixels, rtol=1e-5, atol=1e-6)
+
+
+def test_resized_images_are_told_by_the_size_that_they_had() -> None:
+    data, _ = mixed()
+    split = data.splits["train"]
+    resized = replace(split, images=split.images.resized(np.full((40, 2), 8)))
+    batches = Batches(data, resized, batch_size=4, device=CPU)
+    for batch in batches.load(batches.plan()):
+        assert batch.inputs.shape[2:] == (8, 8)
+        assert {tuple(size) for size in split.sizes[batch.indices]} == {batch.own_size}
+    for batch in batches.load(batches.plan(shuffle=True)):
+        assert batch.inputs.shape[2:] == (8, 8)
+        sizes = {tuple(size) for size in split.sizes[batch.indices].tolist()}
+        assert batch.own_size == (sizes.pop() if len(sizes) == 1 else None)
+
+
+def orders(batches: Batches, **settings: Any) -> list[list[int]]:
+    return [batch.indices.tolist() for batch in batches.plan(shuffle=True, **settings)]
+
+
+def test_training_takes_another_order_in_each_epoch_and_with_each_seed(data: Data) -> None:
+    batches = Batches(data, data.splits["train"], batch_size=16, device=CPU)
+    first = orders(batches, epoch=1, seed=3)
+    assert first == orders(batches, epoch=1, seed=3)
+    assert first != orders(batches, epoch=2, seed=3)
+    assert first != orders(batches, epoch=1, seed=4)
+    for other in (orders(batches, epoch=2, seed=3), orders(batches, epoch=1, seed=4)):
+        assert sorted(place for batch in other for place in batch) == list(range(NUM["train"]))
+        assert {frozenset(batch) for batch in other} != {frozenset(batch) for batch in first}
+
+
+def test_evaluation_is_the_same_in_each_epoch_and_with_each_seed(data: Data) -> None:
+    batches = Batches(data, data.splits["train"], batch_size=16, device=CPU)
+    plans = [
+        [batch.indices.tolist() for batch in batches.plan(epoch=epoch, seed=seed)]
+        for epoch, seed in ((0, 0), (1, 0), (0, 1))
+    ]
+    assert plans[0] == plans[1] == plans[2]
+
+
+def test_another_batch_size_leaves_the_first_as_it_was(data: Data) -> None:
+    batches = Batches(data, data.splits["train"], batch_size=16, device=CPU)
+    other = batches.with_batch_size(30)
+    assert (len(batches), len(other)) == (6, 3)
+    assert (batches.batch_size, other.batch_size) == (16, 30)
+    assert max(len(batch.inputs) for batch in other.load(other.plan())) == 30
+    assert other.split is batches.split
 
 
 def test_the_length_is_the_number_of_batches_of_any_epoch(data: Data) -> None:
@@ -96,6 +244,43 @@ def test_moved_data_still_shares_what_its_splits_shared(data: Data) -> None:
     images = {id(split.images) for split in other.splits.values()}
     assert len(images) == 1
     assert np.array_equal(other.splits["val"].own_sizes, data.splits["val"].own_sizes)
+
+
+def test_moved_data_and_its_batches_are_on_the_device(data: Data) -> None:
+    there = torch.device("meta")
+    other = moved(data, there)
+    assert {split.images.device for split in other.splits.values()} == {there}
+    assert {split.targets.device for split in other.splits.values()} == {there}
+    assert len({id(split.targets) for split in other.splits.values()}) == 1
+    assert list(other.splits) == list(data.splits)
+    assert data.splits["train"].images.device == CPU
+    separate = replace(data, splits={**data.splits, "test": Tiny().load(None).splits["val"]})  # type: ignore[arg-type]
+    again = moved(separate, CPU)
+    for name, split in separate.splits.items():
+        assert again.splits[name].images.sizes.tolist() == split.images.sizes.tolist()
+    told = replace(data, bucketing=Bucketing(max_buckets=1))
+    for source in (told, moved(told, there)):
+        batches = Batches(source, source.splits["train"], batch_size=16, device=there)
+        assert batches.device == there
+        batch = next(batches.load(batches.plan(shuffle=True)))
+        assert batch.mask is not None
+        assert {batch.inputs.device, batch.targets.device, batch.mask.device} == {there}
+
+
+def test_what_augmentation_returns_is_normalised_and_its_input_is_the_batch_in_float(data: Data) -> None:
+    split = data.splits["train"]
+    given = []
+
+    def augment(images: torch.Tensor) -> torch.Tensor:
+        given.append(images.clone())
+        return images.flip(3)
+
+    batches = Batches(data, split, batch_size=16, device=CPU, augment=augment)
+    plain = Batches(data, split, batch_size=16, device=CPU)
+    for one, other in zip(batches.load(batches.plan()), plain.load(plain.plan()), strict=True):
+        assert torch.equal(one.inputs, other.inputs.flip(3))
+        torch.testing.assert_close(given.pop() * 255, (other.inputs * 0.3 + 0.4) * 255, rtol=0, atol=1e-3)
+        assert torch.equal(one.targets, other.targets)
 
 
 def padded(data: Data, **settings: Any) -> Batches:
