@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import shutil
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 
 from data.image_files import mutated, random_png, write_folder, write_tgz, write_zip
 from nnkit.data import archive
-from nnkit.data.archive import read_images
+from nnkit.data.archive import is_archive, list_folder, read_images
 from nnkit.errors import DataError
 
 FILES = {f"top/{kind}/{number}.png": random_png(number) for number, kind in enumerate("abcab")}
@@ -147,6 +150,266 @@ def test_a_chain_of_long_names_is_damaged_not_a_recursion(tmp_path: Path) -> Non
     (tmp_path / "data.tgz").write_bytes(gzip.compress((header.tobuf() + b"x\0".ljust(512, b"\0")) * 5000))
     with pytest.raises(DataError):
         list(read_images(tmp_path / "data.tgz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("x.tgz", True),
+        ("x.tar.gz", True),
+        ("X.TAR", True),
+        ("x.y.Zip", True),
+        ("x.gz", False),
+        ("tgz", False),
+        ("x.tgz.part", False),
+        ("x.7z", False),
+    ],
+)
+def test_archives_are_told_by_their_suffix(name: str, is_one: bool) -> None:
+    assert is_archive(Path("a.zip", name)) == is_one
+
+
+def read(folder: Path, kind: str, files: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    """What an archive or folder of these files gives; one that was read before is replaced."""
+    path = folder / kind
+    if kind == "folder":
+        shutil.rmtree(path, ignore_errors=True)
+        write_folder(path, files)
+    elif kind.endswith(".zip"):
+        write_zip(path, files)
+    else:
+        write_tgz(path, files, "w" if kind.endswith(".tar") else "w:gz")
+    return list(read_images(path))
+
+
+ALL_KINDS = ["folder", "data.tgz", "data.tar", "data.zip"]
+ARCHIVES = ALL_KINDS[1:]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_images_are_told_by_their_suffix_in_either_case(tmp_path: Path, kind: str) -> None:
+    suffixes = ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff", "pgm", "ppm"]
+    wanted = {f"a/x.{suffix}": suffix.encode() for suffix in suffixes}
+    wanted |= {f"a/y.{suffix.upper()}": b"" for suffix in suffixes}
+    others = {"a/png": b"1", "a/x.txt": b"2", "a/x.png.txt": b"3", "a/.png": b"4", "a/.b/c/x.png": b"5"}
+    assert dict(read(tmp_path, kind, wanted | others)) == wanted
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_is_read_in_its_own_order_and_a_folder_sorted(tmp_path: Path, kind: str) -> None:
+    files = {name: name.encode() for name in ("c.png", "a/z.png", "b.png", "a/b/x.png", "a.b/x.png")}
+    assert read(tmp_path, kind, files) == list(files.items())
+    assert read(tmp_path, "folder", files) == sorted(files.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("a\\b\\x.png", "a/b/x.png"), ("./a//x.png", "a/x.png"), ("a/./x.png", "a/x.png"), ("a..b/x.png",) * 2],
+)
+@pytest.mark.parametrize("kind", ["data.tar", "data.zip"])
+def test_names_come_with_single_slashes(tmp_path: Path, kind: str, name: str, given: str) -> None:
+    assert read(tmp_path, kind, {name: b"1"}) == [(given, b"1")]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_member_may_have_as_many_bytes_as_the_limit_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(archive, "MEMBER_LIMIT", 1000)
+    files = {"a/x.png": bytes(1000), "a/y.png": bytes(1000)}
+    assert read(tmp_path, kind, files) == list(files.items())
+    with pytest.raises(DataError, match=r"y\.png"):
+        read(tmp_path, kind, files | {"a/y.png": bytes(1001)})
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_may_have_as_many_members_as_the_limit_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(archive, "COUNT_LIMIT", 3)
+    files = {f"{number}.txt": b"" for number in range(3)}
+    assert read(tmp_path, kind, files) == []
+    with pytest.raises(DataError, match="more than 3 members"):
+        read(tmp_path, kind, files | {"4.txt": b""})
+
+
+def test_a_zip_may_unpack_to_as_many_bytes_as_the_limit_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "TOTAL_LIMIT", 1000)
+    files = {"x.png": bytes(400), "y.txt": bytes(300), "z.png": bytes(300)}
+    assert len(read(tmp_path, "data.zip", files)) == 2
+    with pytest.raises(DataError, match="unpacks to more"):
+        read(tmp_path, "data.zip", files | {"y.txt": bytes(301)})
+
+
+def test_a_tar_may_unpack_to_as_many_bytes_as_the_limit_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(write_tgz(tmp_path / "data.tar", FILES, "w").read_bytes())
+    monkeypatch.setattr(archive, "TOTAL_LIMIT", size)
+    assert dict(read_images(tmp_path / "data.tar")) == FILES
+    monkeypatch.setattr(archive, "TOTAL_LIMIT", size - 1)
+    with pytest.raises(DataError, match="unpacks to more"):
+        list(read_images(tmp_path / "data.tar"))
+
+
+def test_what_follows_the_end_of_a_tar_is_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = write_tgz(tmp_path / "data.tar", FILES, "w").read_bytes()
+    (tmp_path / "data.tgz").write_bytes(gzip.compress(tar + bytes(4 << 20)))
+    assert dict(read_images(tmp_path / "data.tgz")) == FILES
+    monkeypatch.setattr(archive, "TOTAL_LIMIT", 2 << 20)
+    with pytest.raises(DataError, match="unpacks to more"):
+        list(read_images(tmp_path / "data.tgz"))
+
+
+def test_the_checksum_at_the_end_of_a_tgz_is_looked_at(tmp_path: Path) -> None:
+    path = write_tgz(tmp_path / "data.tgz", FILES)
+    whole = bytearray(path.read_bytes())
+    whole[-8] ^= 1
+    path.write_bytes(whole)
+    images = read_images(path)
+    assert dict(next(images) for _ in FILES) == FILES
+    with pytest.raises(DataError, match="damaged"):
+        next(images)
+
+
+def test_a_tar_whose_later_header_is_broken_is_damaged(tmp_path: Path) -> None:
+    path = write_tgz(tmp_path / "data.tar", FILES, "w")
+    with tarfile.open(path) as file:
+        start = file.getmembers()[3].offset
+    whole = bytearray(path.read_bytes())
+    whole[start] ^= 1
+    path.write_bytes(whole)
+    images = read_images(path)
+    assert dict(next(images) for _ in range(3)) == dict(list(FILES.items())[:3])
+    with pytest.raises(DataError, match="breaks off after 3 members"):
+        next(images)
+
+
+def test_a_long_name_is_read(tmp_path: Path) -> None:
+    name = "/".join(["folder" * 20] * 40) + "/x.png"
+    for kind in ARCHIVES:
+        assert read(tmp_path, kind, {name: b"1"}) == [(name, b"1")]
+
+
+def test_one_header_may_have_as_many_bytes_as_the_limit_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "HEADER_LIMIT", 1024)
+    assert read(tmp_path, "data.tar", {"a" * 900 + "/x.png": b"1"})
+    with pytest.raises(DataError, match="header is too large"):
+        read(tmp_path, "data.tar", {"a" * 1100 + "/x.png": b"1"})
+
+
+def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "data.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        member = tarfile.TarInfo("x.png")
+        member.pax_headers = {"path": "a\0b.png"}
+        file.addfile(member)
+    with pytest.raises(DataError, match="NUL"):
+        list(read_images(tmp_path / "data.tar"))
+
+
+def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("x.png")
+    member.type = tarfile.GNUTYPE_SPARSE
+    (tmp_path / "data.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(DataError, match="sparse"):
+        list(read_images(tmp_path / "data.tar"))
+
+
+@pytest.mark.parametrize("kind", ["data.tar", "data.zip"])
+def test_folders_are_no_images_whatever_their_name(tmp_path: Path, kind: str) -> None:
+    if kind == "data.zip":
+        with zipfile.ZipFile(tmp_path / kind, "w") as zipped:
+            zipped.mkdir("a.png")
+            zipped.writestr("a.png/x.png", b"1")
+    else:
+        with tarfile.open(tmp_path / kind, "w") as file:
+            folder, member = tarfile.TarInfo("a.png"), tarfile.TarInfo("a.png/x.png")
+            folder.type, member.size = tarfile.DIRTYPE, 1
+            file.addfile(folder)
+            file.addfile(member, io.BytesIO(b"1"))
+    assert list(read_images(tmp_path / kind)) == [("a.png/x.png", b"1")]
+
+
+@pytest.mark.parametrize(("kind", "is_refused"), [(0o100644, False), (0o020644, True), (0o140644, True)])
+def test_a_device_in_a_zip_is_refused(tmp_path: Path, kind: int, is_refused: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as file:
+        member = zipfile.ZipInfo("x.png")
+        member.external_attr = kind << 16 | 0x20
+        file.writestr(member, b"1")
+    if is_refused:
+        with pytest.raises(DataError, match=r"x\.png.*link or device"):
+            list(read_images(tmp_path / "data.zip"))
+    else:
+        assert list(read_images(tmp_path / "data.zip")) == [("x.png", b"1")]
+
+
+def changed_in_both_headers(path: Path, offset: int, value: int) -> None:
+    """A field of a zip's one member, at this offset in its local header and 2 later in the central one."""
+    whole = bytearray(path.read_bytes())
+    whole[offset] = value
+    whole[whole.index(b"PK\1\2") + offset + 2] = value
+    path.write_bytes(whole)
+
+
+def test_an_encrypted_member_of_a_zip_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "data.zip", {"x.png": b"1"})
+    changed_in_both_headers(path, 6, 1)
+    with pytest.raises(DataError, match=r"x\.png.*encrypted"):
+        list(read_images(path))
+    changed_in_both_headers(path, 6, 2)
+    assert list(read_images(path)) == [("x.png", b"1")]
+
+
+def test_a_stored_member_of_a_zip_is_read_and_one_that_is_shorter_than_it_says_is_damaged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        file.writestr("x.png", b"123")
+    assert list(read_images(path)) == [("x.png", b"123")]
+    changed_in_both_headers(path, 22, 4)
+    with pytest.raises(DataError, match="damaged"):
+        list(read_images(path))
+
+
+def test_a_refusal_names_the_member(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "data.zip", {"../x.png": b"1"})
+    assert "data.zip, member" in caught.value.message
+    assert "../x.png" in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_folder_follows_links_to_files_and_none_to_folders(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "folder", {"a/x.png": b"1"})
+    outside = write_folder(tmp_path / "outside", {"y.png": b"2", "deep/z.png": b"3"})
+    (folder / "link.png").symlink_to(outside / "y.png")
+    (folder / "dangling.png").symlink_to(tmp_path / "none.png")
+    (folder / "deep").symlink_to(outside / "deep")
+    os.mkfifo(folder / "pipe.png")
+    assert list(read_images(folder)) == [("a/x.png", b"1"), ("link.png", b"2")]
+    listed = {name: status.st_size for name, status in list_folder(folder)}
+    assert listed == {"a/x.png": 1, "link.png": 1}
+
+
+def test_a_file_that_vanishes_from_a_folder_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "folder", {"x.png": b"1", "y.png": b"2"})
+    images = read_images(folder)
+    next(images)
+    (folder / "y.png").unlink()
+    with pytest.raises(DataError, match=r"cannot read .*y\.png"):
+        next(images)
+
+
+def test_a_folder_that_cannot_be_read_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read the folder .*none"):
+        list(list_folder(tmp_path / "none"))
 
 
 def test_an_archive_that_is_not_there_is_a_data_error(tmp_path: Path) -> None:
