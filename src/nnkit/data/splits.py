@@ -117,14 +117,6 @@ def classification_data(
     )
 
 
-def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel over all pixels of a split, of values in [0, 1].
-
-    Exact: levels are counted as whole numbers. A channel of one level gets the deviation 1, since it divides.
-    """
-    return level_statistics(count_levels(split))
-
-
 def count_levels(split: Split) -> Tensor:
     """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
     counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
@@ -136,7 +128,10 @@ def count_levels(split: Split) -> Tensor:
 
 
 def level_statistics(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, of values in [0, 1], from the counts of their levels."""
+    """Mean and standard deviation per channel, of values in [0, 1], from the counts of their levels.
+
+    Exact: levels are counted as whole numbers. A channel of one level gets the deviation 1, since it divides.
+    """
     moments = [_moments(row) for row in counts.tolist()]
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
 
