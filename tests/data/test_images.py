@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional as F
 
 from nnkit.data.images import Images
 
@@ -71,10 +72,101 @@ def test_an_empty_batch_has_no_images() -> None:
     assert mask is None
 
 
-def test_moving_keeps_the_lookups() -> None:
+def test_an_empty_batch_has_the_size_that_is_asked_for() -> None:
+    nothing = np.array([], np.int64)
+    several = Images.from_arrays(varied())
+    one = Images.from_tensor(torch.zeros(2, 1, 3, 4, dtype=torch.uint8))
+    for images, size, shape in (
+        (several, None, (0, 3, 0, 0)),
+        (several, (12, 10), (0, 3, 12, 10)),
+        (one, (5, 6), (0, 1, 5, 6)),
+    ):
+        batch, mask = images.take(nothing, size)
+        assert (tuple(batch.shape), batch.dtype, mask) == (shape, torch.uint8, None)
+
+
+def test_images_of_one_size_are_padded_where_a_larger_one_is_asked_for() -> None:
+    tensor = torch.randint(1, 256, (6, 2, 3, 4), dtype=torch.uint8)
+    images = Images.from_tensor(tensor)
+    batch, mask = images.take(np.array([4, 1]), (3, 4))
+    assert mask is None
+    for size in ((5, 4), (3, 6), (5, 6)):
+        batch, mask = images.take(np.array([4, 1]), size)
+        assert batch.shape == (2, 2, *size)
+        assert torch.equal(batch[:, :, :3, :4], tensor[[4, 1]])
+        assert mask is not None
+        assert torch.equal(mask.expand(-1, 2, -1, -1), batch > 0)
+
+
+@pytest.mark.parametrize("size", [(8, 9), (9, 8)])
+def test_an_image_that_is_too_high_or_too_wide_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="9×9 do not fit"):
+        Images.from_arrays(varied()).take(np.arange(40), size)
+
+
+def test_batches_come_in_the_order_of_the_requests() -> None:
+    images = Images.from_arrays(varied())
+    requests = [(np.array([3, 1]), (12, 12)), (np.array([2]), None), (np.array([0, 5, 7]), (9, 10))]
+    for (indices, size), (batch, mask) in zip(requests, images.batches(iter(requests)), strict=True):
+        expected, there = images.take(indices, size)
+        assert torch.equal(batch, expected)
+        assert mask is there is None or torch.equal(mask, there)  # type: ignore[arg-type]
+
+
+def test_groups_stand_in_the_order_that_they_were_given_in() -> None:
+    rng = np.random.default_rng(0)
+    large, small = (
+        torch.from_numpy(rng.integers(0, 256, shape, np.uint8)) for shape in ((2, 1, 5, 5), (3, 1, 2, 2))
+    )
+    images = Images({(5, 5): large, (2, 2): small}, np.array([1, 0, 1, 1, 0], np.uint8))
+    found = [images.image(index) for index in range(5)]
+    expected = [small[0], large[0], small[1], small[2], large[1]]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert images.sizes.tolist() == [[2, 2], [5, 5], [2, 2], [2, 2], [5, 5]]
+    assert images.group_of.tolist() == [1, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("chunk_bytes", [None, 1, 400])
+def test_resized_images_are_each_what_it_is_resized_alone(
+    monkeypatch: pytest.MonkeyPatch, chunk_bytes: int | None
+) -> None:
+    if chunk_bytes is not None:
+        monkeypatch.setattr("nnkit.data.images.CHUNK_BYTES", chunk_bytes)
+    arrays = varied(20)
+    images = Images.from_arrays(arrays)
+    shapes = np.random.default_rng(1).integers(2, 5, (20, 2)) * 2
+    resized = images.resized(shapes)
+    assert resized.sizes.tolist() == shapes.tolist()
+    assert np.array_equal(resized.own_sizes, images.sizes)
+    for index, array in enumerate(arrays):
+        alone = F.resize(torch.from_numpy(array)[None], shapes[index].tolist(), antialias=True)[0]
+        assert torch.equal(resized.image(index), alone)
+    again = resized.resized(np.full((20, 2), 5))
+    assert again.image_size == (5, 5)
+    assert np.array_equal(again.own_sizes, images.sizes)
+
+
+def test_images_know_the_size_that_they_were_made_from() -> None:
+    own = np.array([[1, 2], [3, 4]])
+    made = Images.from_tensor(torch.zeros(2, 1, 3, 3, dtype=torch.uint8), own_sizes=own)
+    assert made.own_sizes.tolist() == own.tolist()
+    assert made.sizes.tolist() == [[3, 3], [3, 3]]
+    assert made.image_size == (3, 3)
+
+
+def test_moved_images_are_the_same_on_another_device() -> None:
     images = Images.from_arrays(varied())
     moved = images.to("cpu")
     assert torch.equal(moved.take(np.arange(40))[0], images.take(np.arange(40))[0])
+    there = images.resized(images.sizes + 1).to("meta")
+    assert there.device == torch.device("meta")
+    assert np.array_equal(there.sizes, images.sizes + 1)
+    assert np.array_equal(there.own_sizes, images.sizes)
+    for indices, size in ((np.arange(40), None), (np.arange(0), None), (np.arange(1), (20, 20))):
+        batch, mask = there.take(indices, size)
+        assert batch.device == there.device
+        assert mask is None or mask.device == there.device
+    assert images.device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -86,6 +178,13 @@ def test_moving_keeps_the_lookups() -> None:
         lambda: Images.from_tensor(torch.zeros(2, 3, 3, dtype=torch.uint8)),
         lambda: Images({(3, 3): torch.zeros(2, 1, 3, 3, dtype=torch.uint8)}, np.zeros(3)),
         lambda: Images({(3, 3): torch.zeros(2, 1, 3, 3, dtype=torch.uint8)}, np.array([0, 1])),
+        lambda: Images({(3, 3): torch.zeros(2, 1, 3, 3, dtype=torch.uint8)}, np.array([0, -1])),
+        lambda: Images({(3, 3): torch.zeros(2, 1, 3, 4, dtype=torch.uint8)}, np.zeros(2)),
+        lambda: Images({}, np.zeros(0)),
+        lambda: Images(
+            {side: torch.zeros(1, side[0], *side, dtype=torch.uint8) for side in ((2, 2), (3, 3))},
+            np.array([0, 1]),
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(build: object) -> None:

@@ -141,6 +141,14 @@ def test_without_folders_the_seed_draws_a_tenth_for_testing(
         assert not np.array_equal(parts[name], other[name])
 
 
+def test_a_class_called_test_is_no_split_where_there_is_no_train() -> None:
+    names = [f"{kind}/{number}" for kind in ("cat", "test") for number in range(50)]
+    parts, notes = folder_parts(names, 0.1, 0)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(100))
+    assert {name: len(part) for name, part in parts.items()} == {"train": 80, "val": 10, "test": 10}
+    assert notes == ()
+
+
 @given(num_values=st.integers(1, 12), count=st.integers(0, 60), seed=st.integers(0, 100))
 def test_balanced_labels_are_each_as_frequent_as_any_other(num_values: int, count: int, seed: int) -> None:
     labels = balanced(num_values, count, np.random.default_rng(seed))

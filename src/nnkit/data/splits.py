@@ -62,7 +62,7 @@ def folder_parts(
     folders = np.array([split_folder(name)[0] for name in names])
     if not ((folders == "train").any() and (folders == "test").any()):
         rest, test = random_parts(np.arange(len(names)), TEST_FRACTION, seed)
-        train, val = random_parts(rest, min(val_fraction / (1 - TEST_FRACTION), 1.0), seed)
+        train, val = random_parts(rest, val_fraction / (1 - TEST_FRACTION), seed)
         return {"train": train, "val": val, "test": test}, ()
     parts = {name: np.flatnonzero(folders == name) for name in SPLITS}
     if len(parts["val"]) == 0:
