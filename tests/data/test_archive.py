@@ -34,7 +34,16 @@ def test_only_image_files_are_read(tmp_path: Path, kind: str) -> None:
     assert dict(read_images(path)) == FILES
 
 
-NAMES = ["../x.png", "a/../../x.png", "/etc/x.png", "C:\\x.png", "a\\..\\..\\x.png", "../notes.txt"]
+NAMES = [
+    "../x.png",
+    "a/../../x.png",
+    "/etc/x.png",
+    "C:\\x.png",
+    "c:x.png",
+    "\\x.png",
+    "a\\..\\..\\x.png",
+    "../notes.txt",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -300,7 +309,7 @@ def test_one_header_may_have_as_many_bytes_as_the_limit_says(
 ) -> None:
     monkeypatch.setattr(archive, "HEADER_LIMIT", 1024)
     assert read(tmp_path, "data.tar", {"a" * 900 + "/x.png": b"1"})
-    with pytest.raises(DataError, match="header is too large"):
+    with pytest.raises(DataError, match=r"data\.tar: refused.*header is too large"):
         read(tmp_path, "data.tar", {"a" * 1100 + "/x.png": b"1"})
 
 
@@ -343,7 +352,7 @@ def test_a_device_in_a_zip_is_refused(tmp_path: Path, kind: int, is_refused: boo
         member.external_attr = kind << 16 | 0x20
         file.writestr(member, b"1")
     if is_refused:
-        with pytest.raises(DataError, match=r"x\.png.*link or device"):
+        with pytest.raises(DataError, match=r"data\.zip, member .*x\.png.*link or device"):
             list(read_images(tmp_path / "data.zip"))
     else:
         assert list(read_images(tmp_path / "data.zip")) == [("x.png", b"1")]
@@ -378,12 +387,38 @@ def test_a_stored_member_of_a_zip_is_read_and_one_that_is_shorter_than_it_says_i
         list(read_images(path))
 
 
-def test_a_refusal_names_the_member(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ARCHIVES)
+@pytest.mark.parametrize(
+    ("name", "size", "limit", "named"),
+    [
+        ("../x.png", 1, "", "../x.png"),
+        ("a/x.png", 1001, "MEMBER_LIMIT", "a/x.png"),
+        ("a/x.png", 20_000, "TOTAL_LIMIT", ""),
+        ("a/x.txt", 1, "COUNT_LIMIT", ""),
+    ],
+)
+def test_a_refusal_names_the_archive_and_the_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, size: int, limit: str, named: str
+) -> None:
+    if limit:
+        monkeypatch.setattr(
+            archive, limit, {"MEMBER_LIMIT": 1000, "TOTAL_LIMIT": 15_000, "COUNT_LIMIT": 2}[limit]
+        )
     with pytest.raises(DataError) as caught:
-        read(tmp_path, "data.zip", {"../x.png": b"1"})
-    assert "data.zip, member" in caught.value.message
-    assert "../x.png" in caught.value.message
+        read(tmp_path, kind, {"first.txt": b"", "second.txt": b"", name: bytes(size)})
+    assert f"{tmp_path / kind}{', member' if named else ': refused'}" in caught.value.message
+    assert named in caught.value.message
     assert caught.value.hint
+
+
+def test_damage_is_told_with_its_cause(tmp_path: Path) -> None:
+    (tmp_path / "data.zip").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"data\.zip is damaged: .*not a zip file"):
+        list(read_images(tmp_path / "data.zip"))
+    whole = write_tgz(tmp_path / "data.tgz", FILES).read_bytes()
+    (tmp_path / "data.tgz").write_bytes(whole[:60])
+    with pytest.raises(DataError, match=r"data\.tgz is damaged: \w+"):
+        list(read_images(tmp_path / "data.tgz"))
 
 
 def test_a_folder_follows_links_to_files_and_none_to_folders(tmp_path: Path) -> None:
