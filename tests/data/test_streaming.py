@@ -81,6 +81,69 @@ def test_batches_are_those_of_images_in_memory_to_the_bit(
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_read_from_files_is_the_one_of_images_in_memory(place: DataPlace, channels: int) -> None:
+    write_folder(place.root / "pets", pets(6, colour=channels == 3))
+    held, read = (loaded(place, in_memory=kept).splits["train"].images for kept in (True, False))
+    assert (len(held), held.channels, held.image_size) == (len(read), read.channels, None)
+    for one, other in ((held, read), (held.resized(held.sizes + 3), read.resized(held.sizes + 3))):
+        assert np.array_equal(one.sizes, other.sizes)
+        assert np.array_equal(one.own_sizes, other.own_sizes)
+        same_size = np.flatnonzero((one.sizes == one.sizes[4]).all(axis=1))
+        for indices in (np.arange(12)[::-1], same_size, np.array([7]), np.arange(0)):
+            for size in (None, (16, 15), (15, 20)) if len(indices) else ((16, 15),):
+                (pixels, mask), (expected, there) = other.take(indices, size), one.take(indices, size)
+                assert torch.equal(pixels, expected)
+                assert mask is there is None or torch.equal(mask, there)  # type: ignore[arg-type]
+        assert all(torch.equal(one.image(index), other.image(index)) for index in range(12))
+        for size in ((30, 8), (8, 30)):
+            with pytest.raises(ValueError, match="do not fit"):
+                other.take(np.arange(12), size)
+
+
+def test_one_size_and_a_device_are_kept(place: DataPlace) -> None:
+    write_folder(place.root / "pets", pets())
+    images = loaded(place, in_memory=False, num_workers=1).splits["train"].images
+    there = images.resized(np.full_like(images.sizes, 9)).to("meta")
+    assert there.image_size == (9, 9)
+    assert np.array_equal(there.own_sizes, images.sizes)
+    assert (there.device, images.device) == (torch.device("meta"), CPU)
+    again = there.resized(images.sizes + 1)
+    assert (again.device, again.num_workers, again.in_memory) == (there.device, 1, False)  # type: ignore[attr-defined]
+    pixels, mask = again.take(np.arange(9), (20, 20))
+    assert mask is not None
+    assert {pixels.device, mask.device, again.image(0).device} == {there.device}
+
+
+def test_mean_and_std_are_those_of_this_split_and_these_shapes_whatever_the_cache_holds(
+    place: DataPlace,
+) -> None:
+    files = pets()
+    seen = set()
+    for settings in (
+        {},
+        {"seed": 1},
+        {"val_fraction": 0.3},
+        {"mode": "resize", "size": 6},
+        {"mode": "resize", "size": 7},
+        {"channels": 3},
+        {"bucketing": Bucketing(max_buckets=2, fit="resize")},
+    ):
+        write_folder(place.root / "pets", files)
+        held = loaded(place, **settings)
+        for _ in range(2):
+            read = loaded(place, in_memory=False, **settings)
+            assert (read.mean, read.std) == (held.mean, held.std)
+        seen.add(held.mean)
+    assert len(seen) == 7
+    changed = random_png(99, 8, 9)
+    (place.root / "pets" / "cat" / "00.png").write_bytes(changed)
+    os.utime(place.root / "pets" / "cat" / "00.png", (1e9, 1e9))
+    held, read = loaded(place), loaded(place, in_memory=False)
+    assert (read.mean, read.std) == (held.mean, held.std)
+    assert held.mean not in seen
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_channels_are_told_as_for_images_in_memory(place: DataPlace, colour: bool) -> None:
     write_folder(place.root / "pets", pets(colour=colour))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,37 @@ def test_without_train_and_test_the_seed_splits(tmp_path: Path) -> None:
     assert np.array_equal(np.sort(everything), np.arange(100))
 
 
+def test_the_seed_and_the_share_choose_what_validates(tmp_path: Path) -> None:
+    write_folder(tmp_path / "own", photographs("train", "test"))
+    place = DataPlace(tmp_path, tmp_path / "cache")
+    chosen = [
+        CifarTransform(source="own", val_fraction=share, seed=seed).load(place).splits["val"].indices.tolist()
+        for share, seed in ((0.25, 0), (0.25, 0), (0.25, 1), (0.5, 0))
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert [len(part) for part in chosen] == [5, 5, 5, 10]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pipeline": "resize(5)"},
+        {"pipeline": "resize(5)", "antialias": False},
+        {"pipeline": "resize(5),grayscale", "dtype": "uint8"},
+        {"pipeline": "resize(5,3),hflip", "backend": "pil"},
+    ],
+)
+def test_targets_are_what_the_pipeline_makes_of_the_images(tmp_path: Path, settings: dict[str, Any]) -> None:
+    write_folder(tmp_path / "own", photographs("train", "test", count=6))
+    data = CifarTransform(source="own", **settings).load(DataPlace(tmp_path, tmp_path / "cache"))
+    split = data.splits["train"]
+    images = split.images.groups[(8, 8)]
+    expected = parse_pipeline(settings.pop("pipeline"), **settings).apply(images)
+    assert torch.equal(split.targets, expected)
+    assert (data.target_channels, data.target_size) == (expected.shape[1], tuple(expected.shape[2:]))
+    assert (data.in_channels, data.image_size) == (3, (8, 8))
+
+
 def test_several_sizes_are_listed(tmp_path: Path) -> None:
     write_folder(tmp_path / "own", photographs("a") | {"a/x.png": random_png(0, 5, 6)})
     with pytest.raises(UsageError, match=r"1 of 5×6, 20 of 8×8"):
@@ -121,6 +153,10 @@ def test_synthetic_images_need_no_file_and_are_smooth(tmp_path: Path) -> None:
     images = first.splits["train"].images.groups[(32, 32)]
     assert torch.equal(images, again.splits["train"].images.groups[(32, 32)])
     assert torch.equal(first.splits["train"].targets, again.splits["train"].targets)
+    assert torch.equal(first.splits["train"].targets, parse_pipeline("reference").apply(images))
+    assert first.splits["test"].indices.tolist() == list(range(10_000, 12_000))
+    together = np.concatenate([first.splits[name].indices for name in ("train", "val")])
+    assert np.array_equal(np.sort(together), np.arange(10_000))
     levels = images.float()
     assert levels.diff(dim=3).abs().mean() < 0.25 * levels.std()
     assert list(tmp_path.iterdir()) == []

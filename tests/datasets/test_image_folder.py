@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from data.image_files import encoded, random_png, write_folder, write_tgz
+from nnkit.data.images import Images
 from nnkit.datasets.image_folder import ImageFolder, class_folders
 from nnkit.errors import DataError, UsageError
-from nnkit.types import DataPlace
+from nnkit.types import Bucketing, DataPlace
 
 
 def pets(prefix: str = "", count: int = 20) -> dict[str, bytes]:
@@ -41,6 +42,86 @@ def test_train_and_test_folders_are_the_splits(place: DataPlace, prefix: str) ->
     data = ImageFolder(path=path, val_fraction=0.25).load(place)
     assert data.class_names == ("cat", "dog")
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 30, "val": 10, "test": 10}
+
+
+def drawn(images: Images, index: int) -> np.ndarray:
+    pixels: np.ndarray = images.image(index)[0].numpy()
+    return pixels
+
+
+@pytest.mark.parametrize("layout", ["classes", "splits"])
+def test_each_image_has_the_label_of_its_folder_and_is_in_the_split_of_its_folder(
+    place: DataPlace, layout: str
+) -> None:
+    kinds, prefixes = ["eel", "ant", "cow"], ["train/", "val/", "test/"] if layout == "splits" else [""]
+    files = {
+        f"{prefix}{kind}/{number}.png": encoded(np.full((4, 4), 50 * split + 10 * label + number, np.uint8))
+        for split, prefix in enumerate(prefixes)
+        for label, kind in enumerate(sorted(kinds))
+        for number in range(6)
+    }
+    data = ImageFolder(path=write_folder(place.root / "x", files)).load(place)
+    assert data.class_names == ("ant", "cow", "eel")
+    seen = []
+    for number, name in enumerate(("train", "val", "test")):
+        split = data.splits[name]
+        for index in split.indices:
+            level = int(drawn(split.images, index)[0, 0])
+            assert split.targets[index] == level % 50 // 10
+            assert layout == "classes" or level // 50 == number
+            seen.append(level)
+    assert len(seen) == len(files) == len(set(seen))
+
+
+def test_the_seed_and_the_share_choose_what_validates(place: DataPlace) -> None:
+    path = write_folder(place.root / "pets", pets("train/") | pets("test/", 5))
+    chosen = [
+        ImageFolder(path=path, val_fraction=share, seed=seed).load(place).splits["val"].indices.tolist()
+        for share, seed in ((0.1, 0), (0.1, 0), (0.1, 1), (0.5, 0))
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert [len(part) for part in chosen] == [4, 4, 4, 20]
+
+
+def test_the_default_size_is_the_median_side_of_the_training_images_alone(place: DataPlace) -> None:
+    files = {
+        f"{split}/{kind}/{number}.png": random_png(number, side, side + 2)
+        for split, side in (("train", 6), ("test", 20))
+        for kind in ("cat", "dog")
+        for number in range(8 if split == "train" else 30)
+    }
+    path = write_folder(place.root / "pets", files)
+    assert ImageFolder(path=path, mode="resize").load(place).image_size == (7, 7)
+
+
+def test_the_default_canvas_holds_the_largest_height_and_the_largest_width(place: DataPlace) -> None:
+    path = write_folder(place.root / "pets", pets() | {"cat/wide.png": random_png(0, 3, 30)})
+    data = ImageFolder(path=path, mode="pad").load(place)
+    assert data.image_size == (10, 30)
+    images = data.splits["train"].images
+    assert images.own_sizes[20].tolist() == [3, 30]
+    assert (drawn(images, 20)[3:6] > 0).any()
+    assert not drawn(images, 20)[:3].any()
+    assert not drawn(images, 20)[6:].any()
+
+
+@pytest.mark.parametrize(("mode", "model"), [("bucket", "varres-net"), ("resize", "mnist-convnet")])
+def test_the_default_model_takes_what_the_mode_makes(mode: str, model: str) -> None:
+    assert ImageFolder(path=Path("x"), mode=mode).default_model == model  # type: ignore[arg-type]
+
+
+def test_bucket_settings_come_with_the_data(place: DataPlace) -> None:
+    path = write_folder(place.root / "pets", pets())
+    told = Bucketing(max_buckets=2, leftovers="drop")
+    assert ImageFolder(path=path, bucketing=told).load(place).bucketing == told
+
+
+def test_a_changed_file_is_read_anew(place: DataPlace) -> None:
+    path = write_folder(place.root / "pets", pets())
+    before = ImageFolder(path=path).load(place).splits["train"].images.image(0)
+    (path / "cat" / "00.png").write_bytes(random_png(77, 8, 9))
+    after = ImageFolder(path=path).load(place).splits["train"].images.image(0)
+    assert not torch.equal(before, after)
 
 
 def test_an_outer_folder_is_no_class() -> None:
