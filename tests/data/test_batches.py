@@ -88,6 +88,7 @@ def test_evaluation_takes_each_image_once_small_sizes_first_in_the_order_of_the_
         assert batch.targets.tolist() == (split.indices[batch.indices] * 10).tolist()
         assert batch.mask is None
         assert batch.own_size == expected.shape[2:]
+        assert batches.channels_last == channels_last
         form = torch.channels_last if channels_last else torch.contiguous_format
         assert batch.inputs.is_contiguous(memory_format=form)
         seen += batch.indices.tolist()
@@ -108,7 +109,9 @@ def test_a_padded_batch_holds_each_image_at_the_top_left_and_zeros_elsewhere(
     split = data.splits["train"]
     batches = Batches(data, split, batch_size=6, device=CPU)
     own_sizes = set()
+    assert not batches.channels_last
     for batch in batches.load(batches.plan(shuffle=True, epoch=1)):
+        assert batch.inputs.is_contiguous()
         rows = [arrays[split.indices[place]] for place in batch.indices]
         size = shape or tuple(np.max([row.shape[1:] for row in rows], axis=0))
         expected = np.zeros((len(rows), 3, *size))
@@ -166,6 +169,7 @@ def test_training_takes_another_order_in_each_epoch_and_with_each_seed(data: Dat
     batches = Batches(data, data.splits["train"], batch_size=16, device=CPU)
     first = orders(batches, epoch=1, seed=3)
     assert first == orders(batches, epoch=1, seed=3)
+    assert orders(batches) == orders(batches, epoch=0, seed=0)
     assert first != orders(batches, epoch=2, seed=3)
     assert first != orders(batches, epoch=1, seed=4)
     for other in (orders(batches, epoch=2, seed=3), orders(batches, epoch=1, seed=4)):
@@ -265,6 +269,24 @@ def test_moved_data_and_its_batches_are_on_the_device(data: Data) -> None:
         batch = next(batches.load(batches.plan(shuffle=True)))
         assert batch.mask is not None
         assert {batch.inputs.device, batch.targets.device, batch.mask.device} == {there}
+
+
+@pytest.mark.gpu
+def test_batches_on_a_gpu_are_those_on_the_cpu() -> None:
+    data, _ = mixed(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    data = replace(data, bucketing=Bucketing(max_buckets=1))
+    cuda = torch.device("cuda")
+    here = Batches(data, data.splits["train"], batch_size=6, device=CPU)
+    for source in (data, moved(data, cuda)):
+        there = Batches(source, source.splits["train"], batch_size=6, device=cuda)
+        for shuffle in (True, False):
+            plan = here.plan(epoch=1, shuffle=shuffle), there.plan(epoch=1, shuffle=shuffle)
+            for one, other in zip(here.load(plan[0]), there.load(plan[1]), strict=True):
+                assert other.inputs.device.type == other.targets.device.type == "cuda"
+                torch.testing.assert_close(other.inputs.cpu(), one.inputs)
+                assert torch.equal(other.targets.cpu(), one.targets)
+                assert (one.mask is None) == (other.mask is None)
+                assert one.mask is None or torch.equal(other.mask.cpu(), one.mask)  # type: ignore[union-attr]
 
 
 def test_what_augmentation_returns_is_normalised_and_its_input_is_the_batch_in_float(data: Data) -> None:

@@ -187,6 +187,7 @@ def test_another_version_of_the_format_is_another_file(
         ("pets.tgz", "pets-tgz-"),
         ("../a b//c_D-9.", "a-b-c_D-9-"),
         ("é…", "data-"),
+        ("X-rayX", "X-rayX-"),
         ("", "data-"),
         ("x" * 39 + "yz", "x" * 39 + "y-"),
     ],
