@@ -103,6 +103,23 @@ def test_length_is_exact_and_the_same_on_every_rank(sizes: np.ndarray, options: 
 def test_the_forecast_is_what_counting_the_pixels_of_all_batches_gives(
     sizes: np.ndarray, options: dict[str, Any]
 ) -> None:
+    check_forecast(sizes, options)
+
+
+@pytest.mark.parametrize("leftovers", ["keep", "drop", "merge"])
+@pytest.mark.parametrize("pad_to", ["bucket", "batch"])
+@pytest.mark.parametrize("world", [1, 3])
+@pytest.mark.parametrize("max_pixels", [None, 90])
+def test_the_forecast_of_full_and_short_batches_counts_both(
+    leftovers: str, pad_to: str, world: int, max_pixels: int | None
+) -> None:
+    sizes = np.random.default_rng(0).integers(1, 9, (150, 2))
+    sizes[:40] = [[5, 7]]
+    options = {"leftovers": leftovers, "pad_to": pad_to, "world": world, "max_pixels": max_pixels}
+    check_forecast(sizes, options | {"batch_size": 7, "max_buckets": 12})
+
+
+def check_forecast(sizes: np.ndarray, options: dict[str, Any]) -> None:
     plans = on_all_ranks(sizes, options)
     batches = list(itertools.chain(*plans))
     forecast, shapes = plans[0].forecast, plans[0].whole.buckets.shapes.tolist()

@@ -54,6 +54,14 @@ def test_unshuffled_batches_are_parted_in_halves(sizes: Sizes, batch_size: int) 
     assert unshuffled(sizes, batch_size) == [set(images) for images in expected]
 
 
+@pytest.mark.parametrize("num_images", [40, 400])
+def test_images_of_one_size_stay_in_the_order_of_the_dataset(num_images: int) -> None:
+    rng = np.random.default_rng(1)
+    sizes: Sizes = [(int(h), int(w)) for h, w in rng.integers(5, 8, (num_images, 2))]
+    expected = recursion(sizes, list(range(num_images)), 7, lambda num_batches: num_batches // 2)
+    assert unshuffled(sizes, 7) == [set(images) for images in expected]
+
+
 @pytest.mark.parametrize("by", [0, 1])
 @settings(max_examples=50, deadline=None)
 @given(sides=st.lists(st.integers(1, 30), min_size=1, max_size=40), batch_size=st.integers(1, 7))

@@ -81,9 +81,30 @@ def loops(
     return ranks, sorted(dropped), merged
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(sizes=SIZES, options=CUTS)
 def test_steps_are_cut_and_shared_out_as_the_rules_say(sizes: list[Shape], options: dict[str, Any]) -> None:
+    check(sizes, options)
+
+
+@pytest.mark.parametrize("leftovers", ["keep", "drop", "merge"])
+@pytest.mark.parametrize("world", [1, 2, 5])
+def test_many_steps_are_cut_and_shared_out_as_the_rules_say(leftovers: str, world: int) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        sizes = [SHAPES[int(rng.integers(7) * rng.random())] for _ in range(int(rng.integers(150)))]
+        limits = {"batch_size": int(rng.integers(1, 9)), "max_pixels": [None, 60, 200][seed % 3]}
+        check(sizes, {"leftovers": leftovers, "world": world, **limits})
+
+
+@pytest.mark.parametrize("counts", [[4, 4], [4, 3, 4], [4, 4, 4, 4], [1, 4, 1, 4, 1, 4], [1, 1, 1, 3, 3]])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
+def test_buckets_with_fewer_images_than_ranks_share_steps(counts: list[int], batch_size: int) -> None:
+    sizes = [shape for shape, count in zip(SHAPES, counts, strict=False) for _ in range(count)]
+    check(sizes, {"batch_size": batch_size, "world": 5, "max_pixels": None, "leftovers": "keep"})
+
+
+def check(sizes: list[Shape], options: dict[str, Any]) -> None:
     ranks, dropped, merged = loops(sizes, **options)
     for rank, expected in enumerate(ranks):
         plan = plan_batches(sizes, rank=rank, shuffle=False, **options)
