@@ -64,6 +64,7 @@ def test_ranks_share_the_dataset_out_and_count_what_they_drop(
     seen = [index for plan in plans for batch in plan for index in batch.indices.tolist()]
     dropped = plans[0].dropped.tolist()
     assert sorted(seen + dropped) == list(range(len(sizes)))
+    assert dropped == sorted(dropped)
     assert plans[0].forecast.num_dropped == len(dropped)
     if options["leftovers"] != "drop":
         assert len(dropped) < options["world"]
@@ -387,6 +388,13 @@ def test_a_bad_argument_is_named_with_its_value_and_what_was_expected(argument: 
     with pytest.raises(UsageError, match=f"^{argument}=.*expected") as caught:
         plan_batches(THREE_SIZES, **arguments)
     assert str(value) in str(caught.value)
+
+
+def test_an_unknown_choice_is_answered_with_those_there_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        plan_batches(THREE_SIZES, batch_size=4, leftovers="merged")  # type: ignore[arg-type]
+    assert caught.value.message.endswith("expected one of keep, drop, merge")
+    assert caught.value.hint == 'did you mean "merge"?'
 
 
 @pytest.mark.parametrize(
