@@ -143,5 +143,5 @@ def test_images_are_drawn_many_at_a_time() -> None:
         render(3000)
     finally:
         sys.setprofile(old)
-    # NumPy works through a chunk of images in one call; one image at a time takes about eighty calls for each.
+    # NumPy draws a chunk of images in one call; one image at a time takes about eighty calls for each.
     assert next(calls) < 20 * 3000

@@ -208,6 +208,13 @@ def test_rounding_of_float64_is_no_bend() -> None:
     assert analyse(of(lambda x: (x + 1e3) - 1e3), (1, 4, 4)).affine
 
 
+def test_an_examination_leaves_torchs_generator_alone() -> None:
+    before = torch.get_rng_state()
+    for text in ("grayscale,resize(5)", "brightness(1.5)"):
+        analyse(parse_pipeline(text), (3, 4, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_map_of_8_bit_values_is_examined_on_exact_values() -> None:
     shape = (1, 3, 4)
     pipeline = parse_pipeline("hflip,pad(1)", dtype="uint8")
