@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import pickle
 from dataclasses import fields
 from pathlib import Path
@@ -44,6 +45,25 @@ def test_single_settings_and_a_whole_bucketing_are_given_alike() -> None:
     assert Plain(bucketing=whole).bucketing == whole
     both = Plain(bucketing=whole, max_pixels=9, other=2)  # type: ignore[call-arg]
     assert (both.bucketing, both.other) == (Bucketing(tolerance=0.2, max_pixels=9), 2)
+
+
+class Undecorated:
+    """Something with `other`.
+
+    Said of it.
+    """
+
+    def __init__(self, *, other: int = 1, bucketing: Bucketing = EXACT_SIZES) -> None: ...
+
+
+def test_the_class_keeps_its_own_parameters_and_words() -> None:
+    cls = takes_bucket_settings(Undecorated)
+    assert cls is Undecorated
+    assert list(inspect.signature(cls).parameters) == ["other", *NAMES]
+    assert cls.__init__.__qualname__ == "Undecorated.__init__"
+    own, _, added = str(cls.__doc__).partition("\n\nHow images of several sizes")
+    assert own == "Something with `other`.\n\nSaid of it."
+    assert added.endswith("pad_to=batch.")
 
 
 def test_an_unknown_setting_is_still_an_error() -> None:

@@ -169,6 +169,9 @@ def test_the_rank_of_a_map_that_is_not_separable_is_its_matrix_s() -> None:
     "bend",
     [
         pytest.param(lambda x: (x.sum(-3, keepdim=True) - 2.9).clamp(min=0), id="white"),
+        pytest.param(lambda x: (x.mean((-3, -2, -1), True) - 0.99).clamp(min=0), id="all white"),
+        pytest.param(lambda x: (x[..., :1] + x[..., 1:2] - x[..., 2:3] - 1.99).clamp(min=0), id="edges"),
+        pytest.param(lambda x: (0.35 - x.mean((-3, -2, -1), True)).clamp(min=0) * x * (1 - x), id="dark"),
         pytest.param(lambda x: (x[..., :1, :, :] - x[..., 1:2, :, :] - 0.9).clamp(min=0), id="one channel"),
         pytest.param(lambda x: 1e-4 * x * (1 - x), id="between black and white"),
         pytest.param(lambda x: x[..., :1] * (1 - x[..., 1:2]), id="pairs of pixels"),
@@ -185,6 +188,7 @@ def test_a_map_that_bends_anywhere_is_not_affine(bend: Any) -> None:
     assert found.factors is None
     # How far it is from affine: the largest error over images at least, of those that were tried.
     matrix, offset = operator_matrix(bent, shape)
+    np.testing.assert_allclose(found.offset, offset)
     white = torch.ones(1, *shape, dtype=torch.float64)
     corner = (bent.run(white)[0] - (matrix @ white.flatten() + offset.flatten()).view(shape)).abs().max()
     assert found.max_error >= float(corner)
