@@ -151,6 +151,18 @@ def check_forecast(sizes: np.ndarray, options: dict[str, Any]) -> None:
         assert list(forecast.buckets) == expected
 
 
+@pytest.mark.parametrize("pad_to", ["bucket", "batch"])
+@pytest.mark.parametrize("batch_size", [64, 10_001])
+def test_pixels_are_counted_exactly_beyond_what_a_float_holds(pad_to: Any, batch_size: int) -> None:
+    side = 2**20 - 1
+    plan = plan_batches(
+        [[side, side]] * 10_000 + [[1, 1]], batch_size=batch_size, max_buckets=1, pad_to=pad_to
+    )
+    # The one image of one pixel is padded in a batch that holds others.
+    assert plan.forecast.processed_pixels == 10_001 * side**2
+    assert plan.forecast.padded_pixels == side**2 - 1
+
+
 @given(sizes=SIZES, options=PLANS)
 @often
 def test_merged_images_are_those_in_batches_of_another_shape_than_their_buckets(

@@ -64,6 +64,7 @@ def check(buckets: Buckets, sizes: list[Shape], shape_of: list[Shape]) -> None:
     assert buckets.num_of_size.tolist() == [num_of_size[size] for size in distinct]
     assert buckets.num_of_bucket.tolist() == [num_of_bucket[shape] for shape in shapes]
     assert buckets.next_larger.tolist() == [next_larger(shapes, shape) for shape in shapes]
+    assert buckets.sizes.dtype == buckets.num_of_size.dtype == buckets.bucket_of_size.dtype == np.int64
     assert buckets.shapes.dtype == buckets.num_of_bucket.dtype == buckets.next_larger.dtype == np.int64
 
 
