@@ -66,7 +66,7 @@ def test_a_named_pipeline_is_its_steps():
     ("text", "canonical"),
     [
         ("resize( 28 , 28 ) , hflip", "resize(28),hflip"),
-        ("resize(20,28)", "resize(20,28)"),
+        ("resize(20,\n 28)", "resize(20,28)"),
         ("rotate90(1)", "rotate90"),
         ("normalize([0.5,0.5,0.5],[0.2, 0.2, 0.2])", "normalize([0.5,0.5,0.5],[0.2,0.2,0.2])"),
         ("normalize([0.50],1.0)", "normalize(0.5,1)"),
