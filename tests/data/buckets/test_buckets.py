@@ -224,6 +224,25 @@ def test_the_same_seed_and_epoch_give_the_same_plan() -> None:
     assert content(first) == content(second)
 
 
+def test_the_defaults_are_the_first_epoch_of_seed_0_on_one_rank_shuffled_and_interleaved() -> None:
+    written_out = plan_batches(
+        THREE_SIZES,
+        batch_size=8,
+        seed=0,
+        epoch=0,
+        rank=0,
+        world=1,
+        shuffle=True,
+        order="interleaved",
+        tolerance=0.0,
+        max_buckets=None,
+        max_pixels=None,
+        leftovers="keep",
+        pad_to="bucket",
+    )
+    assert content(plan_batches(THREE_SIZES, batch_size=8)) == content(written_out)
+
+
 @pytest.mark.parametrize("pad_to", ["bucket", "batch"])
 def test_epochs_and_seeds_differ(pad_to: Any) -> None:
     plans = [
