@@ -315,8 +315,10 @@ def varres_plus(spec: str) -> nn.Module:
     model: nn.Module = build("models", spec, known={"in_channels": 2, "num_classes": 5}).double()
     for name, tensor in [*model.named_buffers(), *model.named_parameters()]:
         with torch.no_grad():
-            if name.endswith("running_var") or (name.startswith("norms") and name.endswith("weight")):
+            if name.endswith("running_var"):
                 tensor.uniform_(0.5, 2)
+            elif name.startswith("norms") and name.endswith("weight"):
+                tensor.uniform_(-2, 2)  # below 0, a pool before the norm is no pool after it
             elif name.endswith("running_mean") or (name.startswith("norms") and name.endswith("bias")):
                 tensor.normal_()
     return model

@@ -1,88 +1,78 @@
-"""What the reports say of the built-in models, and `output` of those that make images."""
+"""How many parameters the built-in models have, at their default sizes and by the formula for others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nnkit.models.conv4 import Conv4
-from nnkit.models.conv_linear import ConvLinear
-from nnkit.models.conv_shrink import ConvShrink
-from nnkit.models.linear import Linear
-from nnkit.models.mlp_bottleneck import MlpBottleneck
-from nnkit.models.mnist_convnet import MnistConvnet
-from nnkit.models.separable import Separable
-from nnkit.models.transform_net import TransformNet
-from nnkit.models.varres_net import VarresNet
-from nnkit.poolings.max import Max
+from nnkit.build import build
 
-IMAGE_SIZE, TARGET_SIZE = (18, 13), (14, 9)
-COLOUR = {"in_channels": 2, "target_channels": 3, "target_size": TARGET_SIZE}
-SIZED = COLOUR | {"image_size": IMAGE_SIZE}
-
-TRANSFORMS: dict[str, Callable[..., nn.Module]] = {
-    "conv-linear": lambda **more: ConvLinear(**SIZED, **more),
-    "linear": lambda **more: Linear(**SIZED, **more),
-    "conv-shrink-3": lambda **more: ConvShrink(kernel=3, **SIZED, **more),
-    "conv-shrink-5": lambda **more: ConvShrink(kernel=5, **SIZED, **more),
-    "transform-net": lambda **more: TransformNet(**COLOUR, **more),
-    "mlp-bottleneck": lambda **more: MlpBottleneck(hidden=5, **SIZED, **more),
-    "conv4": lambda **more: Conv4(width=6, **COLOUR, **more),
-    "separable": lambda **more: Separable(**SIZED, **more),
+GREY_DIGITS = {"in_channels": 1, "image_size": (28, 28), "num_classes": 10}
+COLOUR_TO_GREY = {"in_channels": 3, "image_size": (32, 32), "target_channels": 1, "target_size": (28, 28)}
+OTHER = {
+    "in_channels": 2,
+    "image_size": (17, 12),
+    "target_channels": 3,
+    "target_size": (9, 4),
+    "num_classes": 7,
 }
 
 
-def images(batch: int, size: tuple[int, int] = IMAGE_SIZE, channels: int = 2) -> Tensor:
-    return torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(0))
-
-
-def num_parameters(model: nn.Module) -> int:
+def num_parameters(spec: str, known: dict[str, Any]) -> int:
+    model: nn.Module = build("models", spec, known=known)
+    assert all(parameter.requires_grad for parameter in model.parameters())
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_output_brings_images_into_range(name: str) -> None:
-    inputs = 50 * images(3) - 25
-    outputs = {}
-    for output in ("none", "clamp", "sigmoid"):
-        torch.manual_seed(0)
-        outputs[output] = TRANSFORMS[name](output=output).eval()(inputs)
-    plain = outputs["none"]
-    assert plain.min() < 0
-    assert plain.max() > 1
-    assert torch.equal(outputs["clamp"], plain.clamp(0, 1))
-    assert torch.equal(outputs["sigmoid"], plain.sigmoid())
-
-
+@pytest.mark.parametrize("filled_in", [True, False])
 @pytest.mark.parametrize(
-    ("model", "count"),
+    ("spec", "known", "count"),
     [
-        (ConvLinear, 803_604),
-        (Linear, 2_409_232),
-        (ConvShrink, 38),
-        (lambda: ConvShrink(kernel=5), 76),
-        (TransformNet, 3),
-        (MlpBottleneck, 494_480),
-        (Conv4, 135_361),
-        (Separable, 1_795),
-        (MnistConvnet, 29_066),
-        (lambda: MnistConvnet(conv="unfold"), 29_066),
-        (lambda: VarresNet(pooling=Max()), 23_946),
-        (lambda: VarresNet(width=81, pooling=Max()), 29_029),
-        (lambda: VarresNet(width=82, pooling=Max()), 29_328),
+        ("conv-linear", COLOUR_TO_GREY, 803_604),
+        ("linear", COLOUR_TO_GREY, 2_409_232),
+        ("conv-shrink", COLOUR_TO_GREY, 38),
+        ("conv-shrink:kernel=3", COLOUR_TO_GREY, 38),
+        ("conv-shrink:kernel=5", COLOUR_TO_GREY, 76),
+        ("transform-net", COLOUR_TO_GREY, 3),
+        ("mlp-bottleneck", COLOUR_TO_GREY, 494_480),
+        ("mlp-bottleneck:hidden=128", COLOUR_TO_GREY, 494_480),
+        ("conv4", COLOUR_TO_GREY, 135_361),
+        ("conv4:width=64,dropout=0.2", COLOUR_TO_GREY, 135_361),
+        ("separable", COLOUR_TO_GREY, 1_795),
+        ("separable:band=3", COLOUR_TO_GREY, 171),
+        ("mnist-convnet", GREY_DIGITS, 29_066),
+        ("mnist-convnet:conv=unfold", GREY_DIGITS, 29_066),
+        ("varres-net", GREY_DIGITS, 23_946),
+        ("varres-net:width=64,pooling=max", GREY_DIGITS, 23_946),
+        ("varres-net:width=81", GREY_DIGITS, 29_029),
+        ("varres-net:width=82", GREY_DIGITS, 29_328),
+        ("varres-plus", GREY_DIGITS, 27_666),
     ],
 )
-def test_a_model_has_as_many_parameters_as_the_reports_say(
-    model: Callable[[], nn.Module], count: int
+def test_a_model_has_as_many_parameters_as_the_contract_says_with_a_dataset_or_by_default(
+    spec: str, known: dict[str, Any], count: int, filled_in: bool
 ) -> None:
-    assert num_parameters(model()) == count
+    assert num_parameters(spec, known if filled_in else {}) == count
 
 
 @pytest.mark.parametrize(
-    "model", [ConvLinear, Linear, ConvShrink, TransformNet, MlpBottleneck, Conv4, Separable]
+    ("spec", "count"),
+    [
+        ("conv-linear", 3 * (2 + 1) + 9 * 4 * (17 * 12 + 1)),
+        ("linear", 3 * 9 * 4 * (2 * 17 * 12 + 1)),
+        ("conv-shrink", 3 * (2 * 9 + 1) + 3 * (3 * (3 * 9 + 1))),
+        ("conv-shrink:kernel=5", 3 * (2 * 25 + 1) + 3 * (3 * 25 + 1)),
+        ("transform-net", 2 * 3),
+        ("mlp-bottleneck:hidden=11", 11 * (2 * 17 * 12 + 1) + 3 * 9 * 4 * (11 + 1)),
+        ("conv4:width=5", 5 * (16 * 2 + 1) + 2 * 5 * (16 * 5 + 1) + 3 * (16 * 5 + 1)),
+        ("separable", 3 * 2 + 9 * 17 + 4 * 12),
+        ("separable:band=5", 3 * 2 + 9 * 5 + 4 * 5),
+        ("mnist-convnet", 16 * (9 * 2 + 1) + 23_136 + 7 * (64 * 2 * 1 + 1)),
+        ("varres-net:width=13,pooling=avg", 16 * (9 * 2 + 1) + 4_640 + 13 * 289 + 7 * (13 + 1)),
+        ("varres-plus:widths=[4,5],pools=1", 9 * (2 * 4 + 4 * 5) + 2 * (4 + 5) + 7 * (5 + 1)),
+    ],
 )
-def test_a_transform_model_alone_maps_cifar_images_to_grey_ones(model: Callable[[], nn.Module]) -> None:
-    assert model()(images(2, (32, 32), 3)).shape == (2, 1, 28, 28)
+def test_the_number_of_parameters_follows_the_formula_for_other_sizes(spec: str, count: int) -> None:
+    assert num_parameters(spec, OTHER) == count
