@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -50,6 +50,42 @@ def test_a_band_is_the_matrix_with_its_entries(h: int, p: int, k: int, seed: int
     found = separable_map(images, mixing, values, cols, row_columns=columns)
     whole = separable_map(images, mixing, widened(values, columns, h), cols)
     torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("state", ["is_compiling", "is_exporting"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batch=st.integers(1, 3),
+    channels=st.integers(1, 4),
+    made=st.integers(1, 3),
+    h=st.integers(7, 9),
+    band=st.none() | st.integers(1, 7),
+)
+def test_the_forms_for_compilers_are_the_same_sum(
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    batch: int,
+    channels: int,
+    made: int,
+    h: int,
+    band: int | None,
+) -> None:
+    """Their formulas without a compiler: what torch.compile makes of them is another test's."""
+    images, mixing, cols = drawn(0, batch, channels, h, 4), drawn(1, made, channels), drawn(3, 6, 4)
+    rows, columns = drawn(2, 5, h), None
+    values = rows
+    if band is not None:
+        columns = torch.tensor([[0], [h - band], [min(1, h - band)], [0], [0]]) + torch.arange(band)
+        values = drawn(2, 5, band)
+        rows = torch.zeros(5, h)
+        for row in range(5):
+            rows[row, columns[row]] = values[row]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.compiler, state, lambda: True)
+        found = separable_map(images, mixing, values, cols, row_columns=columns)
+    expected = by_definition(images, mixing, rows, cols)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert found.shape == (batch, made, 5, 6)
 
 
 def test_gradients_reach_every_part_in_double_precision() -> None:
