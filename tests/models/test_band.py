@@ -14,6 +14,20 @@ def test_before_any_fit_the_band_follows_the_diagonal_of_a_resize() -> None:
     assert bands.along_diagonal(2, 5, 5).tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
+@pytest.mark.parametrize(("rows", "columns", "band"), [(28, 32, 3), (32, 28, 4), (5, 40, 1), (7, 9, 5)])
+def test_a_row_of_the_band_lies_about_the_point_that_a_resize_takes_it_from(
+    rows: int, columns: int, band: int
+) -> None:
+    for row, own in enumerate(bands.along_diagonal(rows, columns, band).tolist()):
+        # In pixels whose centres lie at halves: the middle of the row, and that of the band.
+        middle = (row + 0.5) * columns / rows
+        assert own == list(range(own[0], own[0] + band))
+        within = band / 2 <= middle <= columns - band / 2
+        assert not within or abs(own[0] + band / 2 - middle) <= 0.5
+        assert own[0] >= 0
+        assert own[-1] < columns
+
+
 def test_the_band_stands_where_the_most_energy_is() -> None:
     matrix = torch.tensor([[0.0, 0.1, -3.0, 1.0], [2.0, 0.0, 0.0, 1.9], [0.0, 0.0, 0.0, 0.0]])
     assert bands.of_most_energy(matrix, 2).tolist() == [[2, 3], [0, 1], [0, 1]]

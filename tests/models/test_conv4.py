@@ -10,8 +10,3 @@ from nnkit.models.conv4 import Conv4
 def test_a_dropout_that_is_no_share_is_refused(dropout: float) -> None:
     with pytest.raises(UsageError, match="dropout"):
         Conv4(dropout=dropout)
-
-
-def test_width_zero_is_refused() -> None:
-    with pytest.raises(UsageError, match="width=0"):
-        Conv4(width=0)

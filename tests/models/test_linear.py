@@ -7,11 +7,6 @@ from nnkit.errors import UsageError
 from nnkit.models.linear import Linear
 
 
-def test_an_empty_target_is_refused() -> None:
-    with pytest.raises(UsageError, match="target_size"):
-        Linear(target_size=(0, 28))
-
-
 @pytest.mark.parametrize("output", ["none", "clamp"])
 def test_a_closed_form_finds_a_linear_map_with_its_offset_again(output: str) -> None:
     model = Linear(image_size=(5, 4), target_size=(3, 2), output=output)  # type: ignore[arg-type]
@@ -27,9 +22,19 @@ def test_a_closed_form_finds_a_linear_map_with_its_offset_again(output: str) -> 
 def test_with_fewer_images_than_unknowns_it_says_that_the_fit_is_not_determined() -> None:
     model, inputs = Linear(image_size=(5, 4), target_size=(1, 1)), torch.rand(8, 3, 5, 4)
     targets = inputs.mean((1, 2, 3)).view(-1, 1, 1, 1)
-    assert "8 images for 61 unknowns" in model.fit_closed_form(inputs, targets)["notes"][0]
+    notes = model.fit_closed_form(inputs, targets)["notes"]
+    assert notes == ["8 images for 61 unknowns per target value: the fit is not determined"]
+    for num, notes in ((60, 1), (61, 0)):
+        enough = torch.rand(num, 3, 5, 4)
+        assert len(model.fit_closed_form(enough, enough[:, :1, :1, :1])["notes"]) == notes
+    model.fit_closed_form(inputs, targets)
     with torch.no_grad():
         torch.testing.assert_close(model(inputs), targets, rtol=0, atol=1e-5)
+
+
+def test_it_asks_for_1_3_images_per_unknown() -> None:
+    assert Linear().closed_form_images == 3_994
+    assert Linear(image_size=(5, 4)).closed_form_images == int(1.3 * 61)
 
 
 def test_a_sigmoid_has_no_closed_form() -> None:

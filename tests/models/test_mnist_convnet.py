@@ -28,11 +28,6 @@ def test_the_setting_picks_whose_convolution_is_used(
     assert kinds == [layer] * 3
 
 
-def test_an_image_too_small_for_three_pools_is_refused() -> None:
-    with pytest.raises(UsageError, match="7×28"):
-        MnistConvnet(image_size=(7, 28))
-
-
 def test_an_unknown_convolution_is_refused() -> None:
     with pytest.raises(UsageError, match="conv='fft'"):
         MnistConvnet(conv="fft")  # type: ignore[arg-type]

@@ -43,11 +43,6 @@ def test_gradient_training_finds_the_pipeline() -> None:
     assert loss.item() < 0.05 * targets.var().item()
 
 
-def test_an_empty_image_is_refused() -> None:
-    with pytest.raises(UsageError, match="image_size"):
-        Separable(image_size=(0, 0))
-
-
 def photographs(num_images: int) -> torch.Tensor:
     """Images with detail of every size, on 8-bit levels as decoded files are."""
     torch.manual_seed(0)
@@ -127,12 +122,6 @@ def test_a_sigmoid_has_no_closed_form() -> None:
     images = photographs(2)
     with pytest.raises(UsageError, match="sigmoid"):
         Separable(output="sigmoid").fit_closed_form(images, reference(images))
-
-
-@pytest.mark.parametrize("band", [0, 33])
-def test_a_band_out_of_range_is_refused(band: int) -> None:
-    with pytest.raises(UsageError, match="band"):
-        Separable(band=band)
 
 
 def test_an_average_of_the_weights_keeps_the_places_of_the_band() -> None:

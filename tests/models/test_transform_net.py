@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from nnkit.errors import UsageError
 from nnkit.models.transform_net import TransformNet
 
 GREY = (0.2989, 0.587, 0.114)
@@ -20,8 +18,3 @@ def test_with_grey_weights_it_is_the_pipeline_without_antialiasing() -> None:
     flips = v2.Compose([v2.RandomHorizontalFlip(p=1), v2.RandomVerticalFlip(p=1)])
     expected = flips(v2.functional.rgb_to_grayscale(resized))
     torch.testing.assert_close(model(inputs), expected)
-
-
-def test_no_channels_are_refused() -> None:
-    with pytest.raises(UsageError, match="target_channels=0"):
-        TransformNet(target_channels=0)

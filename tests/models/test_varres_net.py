@@ -80,13 +80,3 @@ def test_the_class_itself_builds_no_pooling() -> None:
         VarresNet()
     with pytest.raises(TypeError, match="but got str"):
         VarresNet(pooling="max")  # type: ignore[arg-type]
-
-
-def test_images_too_small_for_three_pools_are_refused() -> None:
-    with pytest.raises(UsageError, match="7×28"):
-        VarresNet(pooling=Max())(torch.rand(1, 1, 7, 28))
-
-
-def test_width_zero_is_refused() -> None:
-    with pytest.raises(UsageError, match="width=0"):
-        VarresNet(width=0, pooling=Max())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.models.varres_plus import VarresPlus
@@ -71,6 +71,22 @@ def test_with_a_glimpse_a_digit_gives_the_same_wherever_it_stands_in_images_of_a
     assert model(torch.rand(2, 1, 3, 5)).shape == (2, 10)
 
 
-def test_images_that_the_pools_leave_nothing_of_are_refused() -> None:
-    with pytest.raises(UsageError, match="7×28"):
-        VarresPlus(pooling=Max())(torch.rand(1, 1, 7, 28))
+class TwoStatistics(nn.Module):
+    """Mean and maximum: twice as many features as channels, and no mask."""
+
+    def num_features(self, num_channels: int) -> int:
+        return 2 * num_channels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.cat([inputs.mean((2, 3)), inputs.amax((2, 3))], 1)
+
+
+def test_a_pooling_of_more_features_and_without_a_mask_pools_what_is_not_padded() -> None:
+    mask = torch.ones(2, 1, 16, 16, dtype=torch.bool)
+    model = VarresPlus(widths=(3, 4), pools=1, pooling=TwoStatistics())
+    assert model.linear.in_features == 8
+    assert model(torch.rand(2, 1, 16, 16)).shape == (2, 10)
+    with pytest.raises(UsageError, match="TwoStatistics takes no mask"):
+        model(torch.rand(2, 1, 16, 16), mask)
+    cropped = VarresPlus(widths=(3, 4), pools=1, glimpse=12, pooling=TwoStatistics())
+    assert cropped(torch.rand(2, 1, 16, 16), mask).shape == (2, 10)
