@@ -88,6 +88,15 @@ def test_imagenet_weights_are_read_from_torchs_folder_if_their_checksum_fits(
     assert load_weights("imagenet").keys() == small.keys()
 
 
+def test_random_weights_are_drawn_as_those_of_an_untrained_vgg16() -> None:
+    for key, value in load_weights("random").items():
+        if key.endswith("bias"):
+            assert not value.any()
+        else:  # kept in scale on the way back: a variance of 2 / (9 · channels out)
+            assert value.mean().item() == pytest.approx(0, abs=5e-3)
+            assert value.std().item() == pytest.approx((2 / (9 * len(value))) ** 0.5, rel=0.05)
+
+
 def test_the_convolutions_stand_where_torchvision_has_them() -> None:
     assert list(conv_shapes()) == [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
     assert conv_shapes()[17] == (256, 512)

@@ -188,6 +188,7 @@ def test_conv4_drops_after_its_second_and_third_relu_in_training_and_nowhere_in_
 
 def test_a_separable_map_takes_8_bit_values_for_their_255th() -> None:
     model = build("models", "separable", known=TRANSFORM).double()
+    assert model.takes_levels
     values = torch.randint(0, 256, (2, 2, 13, 18), dtype=torch.uint8)
     expected = separable(values.double() / 255, list(model.parameters()), size=(9, 14))
     torch.testing.assert_close(model(values), expected, rtol=1e-11, atol=1e-11)

@@ -28,6 +28,19 @@ def test_with_the_matrices_of_the_resize_it_is_the_reference_pipeline() -> None:
     torch.testing.assert_close(model(images), reference(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("band", [None, 8])
+def test_it_starts_at_means_with_noise_as_large_as_they_are(band: int | None) -> None:
+    torch.manual_seed(0)
+    model = Separable(in_channels=4, image_size=(40, 50), target_size=(300, 400), band=band)
+    assert torch.equal(model.channels, torch.full((1, 4), 0.25))
+    for matrix, size in ((model.rows, band or 40), (model.cols, band or 50)):
+        assert matrix.mean().item() == pytest.approx(1 / size, rel=0.1)
+        assert matrix.std().item() == pytest.approx(1 / size, rel=0.1)
+    assert not torch.equal(
+        model.rows, Separable(in_channels=4, image_size=(40, 50), target_size=(300, 400)).rows
+    )
+
+
 def test_gradient_training_finds_the_pipeline() -> None:
     torch.manual_seed(0)
     images = F.interpolate(torch.rand(256, 3, 9, 9), (32, 32), mode="bilinear")

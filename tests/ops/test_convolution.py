@@ -77,6 +77,21 @@ def test_autocast_computes_in_its_dtype_and_brings_gradients_back_in_the_paramet
     assert {inputs.grad.dtype, module.weight.grad.dtype, module.bias.grad.dtype} == {torch.float32}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_autocast_computes_as_torchs_own_does_under_it(dtype):
+    inputs, kernel, bias = (torch.randn(shape).to(dtype) for shape in ((2, 3, 6, 6), (4, 3, 3, 3), (4,)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, expected = conv2d(inputs, kernel, bias), F.conv2d(inputs, kernel, bias)
+    assert outputs.dtype == expected.dtype
+    rounding = 1e-12 if dtype == torch.float64 else 2e-2
+    torch.testing.assert_close(outputs, expected, rtol=rounding, atol=10 * rounding)
+
+
+def test_shapes_are_known_without_values():
+    inputs, kernel = torch.empty(2, 3, 6, 5, device="meta"), torch.empty(4, 3, 3, 2, device="meta")
+    assert conv2d(inputs, kernel, stride=2).shape == F.conv2d(inputs, kernel, stride=2).shape
+
+
 @pytest.mark.parametrize("options", SETTINGS)
 def test_the_module_starts_as_that_of_torch_does(options):
     torch.manual_seed(5)
