@@ -178,3 +178,17 @@ def test_no_small_change_of_the_colours_leaves_a_smaller_error() -> None:
         slope = (left(found.channels + step.view(2, 3)) - left(found.channels - step.view(2, 3))) / 2e-4
         assert abs(slope) < 1e-4 * left(found.channels)
     assert found.iterations < 30
+
+
+def test_colours_that_are_right_from_the_start_take_one_step() -> None:
+    inputs = drawn(0, 60, 3, 6)
+    found = fit_mixed_linear(inputs, inputs.mean(1, keepdim=True) @ drawn(1, 6, 4))
+    assert found.iterations == 1
+
+
+def test_channels_that_are_all_alike_keep_equal_shares() -> None:
+    grey = (drawn(0, 40, 1, 6) + 100).expand(-1, 3, -1)
+    shares = fit_mixed_linear(grey, drawn(1, 40, 1, 4)).channels
+    torch.testing.assert_close(
+        shares / shares.mean(), torch.ones(1, 3, dtype=torch.float64), rtol=0, atol=1e-6
+    )
