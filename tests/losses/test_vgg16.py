@@ -36,6 +36,17 @@ def test_a_file_gives_its_weights_whatever_else_it_holds(
     assert all(torch.equal(value, small[key] + 1) for key, value in loaded.items())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_weights_of_any_precision_are_brought_to_float32(
+    small: dict[str, Tensor], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({key: value.to(dtype) for key, value in small.items()}, path)
+    for key, value in load_weights(str(path)).items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, small[key].to(dtype).float())
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("content", [b"", b"not tensors", b"PK\x03\x04 nor this"])
 def test_a_file_that_holds_no_tensors_is_an_error_that_names_it(
@@ -43,8 +54,9 @@ def test_a_file_that_holds_no_tensors_is_an_error_that_names_it(
 ) -> None:
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=f"weights{suffix} does not hold"):
+    with pytest.raises(DataError, match=f"weights{suffix} does not hold") as caught:
         load_weights(str(path))
+    assert "vgg16 or of its features, saved as .pth or .safetensors" in str(caught.value)
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
@@ -86,6 +98,12 @@ def test_imagenet_weights_are_read_from_torchs_folder_if_their_checksum_fits(
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(_vgg16, "SHA256_START", digest[:8])
     assert load_weights("imagenet").keys() == small.keys()
+
+
+def test_random_weights_are_drawn_on_the_cpu_whatever_the_default_device(small: dict[str, Tensor]) -> None:
+    with torch.device("meta"):
+        drawn = load_weights("random")
+    assert all(torch.equal(value, small[key]) for key, value in drawn.items())
 
 
 def test_random_weights_are_drawn_as_those_of_an_untrained_vgg16() -> None:
