@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nnkit.errors import UsageError
@@ -23,6 +25,10 @@ def test_it_stops_under_the_limit_and_not_on_it() -> None:
     assert answer(rule, 1.53) == "val_mae_sum is 1.53, below 1.537: half a level for each of 784 values"
 
 
-def test_a_target_without_pixels_is_refused() -> None:
-    with pytest.raises(UsageError, match="target_size"):
-        HalfLevel(target_size=(0, 28))
+@pytest.mark.parametrize(
+    "target",
+    [{"target_size": (0, 28)}, {"target_size": (28,)}, {"target_size": (28, 28, 28)}, {"target_channels": 0}],
+)
+def test_a_target_without_pixels_is_refused(target: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="target_channels and target_size to be at least 1"):
+        HalfLevel(**target)
