@@ -44,6 +44,11 @@ def test_an_image_of_one_level_is_taken_at_its_middle() -> None:
     both = torch.cat([rows * 1e-30, flat])
     assert torch.equal(glimpse(flat + 3, 6), torch.full((1, 1, 6, 6), 3.0))
     assert torch.isfinite(glimpse(both, 6)).all()
+    # All its pixels are alike: where the window lies, the gradient tells.
+    small = torch.ones(1, 1, 5, 7, requires_grad=True)
+    glimpse(small, 1).sum().backward()
+    assert small.grad is not None
+    assert small.grad[0, 0].nonzero().tolist() == [[2, 3]]
 
 
 def test_outside_the_image_its_edge_repeats() -> None:
