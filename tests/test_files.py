@@ -1,8 +1,12 @@
+from __future__ import annotations
+
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -10,16 +14,94 @@ import pytest
 
 from nnkit import files
 
+WRITERS: list[Callable[[Path], None]] = [
+    lambda path: files.write_bytes(path, b"new \xff"),
+    lambda path: files.write_text(path, "new é"),
+    lambda path: files.write_json(path, {"new": 1}),
+]
 
-def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     path = tmp_path / "a.json"
-    files.write_json(path, {"x": 1})
-    before = path.read_bytes()
-    with pytest.raises(RuntimeError), files.replacing(path) as temporary:  # noqa: PT012  # the block is what fails
+    path.write_bytes(b"old")
+    before = path.stat()
+    with pytest.raises(error), files.replacing(path) as temporary:  # noqa: PT012  # the block is what fails
         temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_bytes() == before
+        assert temporary.parent == path.parent, "a rename across file systems is a copy"
+        raise error
+    assert path.read_bytes() == b"old"
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_replacement_that_fails_leaves_the_old_file_and_no_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+
+    def refuse(*names: object) -> None:
+        raise PermissionError(13, "refused")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=["bytes", "text", "json"])
+def test_who_opened_a_file_before_it_was_replaced_reads_the_old_bytes_whole(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "a.json"
+    old = b"old " * 1000
+    path.write_bytes(old)
+    before = path.stat().st_ino
+    with path.open("rb") as reader:
+        head = reader.read(4)
+        write(path)
+        assert head + reader.read() == old
+        assert os.fstat(reader.fileno()).st_ino == before
+    assert path.stat().st_ino != before
+    assert b"new" in path.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_replacements_at_once_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with files.replacing(path) as first, files.replacing(path) as second:
+        assert first != second
+        first.write_bytes(b"1")
+        second.write_bytes(b"2")
+        assert not path.exists()
+    assert path.read_bytes() == b"1", "the block that ends last replaces last"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    files.write_bytes(path, b"\0\xff")
+    assert path.read_bytes() == b"\0\xff"
+    files.write_text(path, "é × 2\n")
+    assert path.read_bytes() == "é × 2\n".encode()
+    files.write_json(path, {"size": "2×3", "values": [1.5, math.inf]})
+    text = '{\n  "size": "2×3",\n  "values": [\n    1.5,\n    null\n  ]\n}\n'
+    assert path.read_bytes() == text.encode()
+
+
+def test_text_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from nnkit import files\n"
+        "files.write_text(Path(sys.argv[1]), '\\u00d7')"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", script, str(tmp_path / "a")]
+    subprocess.run(command, check=True, env={**os.environ, **locale})
+    assert (tmp_path / "a").read_bytes() == "×".encode()
 
 
 def test_strays_of_a_killed_process_are_removed(tmp_path):
@@ -46,6 +128,74 @@ def test_files_that_may_still_be_written_stay(tmp_path):
     files.remove_strays(tmp_path / "none")
 
 
+def test_a_temporary_file_of_another_host_goes_after_a_day(tmp_path: Path) -> None:
+    now = time.time()
+    ages = {".aa.0123456789ab.5.tmp": 86_000, ".bb.0123456789ab.5.tmp": 86_800}
+    for name, age in ages.items():
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (now - age,) * 2)
+    files.remove_strays(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".aa.0123456789ab.5.tmp"]
+
+
+def test_a_process_that_may_not_be_signalled_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(error: type[OSError]) -> Callable[[int, int], None]:
+        def kill(process: int, number: int) -> None:
+            assert (process, number) == (4242, 0)
+            raise error
+
+        return kill
+
+    path = tmp_path / f".ab.{files.host()}.4242.tmp"
+    path.write_bytes(b"x")
+    monkeypatch.setattr(os, "kill", answer(PermissionError))
+    files.remove_strays(tmp_path)
+    assert path.exists()
+    monkeypatch.setattr(os, "kill", answer(ProcessLookupError))
+    files.remove_strays(tmp_path)
+    assert not path.exists()
+
+
+def test_a_stray_that_another_process_removes_first_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strays = {process: tmp_path / f".ab.{files.host()}.{process}.tmp" for process in (4242, 4243, 4244)}
+    for path in strays.values():
+        path.write_bytes(b"x")
+    asked: list[int] = []
+
+    def kill(process: int, number: int) -> None:
+        if not asked:
+            strays[process].unlink()  # as another process would
+        asked.append(process)
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", kill)
+    files.remove_strays(tmp_path)
+    assert sorted(asked) == sorted(strays)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_removed_stays_without_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / ".ab.0123456789ab.5.tmp"
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+    files.remove_strays(tmp_path)
+    assert folder.is_dir()
+
+
+def test_the_name_of_the_host_is_hashed_whatever_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {}
+    for name in ("box", "fox", "caf\udce9"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        names[name] = files.host()
+        assert files.host() == names[name]
+    assert len(set(names.values())) == 3
+    assert all(len(name) == 12 and int(name, 16) >= 0 for name in names.values())
+
+
 class Kind(Enum):
     A = "a"
 
@@ -53,3 +203,10 @@ class Kind(Enum):
 def test_json_is_strict():
     value = {"nan": float("nan"), "inf": [float("inf")], 3: (Kind.A, Path("x")), "é": 1.5}
     assert json.loads(files.dumps(value)) == {"nan": None, "inf": [None], "3": ["a", "x"], "é": 1.5}
+    assert files.dumps({"é": 1.5, "b": [1, 2, True, None, "x"]}) == '{"é": 1.5, "b": [1, 2, true, null, "x"]}'
+    assert files.strict({"a": (1, 2.5, True, None, "x")}) == {"a": [1, 2.5, True, None, "x"]}
+
+
+def test_what_json_cannot_hold_is_an_error_and_no_text() -> None:
+    with pytest.raises(TypeError):
+        files.dumps({"a": object()})
