@@ -1,9 +1,29 @@
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from nnkit.config import EvaluateConfig, TrainConfig, dump, dumps, read_toml, resolve
-from nnkit.errors import ConfigError, UsageError
+from nnkit.config import (
+    BenchConfig,
+    CommandConfig,
+    ComparePoolingConfig,
+    EvaluateConfig,
+    TrainConfig,
+    dump,
+    dumps,
+    read_toml,
+    resolve,
+)
+from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.spec import Spec, parse
 
 
@@ -13,27 +33,72 @@ def write(folder: Path, text: str, name: str = "config.toml") -> Path:
     return path
 
 
-def test_each_layer_beats_the_one_below_and_says_where_the_value_is_from(tmp_path, monkeypatch):
-    early = write(
-        tmp_path, 'epochs = 1\nlr = 0.1\nseed = 5\nbatch_size = 8\ndata_root = "/early"\n', "a.toml"
-    )
-    late = write(tmp_path, 'epochs = 2\nlr = 0.2\nbatch_size = 9\nruns_dir = "/late"\n', "b.toml")
-    monkeypatch.setenv("NNKIT_DATA", "/environment")
-    monkeypatch.setenv("NNKIT_RUNS", "")
-    resolved = resolve(TrainConfig, {"lr": 0.4}, files=[early, late], sets=["lr=0.3", "batch-size=10"])
-    config, origins = resolved.config, resolved.origins
-    assert (config.lr, config.batch_size, config.epochs, config.seed) == (0.4, 10, 2, 5)
-    assert (config.data_root, config.runs_dir) == (Path("/environment"), Path("/late"))
-    assert origins["lr"] == "option --lr"
-    assert origins["batch_size"] == "--set"
-    assert origins["epochs"] == f"file {late}"
-    assert origins["data_root"] == "environment NNKIT_DATA"
-    assert "precision" not in origins
+LAYERS = ("early", "late", "environment", "set", "option")
+"""Lowest first."""
+KEYS: dict[str, list[int] | list[str]] = {
+    "epochs": [1, 2, 3, 4, 5],
+    "seed": [11, 12, 13, 14, 15],
+    "data_root": list("abcde"),
+    "runs_dir": list("abcde"),
+}
+VARIABLES = {"data_root": "NNKIT_DATA", "runs_dir": "NNKIT_RUNS"}
 
 
-def test_set_beats_the_environment(monkeypatch):
-    monkeypatch.setenv("NNKIT_DATA", "/environment")
-    assert resolve(TrainConfig, {}, sets=["data_root=/set"]).config.data_root == Path("/set")
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.fixed_dictionaries({key: st.sets(st.sampled_from(LAYERS)) for key in KEYS}))
+def test_the_highest_layer_that_gives_a_value_wins_and_is_its_origin(given_in: dict[str, set[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        early, late = Path(folder, "early.toml"), Path(folder, "late.toml")
+        origins = {"early": f"file {early}", "late": f"file {late}", "set": "--set"}
+        files: dict[str, list[str]] = {"early": [], "late": []}
+        variables, sets, options, expected = dict.fromkeys(VARIABLES.values(), ""), [], {}, {}
+        for key, values in KEYS.items():
+            for layer, value in zip(LAYERS, values, strict=True):
+                if layer not in given_in[key] or (layer == "environment" and key not in VARIABLES):
+                    continue
+                origin = origins.get(layer, f"option --{key.replace('_', '-')}")
+                if layer in files:
+                    files[layer].append(f"{key} = {json.dumps(value)}\n")
+                elif layer == "environment":
+                    variables[VARIABLES[key]] = str(value)
+                    origin = f"environment {VARIABLES[key]}"
+                elif layer == "set":
+                    sets.append(f"{key}={value}")
+                else:
+                    options[key] = value
+                expected[key] = (Path(value) if isinstance(value, str) else value, origin)
+        for path in (early, late):
+            path.write_text("".join(files[path.stem]))
+        with mock.patch.dict(os.environ, variables):
+            resolved = resolve(TrainConfig, options, files=[early, late], sets=sets)
+    found = {key: (getattr(resolved.config, key), origin) for key, origin in resolved.origins.items()}
+    assert found == expected
+    assert resolved.config == TrainConfig(**{key: value for key, (value, _) in expected.items()})
+
+
+def test_a_command_without_places_takes_nothing_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(CommandConfig):
+        number: int = 1
+
+    monkeypatch.setenv("NNKIT_DATA", "/data")
+    assert resolve(Plain, {"number": 2}).config == Plain(number=2)
+
+
+def test_dashes_in_a_key_of_set_are_underscores() -> None:
+    resolved = resolve(TrainConfig, {}, sets=["batch-size = 10"])
+    assert (resolved.config.batch_size, resolved.origins) == (10, {"batch_size": "--set"})
+
+
+def test_none_goes_back_to_no_value(tmp_path: Path) -> None:
+    path = write(tmp_path, "limit = 7\nclip = 1.0\n")
+    resolved = resolve(TrainConfig, {"clip": None}, files=[path], sets=["limit=none"])
+    assert (resolved.config.limit, resolved.config.clip) == (None, None)
 
 
 def test_a_setting_changes_the_component_that_was_named_below(tmp_path):
@@ -51,6 +116,264 @@ def test_an_option_that_names_a_component_starts_its_settings_afresh_and_beats_s
     assert config.model == parse("mlp:hidden=1")
 
 
+def test_the_origins_of_settings_go_with_the_component_that_they_belonged_to(tmp_path: Path) -> None:
+    early = write(tmp_path, '[model]\nname = "varres-net"\nwidth = 8\n', "early.toml")
+    late = write(tmp_path, "[model]\nwidth = 9\n", "late.toml")
+    resolved = resolve(TrainConfig, {}, files=[early, late])
+    assert resolved.config.model == Spec("varres-net", {"width": 9})
+    assert resolved.origins == {"model": f"file {early}", "model.width": f"file {late}"}
+    for name in ("option", "set", "file"):
+        options = {"model": "linear"} if name == "option" else {}
+        sets = ["model=linear"] if name == "set" else []
+        third = [write(tmp_path, 'model = "linear"\n', "third.toml")] if name == "file" else []
+        resolved = resolve(TrainConfig, options, files=[early, late, *third], sets=sets)
+        origin = {"option": "option --model", "set": "--set", "file": f"file {tmp_path / 'third.toml'}"}[name]
+        assert resolved.config.model == Spec("linear")
+        assert resolved.origins == {"model": origin}
+
+
+def test_a_table_with_a_name_starts_afresh_and_one_without_changes_what_is_named(tmp_path: Path) -> None:
+    early = write(tmp_path, '[model]\nname = "varres-net"\nwidth = 8\n', "early.toml")
+    again = write(tmp_path, '[model]\nname = "varres-net"\npooling = "avg"\n', "again.toml")
+    assert resolve(TrainConfig, {}, files=[early, again]).config.model == parse("varres-net:pooling=avg")
+    by_name = resolve(TrainConfig, {}, files=[early], sets=["model.name=linear"])
+    assert by_name.config.model == Spec("linear")
+    both = resolve(TrainConfig, {}, files=[early], sets=["model.name=linear", "model.bias=false"])
+    assert both.config.model == Spec("linear", {"bias": "false"})
+
+
+def test_set_changes_one_setting_of_what_an_option_names_unless_the_option_gives_it() -> None:
+    resolved = resolve(
+        TrainConfig,
+        {"dataset": "image-folder:path=a", "model": "varres-net"},
+        sets=["dataset.path=b", "dataset.channels=3", "model.width=9", "model.pooling=a=b"],
+    )
+    assert resolved.config.dataset == Spec("image-folder", {"path": "a", "channels": "3"})
+    assert resolved.config.model == Spec("varres-net", {"width": "9", "pooling": "a=b"})
+    assert resolved.origins == {
+        "dataset": "option --dataset",
+        "dataset.channels": "--set",
+        "model": "option --model",
+        "model.width": "--set",
+        "model.pooling": "--set",
+    }
+
+
+def test_a_setting_of_a_component_that_is_named_by_default_can_be_set(tmp_path: Path) -> None:
+    path = write(tmp_path, "[dataset]\nnoise = 2\n")
+    assert resolve(TrainConfig, {}, files=[path]).config.dataset == Spec("digits", {"noise": 2})
+    assert resolve(TrainConfig, {}, sets=["dataset.noise=2"]).config.dataset == Spec("digits", {"noise": "2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "options"),
+    [
+        ('stop = ["patience:patience=4", "window"]', [], {}),
+        ('stop = ["patience:patience=4", {name = "window"}]', [], {}),
+        ('[[stop]]\nname = "patience:patience=4"\n[[stop]]\nname = "window"', [], {}),
+        ("", ['stop=["patience:patience=4", "window"]'], {}),
+        ('stop = "window"', [], {"stop": ["patience:patience=4", "window"]}),
+        ('stop = "window"', ["stop=[]"], {"stop": (parse("patience:patience=4"), Spec("window"))}),
+    ],
+)
+def test_several_stopping_rules_are_told_in_every_layer(
+    tmp_path: Path, text: str, sets: list[str], options: dict[str, Any]
+) -> None:
+    stop = resolve(TrainConfig, options, files=[write(tmp_path, text)], sets=sets).config.stop
+    assert stop == (parse("patience:patience=4"), parse("window"))
+
+
+@pytest.mark.parametrize(("text", "sets"), [('stop = "window"', []), ("", ["stop=window"])])
+def test_one_stopping_rule_needs_no_list(tmp_path: Path, text: str, sets: list[str]) -> None:
+    resolved = resolve(TrainConfig, {}, files=[write(tmp_path, text)], sets=sets)
+    assert resolved.config.stop == (Spec("window"),)
+
+
+def shown(part: object) -> str:
+    return part.__name__ if isinstance(part, type) else repr(part)[:20]
+
+
+SEEDS: dict[object, tuple[int, ...] | None] = {
+    "0-4": (0, 1, 2, 3, 4),
+    "3": (3,),
+    "3-3": (3,),
+    "0,1,5": (0, 1, 5),
+    "7,2-3,9": (7, 2, 3, 9),
+    "[1, 2]": (1, 2),
+    "0-999": tuple(range(1000)),
+    "1000-1999": tuple(range(1000, 2000)),
+    3: (3,),
+    (4, 2): (4, 2),
+    "0-1000": None,
+    "0-999,1000": None,
+    "4-3": None,
+    "": None,
+    "x": None,
+    "1-": None,
+    "1-x": None,
+    "-1": None,
+    "1.5": None,
+    True: None,
+    1.5: None,
+    (): None,
+    "9223372036854775807": (2**63 - 1,),
+    "9223372036854775808": None,
+}
+
+
+@pytest.mark.parametrize(("written", "seeds"), SEEDS.items(), ids=shown)
+def test_seeds_are_ranges_and_lists_and_single_numbers(
+    written: object, seeds: tuple[int, ...] | None
+) -> None:
+    ways: list[dict[str, Any]] = [{"options": {"seeds": written}}]
+    if isinstance(written, str):
+        ways.append({"options": {}, "sets": [f"seeds={written}"]})
+    if isinstance(written, tuple):
+        ways.append({"options": {"seeds": list(written)}})
+    for way in ways:
+        if seeds is None:
+            with pytest.raises(ConfigError, match="seeds"):
+                resolve(ComparePoolingConfig, **way)
+        else:
+            assert resolve(ComparePoolingConfig, **way).config.seeds == seeds
+
+
+AXES: list[tuple[str, object, tuple[object, ...] | None]] = [
+    ("batch_size", "16,32", (16, 32)),
+    ("batch_size", "[16, 32]", (16, 32)),
+    ("batch_size", "16", (16,)),
+    ("batch_size", 16, (16,)),
+    ("batch_size", [16, 32], (16, 32)),
+    ("batch_size", (16,), (16,)),
+    ("batch_size", "0", None),
+    ("batch_size", "16,x", None),
+    ("batch_size", "16,,32", None),
+    ("batch_size", [True], None),
+    ("batch_size", [], None),
+    ("batch_size", [1] * 64, (1,) * 64),
+    ("batch_size", [1] * 65, None),
+    ("device", "cpu,cuda", ("cpu", "cuda")),
+    ("device", "cuda:1", ("cuda:1",)),
+    ("device", "tpu", None),
+    ("device", "cuda:", None),
+    ("device", "xcpu", None),
+    ("num_workers", "0,4", (0, 4)),
+    ("num_workers", 1024, (1024,)),
+    ("num_workers", 1025, None),
+    ("num_workers", "-1", None),
+    ("shuffle", "true,false", (True, False)),
+    ("shuffle", True, (True,)),
+    ("shuffle", "yes", None),
+    ("shuffle", "1", None),
+    ("drop_last", "false", (False,)),
+    ("pin_memory", "true", (True,)),
+    ("input", "float,uint8", ("float", "uint8")),
+    ("input", "int8", None),
+]
+
+
+@pytest.mark.parametrize(("key", "written", "values"), AXES, ids=shown)
+def test_an_axis_of_a_grid_is_a_list_or_one_value(
+    key: str, written: object, values: tuple[object, ...] | None
+) -> None:
+    ways: list[dict[str, Any]] = [{"options": {key: written}}]
+    if isinstance(written, str):
+        ways.append({"options": {}, "sets": [f"{key}={written}"]})
+    for way in ways:
+        if values is None:
+            with pytest.raises(ConfigError, match=key):
+                resolve(BenchConfig, **way)
+        else:
+            read = getattr(resolve(BenchConfig, **way).config, key)
+            assert read == values
+            assert [type(value) for value in read] == [type(value) for value in values]
+
+
+BOUNDS: list[tuple[type[CommandConfig], str, list[object], list[object]]] = [
+    (TrainConfig, "epochs", [1, 2**31], [0, -1, 2**31 + 1, 1.0, True, "1"]),
+    (TrainConfig, "batch_size", [1, 2**31], [0, 2**31 + 1]),
+    (TrainConfig, "limit", [1, None], [0]),
+    (TrainConfig, "seed", [0, 2**63 - 1], [-1, 2**63, 1.0, True]),
+    (TrainConfig, "threads", [1, 1024, None], [0, 1025, True]),
+    (TrainConfig, "lr", [1e-9, 1, 3.5], [0, -1, float("inf"), float("nan"), True, "0.1"]),
+    (TrainConfig, "clip", [0.5, None], [0, -1, float("inf")]),
+    (TrainConfig, "label_smoothing", [0, 0.999], [1, -0.001, float("nan")]),
+    (TrainConfig, "ema", [0, 0.999], [1, -0.001]),
+    (TrainConfig, "schedule", ["none", "cosine", "one-cycle"], ["linear", "Cosine", ""]),
+    (TrainConfig, "augment", ["none", "affine", "rotate", "report"], ["flips"]),
+    (TrainConfig, "precision", ["fp32", "bf16"], ["int8"]),
+    (TrainConfig, "order", ["interleaved", "by-resolution"], ["random"]),
+    (TrainConfig, "solver", ["gradient", "als"], ["newton"]),
+    (TrainConfig, "compile", [True, False], [1, 0, "true", "no"]),
+    (TrainConfig, "test", [True, False], [1, "false"]),
+    (TrainConfig, "download", [True], [1]),
+    (TrainConfig, "monitor", ["val_loss", None], [3, True]),
+    (TrainConfig, "device", ["auto", "cpu", "cuda", "cuda:12", "mps"], ["", "gpu", "cuda:-1", "cpu ", 0]),
+    (TrainConfig, "data_root", [Path("/x"), "x", None], [3]),
+    (ComparePoolingConfig, "budget", [1, 2**31], [0]),
+    (ComparePoolingConfig, "jobs", [1, 1024], [0, 1025]),
+    (ComparePoolingConfig, "vary", ["width"], [3]),
+    (EvaluateConfig, "split", ["train", "val", "test"], ["all"]),
+    (BenchConfig, "repeats", [3, 100_000], [2, 100_001]),
+    (BenchConfig, "min_effect", [0, 0.5], [1, -0.1]),
+    (BenchConfig, "loader", ["memory", "dataloader"], ["disk"]),
+    (BenchConfig, "preset", ["report-grid", "report-30", "report-sweep", None], ["report"]),
+    (BenchConfig, "seed", [0, 2**63 - 1], [-1, 2**63]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "good", "bad"), BOUNDS, ids=lambda part: getattr(part, "__name__", None)
+)
+def test_each_option_has_its_type_and_its_bounds(
+    model: type[CommandConfig], key: str, good: list[object], bad: list[object]
+) -> None:
+    for value in good:
+        read = getattr(resolve(model, {key: value}).config, key)
+        assert read == (Path(value) if key == "data_root" and value else value)
+    for value in bad:
+        with pytest.raises(ConfigError) as caught:
+            resolve(model, {key: value})
+        assert [mistake.path for mistake in caught.value.mistakes] == [key]
+        assert "from option --" + key.replace("_", "-") in caught.value.mistakes[0].hint
+
+
+def test_a_configuration_made_in_python_is_as_strict() -> None:
+    for wrong in ({"epochs": "5"}, {"epochs": True}, {"lr": "0.1"}, {"compile": 1}, {"model": "linear"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            TrainConfig(**wrong)
+
+
+DEFAULTS: dict[type[CommandConfig], dict[str, object]] = {
+    TrainConfig: {
+        "dataset": "digits", "stop": [], "optimizer": "adam", "schedule": "none", "batch_size": 64,
+        "epochs": 10, "augment": "none", "precision": "fp32", "compile": False, "order": "interleaved",
+        "solver": "gradient", "label_smoothing": 0.0, "ema": 0.0, "seed": 0, "test": True, "device": "auto",
+        "download": False,
+    },
+    ComparePoolingConfig: {
+        "dataset": "digits-varres", "model": "varres-net", "pooling": ["max", "avg"], "vary": "width",
+        "budget": 29_066, "seeds": [0, 1, 2, 3, 4], "epochs": 5, "batch_size": 64, "precision": "fp32",
+        "jobs": 1, "device": "auto", "download": False,
+    },
+    EvaluateConfig: {"run": ".", "split": "test", "batch_size": 256, "device": "auto", "download": False},
+    BenchConfig: {
+        "dataset": {"name": "cifar-transform", "source": "synthetic"}, "model": [], "batch_size": [256],
+        "device": ["cpu"], "num_workers": [0], "shuffle": [False], "drop_last": [False],
+        "pin_memory": [False], "loader": "memory", "input": ["float"], "compile": False, "repeats": 10,
+        "min_effect": 0.02, "seed": 0, "download": False,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", DEFAULTS)
+def test_the_defaults_are_those_of_the_contract(model: type[CommandConfig]) -> None:
+    resolved = resolve(model, {})
+    assert dump(resolved.config) == DEFAULTS[model]
+    assert resolved.origins == {}
+    assert tomllib.loads(dumps(resolved.config)) == DEFAULTS[model]
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -65,10 +388,18 @@ def test_a_dumped_configuration_resolves_to_itself(tmp_path, options):
     assert resolve(TrainConfig, {}, files=[write(tmp_path, dumps(config))]).config == config
 
 
-def test_values_that_were_read_dump_as_a_table():
-    config = TrainConfig(model=Spec("varres-net", {"width": 81}))
-    assert dump(config)["model"] == {"name": "varres-net", "width": 81}
-    assert dump(config, leave_out=["model"]).get("model") is None
+def test_values_that_were_read_dump_as_a_table_and_values_as_typed_as_text() -> None:
+    config = TrainConfig(
+        model=Spec("varres-net", {"width": 81, "at": Path("x")}),
+        loss=Spec("mse", {"a": None}),
+        stop=(parse("patience:patience=4"),),
+    )
+    dumped = dump(config)
+    assert dumped["model"] == {"name": "varres-net", "width": 81, "at": "x"}
+    assert (dumped["loss"], dumped["stop"]) == ("mse:a=none", ["patience:patience=4"])
+    without = {key: value for key, value in dumped.items() if key not in ("model", "epochs")}
+    assert dump(config, leave_out=["model", "epochs"]) == without
+    assert tomllib.loads(dumps(config, leave_out=["model", "epochs"])) == without
 
 
 def test_every_mistake_of_every_layer_is_reported_at_once(tmp_path):
@@ -99,16 +430,56 @@ def test_every_mistake_of_every_layer_is_reported_at_once(tmp_path):
     assert str(caught.value).startswith("10 mistakes:")
 
 
-def test_an_unknown_key_like_no_other_is_told_without_a_list_of_all():
+def mistakes(*, options: dict[str, Any] | None = None, **layers: Any) -> list[Mistake]:
     with pytest.raises(ConfigError) as caught:
-        resolve(TrainConfig, {}, sets=["zzz=3"])
-    assert len(str(caught.value)) < 100
+        resolve(TrainConfig, options or {}, **layers)
+    return list(caught.value.mistakes)
 
 
-@pytest.mark.parametrize("lr", [float("nan"), float("inf"), -1.0, 0.0])
-def test_a_learning_rate_is_finite_and_positive(lr):
-    with pytest.raises(ConfigError, match="lr"):
-        resolve(TrainConfig, {"lr": lr})
+def test_a_mistake_says_where_it_stands_and_where_it_is_from(tmp_path: Path) -> None:
+    path = write(tmp_path, "epochs = 'many'\n[model]\nwidth = 3\n")
+    (epochs, model) = mistakes(files=[path])
+    assert (epochs.path, epochs.hint) == ("epochs", f"from file {path}")
+    assert (model.path, model.message) == ("model", "model: the table has no name")
+    assert model.hint.endswith(f"; from file {path}")
+    (unknown,) = mistakes(sets=["epoch=3"])
+    assert (unknown.path, unknown.hint) == ("epoch", 'did you mean "epochs"?; from --set')
+    (open_quote,) = mistakes(options={"batch_size": "x", "model": 'a:b="c'})[1:]
+    assert (open_quote.path, open_quote.hint) == ("model", "close it; from option --model")
+    (device,) = mistakes(sets=["device=gpu"])
+    assert device == Mistake("device", "'gpu' is not auto, cpu, cuda, cuda:1 or mps", "from --set")
+    (stop,) = mistakes(sets=["stop=[1]"])
+    assert stop.path == "stop"
+
+
+def test_a_setting_without_a_component_is_a_mistake_that_says_why() -> None:
+    (no_model,) = mistakes(sets=["model.width=1"])
+    assert no_model.path == "model.width"
+    assert "--set model=NAME" in no_model.hint
+    assert no_model.hint.endswith("from --set")
+    (no_component,) = mistakes(sets=["batch_size.x=1"])
+    assert no_component.path == "batch_size.x"
+    assert "dataset, loss, model, stop" in no_component.hint
+    assert no_component.hint.endswith("from --set")
+    (no_key,) = mistakes(sets=["nothing.x=1"])
+    assert no_key.path == "nothing.x"
+    assert [mistake.path for mistake in mistakes(sets=["nonsense", "=3", "seed=0"])] == ["--set", "--set"]
+    assert "'nonsense'" in mistakes(sets=["nonsense"])[0].message
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [{"options": {"k" * 999: 1}}, {"sets": ["model." + "k" * 999 + "=1"]}, {"sets": ["k" * 999 + ".a=1"]}],
+)
+def test_a_path_in_a_message_is_short(layers: dict[str, Any]) -> None:
+    (mistake,) = mistakes(**layers)
+    assert len(mistake.path) == 80
+
+
+def test_an_unknown_key_like_no_other_is_told_without_a_list_of_all() -> None:
+    (mistake,) = mistakes(sets=["zzz=3"])
+    assert mistake.hint == "--dry-run shows every key; from --set"
+    assert len(str(mistake)) < 100
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a = ", b"[" * 5000])
@@ -119,10 +490,16 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
         read_toml(path)
 
 
-def test_a_folder_and_a_missing_file_are_no_configuration(tmp_path):
+def test_a_folder_and_a_missing_file_are_no_configuration(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.toml"):
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError) as caught:
             read_toml(path)
+        assert str(path) in caught.value.message
+        assert "--config" in caught.value.hint
+
+
+def test_a_file_is_read_as_utf_8(tmp_path: Path) -> None:
+    assert read_toml(write(tmp_path, 'monitor = "é×"')) == {"monitor": "é×"}
 
 
 def test_configurations_are_frozen_and_take_no_unknown_key():

@@ -1,8 +1,15 @@
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
 import pytest
 
 from fake_plugins import write_plugin
 from nnkit import registry
 from nnkit.errors import PluginError, UsageError
+from nnkit.registry import Entry
+from nnkit.types import GROUPS
 
 RULE = """
 class Rule:
@@ -40,6 +47,37 @@ def test_a_plugin_comes_in_by_its_entry_point(plugins):
     assert registry.find("stopping_rules", "Rules_A/never") is entry
 
 
+def test_built_ins_come_first_then_providers_and_names_by_group(plugins: Path) -> None:
+    points = "[nnkit.models]\nzebra = m:A\nant = m:B\n[nnkit.datasets]\nbee = m:C\n"
+    for name in ("zz-rules", "aa-rules"):
+        write_plugin(plugins, name, points.replace("ant", f"ant-{name}"))
+    registry.refresh()
+    found = [(entry.group, entry.provider, entry.name) for entry in registry.entries()]
+    mine = [entry for entry in found if entry[1] in ("zz-rules", "aa-rules")]
+    assert mine == [
+        ("datasets", "aa-rules", "bee"),
+        ("datasets", "zz-rules", "bee"),
+        ("models", "aa-rules", "ant-aa-rules"),
+        ("models", "aa-rules", "zebra"),
+        ("models", "zz-rules", "ant-zz-rules"),
+        ("models", "zz-rules", "zebra"),
+    ]
+    assert [group for group in GROUPS if any(entry[0] == group for entry in found)] == list(
+        dict.fromkeys(entry[0] for entry in found)
+    )
+    for group in GROUPS:
+        owners = [entry[1] == "nnkit" for entry in found if entry[0] == group]
+        assert owners == sorted(owners, reverse=True)
+
+
+def test_what_was_found_is_kept_until_it_is_refreshed(plugins: Path) -> None:
+    before = registry.entries()
+    write_plugin(plugins, "late", POINTS.format(name="late", module="late", attr="Rule"))
+    assert registry.entries() is before
+    registry.refresh()
+    assert [entry.name for entry in entries_of("late")] == ["late"]
+
+
 def test_two_providers_of_one_name_are_both_listed_and_the_bare_name_says_how_to_choose(plugins):
     plugin(plugins, "rules-b", "both")
     plugin(plugins, "rules-c", "both")
@@ -48,6 +86,31 @@ def test_two_providers_of_one_name_are_both_listed_and_the_bare_name_says_how_to
         registry.find("stopping_rules", "both")
     assert caught.value.hint == 'write "rules-b/both" or "rules-c/both"'
     assert registry.find("stopping_rules", "rules-c/both").provider == "rules-c"
+    plugin(plugins, "rules-a", "both")
+    told = {entry.provider: entry.error for entry in registry.entries() if entry.name == "both"}
+    assert told["rules-b"] == 'also provided by rules-a, rules-c: write "rules-b/both"'
+    assert registry.find("stopping_rules", "rules-b/both").error == told["rules-b"]
+
+
+def test_a_name_is_its_groups_own_and_a_line_given_twice_counts_once(plugins: Path) -> None:
+    losses = "[nnkit.losses]\nsame = m:B\nsame = m:C\n[nnkit.losses]\nmore = m:D\n"
+    write_plugin(plugins, "twice", f"[nnkit.models]\nsame = m:A\n{losses}")
+    registry.refresh()
+    assert entries_of("twice") == [
+        Entry("models", "same", "twice", "1.0", "m:A"),
+        Entry("losses", "more", "twice", "1.0", "m:D"),
+        Entry("losses", "same", "twice", "1.0", "m:C"),
+    ]
+
+
+def test_a_plugin_cannot_take_a_built_in_name_in_silence(plugins: Path) -> None:
+    write_plugin(plugins, "greedy", "[nnkit.models]\nlinear = m:A\nlinear-2 = m:B\n")
+    registry.refresh()
+    with pytest.raises(UsageError) as caught:
+        registry.find("models", "linear")
+    assert caught.value.hint == 'write "nnkit/linear" or "greedy/linear"'
+    assert registry.find("models", "nnkit/linear").provider == "nnkit"
+    assert not registry.find("models", "linear-2").error
 
 
 def test_one_distribution_found_twice_counts_once(plugins, monkeypatch):
@@ -81,18 +144,84 @@ def test_metadata_that_is_gone_or_no_text_hides_nothing_else(plugins):
     assert entries_of("nnkit")
 
 
-def test_a_malformed_line_is_told_and_hides_no_other(plugins):
-    write_plugin(
-        plugins, "messy", "[nnkit.losses]\nbad name = a:B\nnovalue\nfine = messy:Loss\n[DEFAULT]\nz = y\n"
-    )
+def test_name_and_version_are_the_metadatas_or_else_the_folders(plugins: Path) -> None:
+    def write(folder: str, metadata: str | None) -> None:
+        (plugins / folder).mkdir()
+        (plugins / folder / "entry_points.txt").write_text("[nnkit.losses]\nx = m:A\n")
+        if metadata is not None:
+            # an .egg-info folder keeps its metadata under another name
+            name = "PKG-INFO" if folder.endswith(".egg-info") else "METADATA"
+            (plugins / folder / name).write_text(metadata)
+
+    write("folder_a-2.0.dist-info", "Metadata-Version: 2.1\nName: Real_Name.A\nVersion: 1.5\n")
+    write("folder_b-2.0.dist-info", None)
+    write("folder_c.egg-info", "Metadata-Version: 2.1\nName: Real-C\nVersion: 3\n")
+    write("folder_d.egg-info", None)
+    write("folder_e-1.0-py3.11.egg-info", None)
+    write("folder_f-7.dist-info", "Metadata-Version: 2.1\nSummary: no name\n")
+    registry.refresh()
+    mine = [(e.provider, e.version) for e in registry.entries() if e.name == "x" and e.target == "m:A"]
+    assert mine == [
+        ("folder-b", "2.0"),
+        ("folder-d", "unknown"),
+        ("folder-e", "1.0-py3.11"),
+        ("folder-f", "7"),
+        ("real-c", "3"),
+        ("real-name-a", "1.5"),
+    ]
+
+
+def test_a_distribution_that_is_no_folder_and_has_no_metadata_is_nobodys(
+    plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bare(importlib.metadata.Distribution):
+        def read_text(self, filename: str) -> str | None:
+            return "[nnkit.losses]\nx = m:A\n" if filename == "entry_points.txt" else None
+
+        def locate_file(self, path: object) -> Path:
+            return Path(str(path))
+
+    installed = importlib.metadata.distributions
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [Bare(), *installed()])
+    registry.refresh()
+    assert not [entry for entry in registry.entries() if entry.target == "m:A"]
+    assert entries_of("nnkit")
+
+
+def test_where_nothing_is_installed_an_unknown_name_says_so(
+    plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "distributions", list)
+    registry.refresh()
+    with pytest.raises(UsageError) as caught:
+        registry.find("models", "linear")
+    assert "pip install -e ." in caught.value.hint
+
+
+def test_a_malformed_line_is_told_and_hides_no_other(plugins: Path) -> None:
+    good = ["fine = messy:Loss", "Case = a_1.b:C.D", "9.x_y-z = a:B"]
+    bad = [
+        "bad name = a:B", "novalue", "empty =", "slash/ed = a:B", "no-class = a.b", "two = a:B:C",
+        "extra = a:B [x]", "percent = a.b_%(c)s:D", "colon:name = a:B", f"{'n' * 100}! = a:B",
+        f"long = {'t' * 100}",
+    ]  # fmt: skip
+    others = "\n[DEFAULT]\nz = y\n[other]\nq = r:S\n"
+    write_plugin(plugins, "messy", "\n".join(["[nnkit.losses]", *bad, *good]) + others)
     write_plugin(plugins, "worse", "no section\n[nnkit.losses]\nx = y:Z\n")
     registry.refresh()
-    told = {entry.name: entry.error for entry in entries_of("messy")}
-    assert set(told) == {"bad name", "novalue", "fine"}
-    assert "malformed" in told["bad name"]
-    assert "malformed" in told["novalue"]
-    assert not told["fine"]
-    assert "malformed" in entries_of("worse")[0].error
+    told = {entry.name: entry for entry in entries_of("messy")}
+    assert set(told) == {line.split(" =")[0] for line in [*good, *bad]}
+    errors = {name: entry.error for name, entry in told.items() if entry.error}
+    assert set(errors) == {line.split(" =")[0] for line in bad}
+    assert all(error.startswith("malformed ") and len(error) < 160 for error in errors.values())
+    assert errors["novalue"] == errors["empty"] == 'malformed entry point "": expected module:Class'
+    assert f'"{"n" * 80}":' in errors["n" * 100 + "!"]
+    assert f'"{"t" * 80}":' in errors["long"]
+    targets = {name: told[name].target for name in ("Case", "novalue", "no-class")}
+    assert targets == {"Case": "a_1.b:C.D", "novalue": "", "no-class": "a.b"}
+    (worse,) = entries_of("worse")
+    assert (worse.group, worse.name, worse.version, worse.target) == ("datasets", "(unreadable)", "1.0", "")
+    assert "no section headers" in worse.error
 
 
 @pytest.mark.parametrize(
@@ -112,15 +241,85 @@ def test_what_cannot_be_loaded_is_blamed_on_its_distribution(plugins, name, modu
     assert f"of {name} 1.0" in caught.value.message
 
 
+NO_METHODS = "class Rule: pass"
+ONE_IS_A_NUMBER = """
+class Rule:
+    state_dict = 3
+    def update(self, epoch): pass
+    def load_state_dict(self, state): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "cause"),
+    [
+        ("sick-a", "raise RuntimeError('one\\ntwo')", "RuntimeError: one\ntwo"),
+        ("sick-b", "raise RuntimeError", "RuntimeError"),
+        ("sick-c", "raise SystemExit(3)", "SystemExit: 3"),
+        ("sick-d", "Rule = 3", "sick_d:Rule is a int, not a class"),
+        ("sick-e", NO_METHODS, "sick_e:Rule has no update() and no state_dict() and no load_state_dict()"),
+        ("sick-f", ONE_IS_A_NUMBER, "sick_f:Rule has no state_dict()"),
+    ],
+)
+def test_the_blame_names_component_distribution_and_cause(
+    plugins: Path, name: str, module: str, cause: str
+) -> None:
+    plugin(plugins, name, "broken", module=module)
+    with pytest.raises(PluginError) as caught:
+        registry.load(registry.find("stopping_rules", "broken"))
+    assert caught.value.message == f'the stopping rule "broken" of {name} 1.0 cannot be loaded: {cause}'
+    if module.startswith("raise"):
+        assert "NNKIT_PLUGINS" in caught.value.hint
+        assert type(caught.value.__cause__).__name__ in cause
+
+
+def test_a_target_that_names_no_class_is_not_imported(plugins: Path) -> None:
+    with pytest.raises(PluginError, match="not of the form module:Class"):
+        registry.load(Entry("losses", "x", "other", "1.0", "os"))
+
+
+def test_a_class_inside_a_class_can_be_a_component(plugins: Path) -> None:
+    plugin(plugins, "inner", "deep", attr="Outer.Rule", module="class Outer:" + RULE.replace("\n", "\n    "))
+    entry = registry.find("stopping_rules", "deep")
+    component = registry.load(entry)
+    assert component.cls.__qualname__ == "Outer.Rule"
+    assert component.entry is entry
+
+
+def test_ctrl_c_at_import_is_no_fault_of_the_plugin(plugins: Path) -> None:
+    plugin(plugins, "slow", "slow", module="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        registry.load(registry.find("stopping_rules", "slow"))
+
+
 def test_what_a_plugin_prints_at_import_stays_off_stdout(plugins, capsys):
     plugin(plugins, "chatty", "chat", module=f"print('hello'){RULE}")
     registry.load(registry.find("stopping_rules", "chat"))
     assert capsys.readouterr() == ("", "hello\n")
 
 
-def test_an_unknown_name_gets_a_suggestion():
+def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UsageError) as caught:
         registry.find("models", "varesnet")
-    assert 'did you mean "varres-net"?' in caught.value.hint
-    assert registry.group_title("losses") == "loss"
-    assert registry.find_group("stopping-rules") == "stopping_rules"
+    assert caught.value.message == 'no model is named "varesnet"'
+    assert caught.value.hint == 'did you mean "varres-net"?; `nnkit list models` shows all'
+    with pytest.raises(UsageError) as caught:
+        registry.find("stopping_rules", "x" * 500)
+    assert caught.value.message == f'no stopping rule is named "{"x" * 80}"'
+    assert caught.value.hint.endswith("`nnkit list stopping_rules` shows all")
+    for name in ("torch/varres-net", "nnkit/none", "/varres-net", "nnkit/", "nnkit/x/varres-net", ""):
+        with pytest.raises(UsageError, match="no model is named"):
+            registry.find("models", name)
+
+
+def test_a_group_has_several_spellings_and_a_title() -> None:
+    titles = {
+        "datasets": "dataset", "models": "model", "poolings": "pooling", "losses": "loss",
+        "stopping_rules": "stopping rule",
+    }  # fmt: skip
+    assert {group: registry.group_title(group) for group in GROUPS} == titles
+    for name in ("stopping-rules", "stopping_rules", "nnkit.stopping_rules", "nnkit.stopping-rules"):
+        assert registry.find_group(name) == "stopping_rules"
+    with pytest.raises(UsageError) as caught:
+        registry.find_group("model")
+    assert caught.value.hint == 'did you mean "models"?'
