@@ -226,7 +226,7 @@ def _validate(annotation: Any, value: object) -> Any:
         raise ValueError("not-a-number is no value")
     try:
         # Strict JSON mode is what a config file means: a string is a Path, a list is a tuple, "5" is no int.
-        return _adapter(annotation).validate_json(json.dumps(value, default=_plain), strict=True)
+        return _adapter(annotation).validate_json(json.dumps(value, default=_plain))
     except ValidationError as error:
         raise ValueError(f"{quote(value)} does not fit: {error.errors()[0]['msg'].lower()}") from None
     except (TypeError, RecursionError):
@@ -253,8 +253,7 @@ def _plain(value: object) -> object:
 def _adapter(annotation: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
-    config = ConfigDict(strict=True, ser_json_inf_nan="constants")
-    return TypeAdapter(annotation, config=config)
+    return TypeAdapter(annotation, config=ConfigDict(strict=True))
 
 
 def plain_value(value: Any) -> Any:
