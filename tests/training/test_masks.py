@@ -68,3 +68,52 @@ def test_the_trial_leaves_the_model_as_it_was() -> None:
     assert model.training
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
+
+
+class Watched(nn.Module):
+    """Takes a mask, has statistics and dropout, and remembers in which mode it was called with what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.dropout = nn.BatchNorm2d(1), nn.Dropout(0.5)
+        self.seen: list[tuple[bool, bool, bool, Tensor, Tensor]] = []
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        assert mask is not None
+        modes = (self.training, self.norm.training, torch.is_grad_enabled())
+        self.seen.append((*modes, inputs.clone(), mask.clone()))
+        return self.dropout(self.norm(inputs))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_trial_is_one_blank_image_in_eval_mode_without_gradients(training: bool) -> None:
+    model = Watched().train(training)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    padded = batches(max_buckets=1)
+    check_takes_mask(model, "watched", padded)
+    ((*modes, inputs, mask),) = model.seen
+    assert modes == [False, False, False]
+    assert inputs.shape == mask.shape == (1, 1, 12, 12)
+    assert not inputs.any()
+    assert mask.dtype == torch.bool
+    assert mask.all()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [training] * 3
+
+
+def test_whatever_else_breaks_in_the_trial_is_left_to_the_first_step() -> None:
+    for error in (RuntimeError, ValueError, TypeError, IndexError):
+
+        class Breaks(nn.Module):
+            def forward(self, inputs: Tensor, mask: Tensor | None = None, error: type = error) -> Tensor:
+                raise error("sick")
+
+        model = Breaks().train()
+        check_takes_mask(model, "breaks", batches(max_buckets=1))
+        assert model.training
+
+
+def test_where_nothing_is_padded_the_model_is_not_tried() -> None:
+    model = Watched()
+    check_takes_mask(model, "watched", batches())
+    assert model.seen == []

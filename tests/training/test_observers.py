@@ -63,3 +63,81 @@ def test_steps_of_the_first_epoch_are_written_when_it_ends_and_others_never(tmp_
     assert lines[2]["metrics"] == {"val_loss": None}
     assert "validation" not in lines[2]
     assert log.first_epoch[0] == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "better", "worse"),
+    [("val_accuracy", 0.9, 0.8), ("val_loss", 0.1, 0.2), ("val_psnr", 30.0, 20.0), ("train_loss", 0.1, 0.2),
+     ("val_mae_sum", 1.0, 2.0)],
+)  # fmt: skip
+def test_of_epochs_that_are_equal_in_every_metric_the_first_is_kept(
+    monitor: str, better: float, worse: float
+) -> None:
+    model = nn.Linear(1, 1)
+    best = BestWeights(monitor)
+    kept = []
+    for epoch, value in enumerate((worse, better, better, worse, better), start=1):
+        with torch.no_grad():
+            model.weight.fill_(epoch)
+        metrics = {"val_loss": 0.5, "train_loss": 0.5, monitor: value}
+        kept.append(best.offer(EpochResult(epoch, epoch, metrics, validation={"loss": 0.5}), model))
+    assert kept == [True, True, False, False, False]
+    assert (best.epoch, best.value, float(best.weights["weight"])) == (2, better, 2.0)
+
+
+def test_the_best_epochs_metrics_are_kept_as_evaluated_and_as_recorded() -> None:
+    model = nn.Linear(1, 1)
+    best = BestWeights("val_accuracy")
+    first = EpochResult(1, 5, {"val_accuracy": 0.5}, validation={"accuracy": 0.5, "loss": 2})
+    assert best.offer(first, model)
+    assert not best.offer(EpochResult(2, 9, {"val_accuracy": 0.4}, validation={"accuracy": 0.4}), model)
+    assert not best.offer(EpochResult(3, 9, {"other": 1.0}), model), "without the metric it is never best"
+    assert best.metrics == {"accuracy": 0.5, "loss": 2, "val_accuracy": 0.5}
+
+
+def test_the_best_weights_do_not_change_as_training_goes_on() -> None:
+    model = nn.BatchNorm1d(2)
+    best = BestWeights("val_loss")
+    best.offer(EpochResult(1, 1, {"val_loss": 1.0}), model)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train()(torch.randn(8, 2))
+    with torch.no_grad():
+        model.weight.add_(1)
+    assert best.weights.keys() == before.keys()
+    assert all(torch.equal(best.weights[key], value) for key, value in before.items())
+
+
+def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path: Path) -> None:
+    folder = run_directory.create(tmp_path, "train", "x")
+    log = MetricsLog(folder)
+    log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
+    log.on_step(StepResult(1, 2, torch.tensor(0.25), 4, 0.2))
+    assert (folder.path / "metrics.jsonl").read_text() == "", "steps wait on the device"
+    epoch = EpochResult(
+        1, 2, {"val_loss": 1.5}, 0.3, {"8x8": {"loss": 1.0}}, {"loss": 1.5}, 2.0, 0.5, 3.0, 4.0
+    )
+    log.on_epoch(epoch)
+    lines = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [
+        {"kind": "step", "epoch": 1, "step": 1, "loss": 0.5, "learning_rate": 0.1},
+        {"kind": "step", "epoch": 1, "step": 2, "loss": 0.25, "learning_rate": 0.2},
+        {
+            "kind": "epoch", "epoch": 1, "step": 2, "metrics": {"val_loss": 1.5}, "learning_rate": 0.3,
+            "by_resolution": {"8x8": {"loss": 1.0}}, "train_s": 2.0, "data_wait_s": 0.5, "seconds": 3.0,
+            "images_per_s": 4.0,
+        },
+    ]  # fmt: skip
+    log.flush()
+    assert (log.epochs, log.first_epoch) == ([epoch], [(1, 0.5), (2, 0.25)])
+    folder.close()
+
+
+def test_every_step_says_that_the_process_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_directory.create(tmp_path, "train", "x")
+    beats = []
+    monkeypatch.setattr(folder, "beat", lambda: beats.append(1))
+    log = MetricsLog(folder)
+    for epoch in (1, 2):
+        log.on_step(StepResult(epoch, epoch, torch.tensor(0.5), 4, 0.1))
+    assert len(beats) == 2
+    folder.close()
