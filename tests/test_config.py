@@ -136,6 +136,10 @@ def test_a_table_with_a_name_starts_afresh_and_one_without_changes_what_is_named
     early = write(tmp_path, '[model]\nname = "varres-net"\nwidth = 8\n', "early.toml")
     again = write(tmp_path, '[model]\nname = "varres-net"\npooling = "avg"\n', "again.toml")
     assert resolve(TrainConfig, {}, files=[early, again]).config.model == parse("varres-net:pooling=avg")
+    last = write(tmp_path, '[model]\npooling = "avg"\nname = "varres-net"\n', "last.toml")
+    resolved = resolve(TrainConfig, {}, files=[early, last])
+    assert resolved.config.model == parse("varres-net:pooling=avg")
+    assert resolved.origins == {"model": f"file {last}"}
     by_name = resolve(TrainConfig, {}, files=[early], sets=["model.name=linear"])
     assert by_name.config.model == Spec("linear")
     both = resolve(TrainConfig, {}, files=[early], sets=["model.name=linear", "model.bias=false"])
@@ -207,6 +211,7 @@ SEEDS: dict[object, tuple[int, ...] | None] = {
     "0-1000": None,
     "0-999,1000": None,
     "4-3": None,
+    "1,4-3": None,
     "": None,
     "x": None,
     "1-": None,
@@ -440,16 +445,18 @@ def test_a_mistake_says_where_it_stands_and_where_it_is_from(tmp_path: Path) -> 
     path = write(tmp_path, "epochs = 'many'\n[model]\nwidth = 3\n")
     (epochs, model) = mistakes(files=[path])
     assert (epochs.path, epochs.hint) == ("epochs", f"from file {path}")
+    assert epochs.message.startswith("'many' does not fit")
+    assert "None" not in epochs.message
     assert (model.path, model.message) == ("model", "model: the table has no name")
     assert model.hint.endswith(f"; from file {path}")
     (unknown,) = mistakes(sets=["epoch=3"])
-    assert (unknown.path, unknown.hint) == ("epoch", 'did you mean "epochs"?; from --set')
+    assert unknown == Mistake("epoch", "unknown key", 'did you mean "epochs"?; from --set')
     (open_quote,) = mistakes(options={"batch_size": "x", "model": 'a:b="c'})[1:]
     assert (open_quote.path, open_quote.hint) == ("model", "close it; from option --model")
     (device,) = mistakes(sets=["device=gpu"])
     assert device == Mistake("device", "'gpu' is not auto, cpu, cuda, cuda:1 or mps", "from --set")
     (stop,) = mistakes(sets=["stop=[1]"])
-    assert stop.path == "stop"
+    assert (stop.path, stop.message) == ("stop", "stop: 1 is no spec")
 
 
 def test_a_setting_without_a_component_is_a_mistake_that_says_why() -> None:

@@ -17,6 +17,9 @@ def test_the_first_signal_is_asked_for_and_carries_its_exit_code(number: int, co
         with pytest.raises(InterruptedRun) as error:
             interrupt.check()
     assert error.value.exit_code == code
+    assert error.value.message == {130: "interrupted", 143: "terminated"}[code]
+    assert (interrupt.signal, interrupt.exit_code) == (number, code)
+    assert Interrupt().signal == 0
 
 
 def test_the_second_ctrl_c_is_as_ever() -> None:
@@ -29,6 +32,33 @@ def test_the_second_ctrl_c_is_as_ever() -> None:
                 signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_after_the_first_signal_the_second_has_the_handler_of_before(first: int, second: int) -> None:
+    heard: list[int] = []
+    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in old:
+            signal.signal(number, lambda number, frame: heard.append(number))
+        with listening() as interrupt:
+            signal.raise_signal(first)
+            assert (heard, interrupt.signal) == ([], first)
+            signal.raise_signal(second)
+            assert (heard, interrupt.signal) == ([second], first)
+        signal.raise_signal(second)
+        assert heard == [second, second]
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def test_handlers_are_as_before_when_the_block_fails() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RuntimeError), listening():
+        raise RuntimeError
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_handlers_are_as_before_afterwards() -> None:
