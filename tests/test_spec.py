@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,3 +88,44 @@ def test_what_is_no_spec_is_refused_with_its_path(value):
 def test_an_unquoted_typed_value_with_commas_is_written_in_quotes():
     assert str(Spec("net", {"path": Text("a,b")})) == 'net:path="a,b"'
     assert str(Spec("net", {"width": None})) == "net:width=none"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "is_quoted"),
+    [
+        ("net:a=5", "5", False),
+        ("net:a='5'", "5", True),
+        ('net:a="5"', "5", True),
+        ('net:a="a\\"b"', 'a"b', True),
+        ('net:a="a\\\\b"', "a\\b", True),
+        ('net:a="a\\nb"', "a\\nb", True),
+        ("net:a='a\\\\b'", "a\\\\b", True),
+        ('net:a="it\'s"', "it's", True),
+        ("net:a='say \"x\"'", 'say "x"', True),
+        ('net:a="x" y', '"x" y', False),
+        ("net:a=", "", False),
+        ('net:a=""', "", True),
+        ("net:a=(1,2)", "(1,2)", False),
+        ("net:a= b c ", "b c", False),
+    ],
+)
+def test_a_value_is_as_typed_without_its_quotes_which_are_remembered(
+    text: str, value: str, is_quoted: bool
+) -> None:
+    (read,) = parse(text).settings.values()
+    assert (read, read.quoted) == (value, is_quoted)
+
+
+@pytest.mark.parametrize(
+    "text", ["net", "net:a=5,b=x", 'net:a="gem:p=3"', "net:a=[1,2]", 'net:a=" x "', 'net:a="5"']
+)
+def test_what_is_parsed_is_written_as_it_was(text: str) -> None:
+    assert str(parse(text)) == text
+    assert parse(str(parse(text))) == parse(text)
+
+
+def test_a_table_and_its_name_may_both_have_settings() -> None:
+    assert from_toml({"name": "net:a=1,b=2", "b": 3}, "model") == Spec("net", {"a": "1", "b": 3})
+    given_spec = Spec("net", {"a": 1})
+    assert from_toml(given_spec, "model") is given_spec
+    assert to_toml(given_spec) == {"name": "net", "a": 1}
