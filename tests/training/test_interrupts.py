@@ -2,11 +2,25 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
 from nnkit.errors import InterruptedRun
 from nnkit.training.interrupts import Interrupt, listening
+
+
+@pytest.fixture(autouse=True)
+def _terminated_is_an_error() -> Iterator[None]:
+    """SIGTERM that nobody hears fails the test, and does not end the process that runs it."""
+
+    def unheard(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("SIGTERM went unheard")
+
+    before = signal.signal(signal.SIGTERM, unheard)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
