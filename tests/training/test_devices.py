@@ -46,6 +46,9 @@ def test_a_device_that_is_not_there_is_refused_by_name(
     with pytest.raises(UsageError) as caught:
         choose_device(name)
     assert f'device "{name}" is not here' in caught.value.message
+    assert ("CUDA" in caught.value.message) is name.startswith("cuda")
+    if name.startswith("cuda"):
+        assert caught.value.message.endswith(f"sees {cuda} CUDA devices")
     assert "--device cpu" in caught.value.hint
 
 

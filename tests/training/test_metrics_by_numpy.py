@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nnkit.data.batches import Batches
 from nnkit.data.images import Images
 from nnkit.training.evaluation import evaluate
-from nnkit.training.metrics import TransformMetrics, make_metrics
+from nnkit.training.metrics import TransformMetrics, batch_sum, make_metrics, per_image
 from nnkit.types import Batch, Data, Split
 
 CPU = torch.device("cpu")
@@ -201,3 +201,11 @@ def test_classes_and_images_have_metrics_of_their_own_and_an_empty_split_has_non
     assert transform["levels"] == {"differing": 0, "near_boundary": 0}
     assert transform["fidelity"]["class"] is None
     assert set(transform["fidelity"]) == {"class", "max_abs_error", "mae_sum"}
+
+
+def test_a_loss_that_does_not_say_that_it_sums_is_a_mean() -> None:
+    value = torch.tensor(12.0)
+    for loss in (nn.Identity(), nn.MSELoss(), nn.CrossEntropyLoss(reduction="mean")):
+        assert (float(batch_sum(loss, value, 4)), float(per_image(loss, value, 4))) == (48.0, 12.0)
+    summed = nn.MSELoss(reduction="sum")
+    assert (float(batch_sum(summed, value, 4)), float(per_image(summed, value, 4))) == (12.0, 3.0)
