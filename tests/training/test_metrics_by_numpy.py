@@ -175,7 +175,7 @@ def test_the_largest_error_may_be_in_any_batch(order: tuple[int, ...]) -> None:
 
 
 def test_many_small_values_are_added_up_in_float64() -> None:
-    metrics = TransformMetrics(CPU)
+    metrics = make_metrics(Data("transform", {}, 1, (1, 1)), CPU)
     target = torch.zeros(1, 1, 1, 1)
     metrics.add(target + 4096.0, Batch(target, target, np.arange(1)), torch.tensor(2.0**24))
     for _ in range(64):
