@@ -1,109 +1,278 @@
-"""A comparison's table is pinned to the letter, and its picture's data beside it holds every seed."""
+"""A comparison of poolings: each accuracy, interval and verdict in its place, as a table and as a picture."""
 
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from golden_files import check_golden
+from golden_files import check_layout
 from nnkit.present.comparison import comparison_table, write_comparison
+from nnkit.studies.compare_pooling import ComparePoolingResult
+from present.conftest import drawn_figures, with_fixed
+from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed, values
+
+WIDTHS = [40, 80, 120]
 
 
-def described(*values: float | None, half: float = 0.004) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    mean = sum(known) / len(known) if known else None
-    ends = [mean - half, mean + half] if mean is not None and len(known) > 1 else None
-    return {"mean": mean, "ci95": ends, "values": list(values)}
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["compared", "won", "compared_by_one_seed"])
+def test_each_pooling_has_its_width_parameters_accuracy_and_interval(
+    name: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    document = request.getfixturevalue(name).document()
+    rows = read_table(
+        comparison_table(document, width=width), "pooling", "width", "parameters", "accuracy", "95 % interval"
+    )
+    for row, known in zip(rows, document["results"], strict=True):
+        assert row["pooling"] == known["pooling"]
+        assert shows(row["width"], known["width"])
+        assert shows(row["parameters"], known["parameters"])
+        assert shows(row["accuracy"], known["accuracy"]["mean"], "%")
+        check_interval(row["95 % interval"], known["accuracy"]["ci95"])
 
 
-def result(pooling: str, width: int, parameters: int, *values: float | None) -> dict[str, Any]:
-    sizes = {"32x32": -0.01, "48x48": 0.0, "64x64": 0.005}
-    return {
-        "pooling": pooling,
-        "width": width,
-        "parameters": parameters,
-        "accuracy": described(*values),
-        "by_resolution": {
-            key: described(*(None if value is None else value + shift for value in values))
-            for key, shift in sizes.items()
-        },
-        "cells": [],
-    }
+def check_interval(shown: str, ends: list[float] | None) -> None:
+    """An interval of shares, in percent, which stands once, at its end."""
+    if ends is None:
+        assert shown == MISSING
+        return
+    found = re.fullmatch(r"(-?[\d.]+) to (-?[\d.]+ %)", shown)
+    assert found, shown
+    assert shows(f"{found[1]} %", ends[0], "%")
+    assert shows(found[2], ends[1], "%")
 
 
-COMPARED: dict[str, Any] = {
-    "run_dir": "runs/compare-pooling/20261120-141800-mnist-varres-varres-net-3fa9c1",
-    "dataset": "mnist-varres",
-    "model": "varres-net",
-    "vary": "width",
-    "epochs": 15,
-    "seeds": [0, 1, 2],
-    "budget": 29066,
-    "results": [
-        result("max", 81, 29029, 0.985, 0.987, 0.986),
-        result("avg", 81, 29029, 0.972, 0.975, 0.974),
-        result("gem:p=3", 81, 29029, 0.984, None, 0.985),
-    ],
-    "comparisons": [
-        {
-            "a": "max",
-            "b": "avg",
-            "difference": 0.0123,
-            "ci95": [0.009, 0.0156],
-            "verdict": "max better by 1.23 points (95 % 0.90 to 1.56)",
-        },
-        {
-            "a": "max",
-            "b": "gem:p=3",
-            "difference": 0.001,
-            "ci95": [-0.002, 0.004],
-            "verdict": "no difference shown",
-        },
-        {"a": "avg", "b": "gem:p=3", "difference": None, "ci95": None, "verdict": None},
-    ],
-    "winner": None,
-    "failed": [{"pooling": "gem:p=3", "seed": 1, "error": "out of memory", "exit_code": 1}],
-    "seconds": 1800.0,
-}
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["compared", "compared_by_one_seed"])
+def test_the_mean_accuracy_of_each_pooling_stands_by_resolution(
+    name: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    document = request.getfixturevalue(name).document()
+    text = comparison_table(document, width=width)
+    assert {key for row in document["results"] for key in row["by_resolution"]} == {"12x10", "14x14"}
+    rows = {row["pooling"]: row for row in read_table(text, "pooling", "12x10", "14x14")}
+    assert list(rows) == [row["pooling"] for row in document["results"]]
+    for known in document["results"]:
+        for key in ("12x10", "14x14"):
+            mean = known["by_resolution"].get(key, {}).get("mean")
+            assert shows(rows[known["pooling"]][key], mean, "%")
 
 
-@pytest.mark.parametrize("width", [80, 40])
-def test_the_table_of_a_comparison(width: int) -> None:
-    text = comparison_table(COMPARED, width=width)
-    check_golden(f"present/comparison-{width}.txt", text)
+def test_resolutions_stand_below_one_another_where_there_is_no_room_beside(
+    compared: ComparePoolingResult,
+) -> None:
+    document = compared.document()
+    text = comparison_table(document, width=24)
+    assert not has_table(text, "pooling", "12x10", "14x14")
+    rows = read_table(text, "resolution", "avg", "blind", "brittle")
+    assert [row["resolution"] for row in rows] == ["12x10", "14x14"]
+    for row in rows:
+        for known in document["results"]:
+            mean = known["by_resolution"][row["resolution"]]["mean"]
+            assert shows(row[known["pooling"]], mean, "%")
 
 
-def test_a_winner_is_named_and_the_lack_of_one_explained() -> None:
-    two = COMPARED | {"results": COMPARED["results"][:2], "comparisons": COMPARED["comparisons"][:1]}
-    assert comparison_table(two | {"winner": "max"}).splitlines()[-1] == "winner  max"
-    one_seed = two | {"comparisons": [COMPARED["comparisons"][2]]}
-    assert "at least two seeds" in comparison_table(one_seed).splitlines()[-1]
-    alone = COMPARED | {"results": COMPARED["results"][:1], "comparisons": []}
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["compared", "won", "compared_by_one_seed"])
+def test_each_pair_has_its_difference_in_points_its_interval_and_the_verdict(
+    name: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    document = request.getfixturevalue(name).document()
+    rows = read_table(comparison_table(document, width=width), "pair", "points", "95 % interval", "verdict")
+    for row, pair in zip(rows, document["comparisons"], strict=True):
+        assert row["pair"] == f"{pair['a']} − {pair['b']}"
+        check_points(row["points"], pair["difference"])
+        if pair["ci95"] is None:
+            assert row["95 % interval"] == MISSING
+        else:
+            low, _, high = row["95 % interval"].partition(" to ")
+            check_points(low, pair["ci95"][0])
+            check_points(high, pair["ci95"][1])
+        assert squeezed(row["verdict"]) == squeezed(pair["verdict"] or MISSING)
+
+
+def check_points(shown: str, difference: float | None) -> None:
+    """A difference in percentage points with its sign."""
+    if difference is None:
+        assert shown == MISSING
+        return
+    assert re.fullmatch(r"[+-]\d+\.\d\d", shown), shown
+    assert float(shown) == pytest.approx(100 * difference, abs=0.00501)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_head_says_what_was_compared_and_the_end_what_failed(
+    compared: ComparePoolingResult, width: int
+) -> None:
+    blocks = read_pairs(comparison_table(compared.document(), width=width))
+    head = dict(blocks[0])
+    assert head["run"] == str(compared.run_dir)
+    assert squeezed(head["dataset"]) == squeezed(compared.dataset)
+    assert head["model"] == "varres-net at 6,000 parameters"
+    assert head["training"] == "2 epochs, 3 seeds"
+    (failure,) = compared.failed
+    assert failure["seed"] == 7
+    told = values([pair for block in blocks for pair in block], "failed: brittle, seed 7")
+    assert [squeezed(text) for text in told] == [squeezed(failure["error"])]
+
+
+def test_one_epoch_or_seed_is_said_in_the_singular(compared_by_one_seed: ComparePoolingResult) -> None:
+    document = {**compared_by_one_seed.document(), "epochs": 1}
+    assert "training  1 epoch, 1 seed\n" in comparison_table(document)
+
+
+def test_a_winner_is_named_and_the_lack_of_one_explained(
+    won: ComparePoolingResult, compared: ComparePoolingResult, compared_by_one_seed: ComparePoolingResult
+) -> None:
+    assert won.winner == "avg"
+    assert comparison_table(won.document()).splitlines()[-1] == "winner  avg"
+    assert compared.winner is None
+    end = comparison_table(compared.document()).splitlines()[-1]
+    assert end == "winner  none: no pooling is shown to be better than every other"
+    assert "at least two seeds" in comparison_table(compared_by_one_seed.document()).splitlines()[-1]
+    alone = {**won.document(), "results": won.results[:1], "comparisons": [], "winner": None}
     assert "nobody to beat" in comparison_table(alone).splitlines()[-1]
+    assert "verdict" not in comparison_table(alone)
 
 
-def test_the_picture_stands_beside_its_data(tmp_path: Path) -> None:
-    picture, data = write_comparison(tmp_path / "figures", COMPARED)
-    with Image.open(picture) as image:
-        image.load()
-        assert image.width > 900
-        extremes = image.convert("L").getextrema()
-    assert extremes[0] < extremes[1]
-    with data.open(encoding="utf-8", newline="") as file:
+def test_without_failures_none_is_told_of(won: ComparePoolingResult) -> None:
+    assert "failed" not in comparison_table(won.document())
+
+
+def test_the_layout_is_as_agreed(compared: ComparePoolingResult) -> None:
+    """The real result, but for its place."""
+    document = with_fixed(
+        compared.document(), run_dir="runs/compare-pooling/a", dataset="image-folder:path=a"
+    )
+    check_layout("present/comparison-120.txt", comparison_table(document, width=120))
+
+
+@pytest.fixture(scope="module")
+def written(compared: ComparePoolingResult, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    folder = tmp_path_factory.mktemp("figures") / "new"
+    with drawn_figures() as figures:
+        paths = write_comparison(folder, compared.document())
+    assert paths == [folder / "comparison.png", folder / "comparison.csv"]
+    return folder, figures["comparison.png"]
+
+
+def test_the_data_beside_the_picture_hold_each_seeds_accuracy_with_all_digits(
+    written: tuple[Path, Any], compared: ComparePoolingResult
+) -> None:
+    with (written[0] / "comparison.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * 4
-    assert [rows[0][key] for key in ("pooling", "resolution", "seed_1")] == ["max", "all", "0.987"]
-    assert float(rows[0]["ci95_low"]) == COMPARED["results"][0]["accuracy"]["ci95"][0]
-    assert rows[8]["seed_1"] == ""
+    wanted = []
+    for known in compared.results:
+        for key, of in {"all": known["accuracy"], **known["by_resolution"]}.items():
+            ends = of["ci95"] or ["", ""]
+            seeds = {f"seed_{seed}": value for seed, value in zip((1, 4, 7), of["values"], strict=True)}
+            row = {
+                "pooling": known["pooling"], "parameters": known["parameters"], "resolution": key,
+                "mean": of["mean"], "ci95_low": ends[0], "ci95_high": ends[1], **seeds,
+            }  # fmt: skip
+            wanted.append({name: "" if value is None else str(value) for name, value in row.items()})
+    assert rows == wanted
+    assert [row["seed_7"] for row in rows if row["pooling"] == "brittle"] == ["", "", ""]
 
 
-def test_one_size_and_one_seed_are_drawn_and_nothing_is_not(tmp_path: Path) -> None:
-    single = [{**result("max", 81, 29029, 0.98), "by_resolution": {}}]
-    written = write_comparison(tmp_path, COMPARED | {"seeds": [0], "results": single})
-    assert [path.name for path in written] == ["comparison.png", "comparison.csv"]
-    none = [result("max", 81, 29029, None)]
-    assert write_comparison(tmp_path, COMPARED | {"seeds": [0], "results": none}) == []
+def test_the_picture_is_a_png(written: tuple[Path, Any]) -> None:
+    with Image.open(written[0] / "comparison.png") as image:
+        image.load()
+        assert image.format == "PNG"
+        assert image.width > 900
+
+
+def test_at_the_left_a_line_joins_each_seeds_runs_in_percent(
+    written: tuple[Path, Any], compared: ComparePoolingResult
+) -> None:
+    axes = written[1].axes[0]
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
+    for at, line in enumerate(lines):
+        assert list(line.get_xdata()) == [0, 1, 2]
+        accuracies = [row["accuracy"]["values"][at] for row in compared.results]
+        wanted = [np.nan if value is None else 100 * value for value in accuracies]
+        np.testing.assert_allclose(line.get_ydata(), wanted, rtol=1e-12)
+    assert len(lines) == 3
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        f"{row['pooling']}\n({row['parameters']:,})" for row in compared.results
+    ]
+    assert (axes.get_title(loc="left"), axes.get_ylabel()) == ("Test accuracy, 3 seeds", "accuracy (%)")
+
+
+def means_of(axes: Any) -> list[tuple[float, float, tuple[float, float] | None, str]]:
+    """Each mean with its interval, as they are drawn: place, height, the bar's ends, the label."""
+    found = []
+    for container in axes.containers:
+        (point, _, bars) = container.lines
+        ends = None
+        if bars:
+            (segment,) = bars[0].get_segments()
+            ends = (segment[0][1], segment[1][1])
+        found.append((point.get_xdata()[0], point.get_ydata()[0], ends, container.get_label()))
+    return found
+
+
+def check_mean(drawn: tuple[float, float, tuple[float, float] | None, str], of: Mapping[str, Any]) -> None:
+    assert drawn[1] == pytest.approx(100 * of["mean"])
+    if of["ci95"] is None:
+        assert drawn[2] is None
+    else:
+        assert drawn[2] == pytest.approx([100 * end for end in of["ci95"]])
+
+
+def test_at_the_left_each_poolings_mean_has_its_interval(
+    written: tuple[Path, Any], compared: ComparePoolingResult
+) -> None:
+    drawn = means_of(written[1].axes[0])
+    for place, (mean, row) in enumerate(zip(drawn, compared.results, strict=True)):
+        assert mean[0] == place
+        check_mean(mean, row["accuracy"])
+
+
+def test_at_the_right_each_resolution_has_every_pooling_beside_its_seeds(
+    written: tuple[Path, Any], compared: ComparePoolingResult
+) -> None:
+    axes = written[1].axes[1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["12×10", "14×14"]
+    drawn = means_of(axes)
+    wanted = [
+        (at, row["pooling"], row["by_resolution"][key])
+        for row in compared.results
+        for at, key in enumerate(("12x10", "14x14"))
+    ]
+    assert len(drawn) == len(wanted) == 6
+    dots = [line for line in axes.get_lines() if line.get_marker() == "."]
+    for mean, line, (at, pooling, of) in zip(drawn, dots, wanted, strict=True):
+        assert abs(mean[0] - at) < 0.45
+        check_mean(mean, of)
+        assert mean[3] == pooling or (at > 0 and mean[3].startswith("_"))
+        seeds = [np.nan if value is None else 100 * value for value in of["values"]]
+        np.testing.assert_allclose(line.get_ydata(), seeds, rtol=1e-12)
+        np.testing.assert_allclose(line.get_xdata(), mean[0] - 0.06)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["avg", "blind", "brittle"]
+    assert axes.get_ylabel() == "accuracy (%)"
+
+
+def test_images_of_one_size_have_one_panel(won: ComparePoolingResult, tmp_path: Path) -> None:
+    document = won.document()
+    for row in document["results"]:
+        row["by_resolution"] = {}
+    with drawn_figures(render=False) as figures:
+        write_comparison(tmp_path, document)
+    assert len(figures["comparison.png"].axes) == 1
+    assert not has_table(comparison_table(document), "pooling", "12x10", "14x14")
+
+
+def test_without_a_finished_cell_nothing_is_drawn(
+    compared_by_one_seed: ComparePoolingResult, tmp_path: Path
+) -> None:
+    document = {**compared_by_one_seed.document(), "results": compared_by_one_seed.results[1:]}
+    assert write_comparison(tmp_path / "none", document) == []
+    assert not (tmp_path / "none").exists()
