@@ -24,6 +24,10 @@ from nnkit.present import text
         (math.nan, "–"),
         (None, "–"),
         (math.inf, "inf s"),
+        (-1, "-1.000 s"),
+        (3599.4, "59 min 59 s"),
+        (7229, "2 h 00 min"),
+        (7231, "2 h 01 min"),
     ],
 )
 def test_durations_are_said_in_the_units_that_suit_them(seconds: float | None, said: str) -> None:
@@ -53,6 +57,12 @@ def test_shares_are_percentages_and_counts_have_separators() -> None:
         ("images_per_s", 1234.5, "1,234"),
         ("psnr", 31.123, "31.12 dB"),
         ("differing", 1234, "1,234"),
+        ("val_precision", 0.25, "25.00 %"),
+        ("recall", 1.0, "100.00 %"),
+        ("seconds", 0.25, "250 ms"),
+        ("val_psnr", 40.0, "40.00 dB"),
+        ("mae_sum", 12.0, "12.00"),
+        ("levels, differing", 0, "0"),
         ("loss", math.nan, "–"),
         ("accuracy", None, "–"),
     ],

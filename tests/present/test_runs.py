@@ -1,0 +1,88 @@
+"""A run's page: its state, its result, its epochs, its configuration and its files."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnkit.present.runs import files_left, run_text
+from nnkit.present.tables import train_table
+from nnkit.studies.runs import show_run
+from present.conftest import Trained
+from present.reading import read_pairs, read_table, shows
+
+WIDTHS = [40, 80, 120]
+
+
+@pytest.fixture
+def page(trained: Trained) -> dict[str, Any]:
+    return show_run(trained.result.run_dir)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_head_is_the_runs_status(page: dict[str, Any], width: int) -> None:
+    head, status = read_pairs(run_text(page, width=width))[0], page["status"]
+    assert head == [
+        ("run", page["run_dir"]), ("state", "finished"), ("reason", "epochs"),
+        *((key, status[key]) for key in ("started", "heartbeat", "host")),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_result_is_that_of_training(page: dict[str, Any], trained: Trained, width: int) -> None:
+    assert train_table(trained.result.document(), width=width) in run_text(page, width=width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_each_epoch_has_its_losses_and_accuracy(page: dict[str, Any], trained: Trained, width: int) -> None:
+    rows = read_table(run_text(page, width=width), "epoch", "train_loss", "val_loss", "val_accuracy")
+    for row, epoch in zip(rows, trained.epochs, strict=True):
+        assert row["epoch"] == str(epoch.epoch)
+        assert shows(row["train_loss"], epoch.metrics["train_loss"])
+        assert shows(row["val_loss"], epoch.metrics["val_loss"])
+        assert shows(row["val_accuracy"], epoch.metrics["val_accuracy"], "%")
+
+
+def test_each_epoch_of_a_transform_has_its_summed_error(transformed: Trained) -> None:
+    text = run_text(show_run(transformed.result.run_dir), width=120)
+    rows = read_table(text, "epoch", "train_loss", "val_loss", "val_mae_sum")
+    for row, epoch in zip(rows, transformed.epochs, strict=True):
+        assert shows(row["val_mae_sum"], epoch.metrics["val_mae_sum"])
+
+
+def test_the_configuration_stands_there_as_it_is_read_back(page: dict[str, Any], trained: Trained) -> None:
+    text = run_text(page)
+    written = re.search(r"(?ms)^(data_root|download|threads).*?^test = true$", text)
+    assert written
+    assert tomllib.loads(written[0]) == tomllib.loads((trained.result.run_dir / "config.toml").read_text())
+    assert tomllib.loads(written[0])["lr"] == 0.02
+
+
+def test_the_files_come_last_one_a_line(page: dict[str, Any], trained: Trained) -> None:
+    folder = trained.result.run_dir
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    lines = run_text(page).rpartition("\n\n")[2].splitlines()
+    assert lines == sorted(files)
+    assert "figures/curves.png" in lines
+
+
+def test_a_run_that_never_came_to_an_epoch_has_status_and_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text('{"state": "failed", "reason": "out of memory"}')
+    assert run_text(show_run(tmp_path)).splitlines() == [
+        f"run     {tmp_path}", "state   failed", "reason  out of memory", "", "status.json"
+    ]  # fmt: skip
+
+
+def test_the_files_left_are_paths_the_ones_on_top_first(trained: Trained) -> None:
+    folder = trained.result.run_dir
+    paths = [Path(line) for line in files_left(folder).splitlines()]
+    assert set(paths) == {path for path in folder.rglob("*") if path.is_file()}
+    depths = [len(path.parts) for path in paths]
+    assert depths == sorted(depths)
+    tops = [path for path in paths if path.parent == folder]
+    assert tops == sorted(tops)
+    assert paths[: len(tops)] == tops
