@@ -75,21 +75,6 @@ def test_a_bad_value_is_exit_2_and_one_message(wrong: str, capsys: pytest.Captur
 
 
 @pytest.mark.slow
-def test_one_json_document_stands_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "one"
-    assert run(["compare-pooling", *QUICK, "--seeds", "3", "--out", str(out), "--json"]) == 0
-    shown = capsys.readouterr()
-    document = json.loads(shown.out)
-    assert document["schema"] == "nnkit.compare-pooling/1"
-    assert document["seeds"] == [3]
-    assert [row["pooling"] for row in document["results"]] == ["max", "avg"]
-    assert set(document["results"][0]["by_resolution"]) == {"32x32", "48x48", "64x64"}
-    assert document["comparisons"][0]["ci95"] is None
-    assert document["winner"] is None
-    assert "cell 2/2: avg" in shown.err
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_stopped_comparison_leaves_no_process_and_goes_on(
@@ -100,11 +85,9 @@ def test_a_stopped_comparison_leaves_no_process_and_goes_on(
     wait_for_a_cell(out, process)
     assert not group_is_gone(process.pid, within_s=0.1)
     os.kill(process.pid, number)
-    began = time.monotonic()
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == code, errors
     assert group_is_gone(process.pid)
-    assert time.monotonic() - began < 15
     if number == signal.SIGINT:
         assert f"--out {out}" in errors
     assert "Traceback" not in errors

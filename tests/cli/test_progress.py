@@ -1,0 +1,126 @@
+"""What goes to stderr while a command runs: the epochs, cells and rounds, with the study's own numbers."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nnkit.cli.cell_progress import CellProgress
+from nnkit.cli.progress import Progress
+from nnkit.cli.rounds import Rounds
+from nnkit.config import TrainConfig
+from nnkit.studies.cells import Cell
+from nnkit.studies.train import TrainResult, train
+
+pytestmark = pytest.mark.usefixtures("plugins")
+
+
+class Terminal(io.StringIO):
+    """A stderr that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run_with(progress: Progress, out: Path) -> TrainResult:
+    with pytest.MonkeyPatch.context() as patch, progress:
+        patch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+        return train(
+            dataset="tiny",
+            epochs=2,
+            seed=7,
+            threads=1,
+            device="cpu",
+            batch_size=30,
+            out=out,
+            observers=[progress],
+        )
+
+
+def lines_wanted(out: Path) -> list[str]:
+    """A line per epoch, from the log that the run left."""
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    lines = []
+    for record in records:
+        if record["kind"] == "epoch":
+            parts = [
+                f"{key} {record['metrics'][key]:.4g}" for key in ("train_loss", "val_accuracy", "val_loss")
+            ]
+            speed = f"{record['images_per_s']:,.0f} img/s"
+            lines.append(f"epoch {record['epoch']}/2: {', '.join(parts)}; {speed}")
+    return lines
+
+
+def test_away_from_a_terminal_each_epoch_is_a_line_with_its_metrics_and_speed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = TrainConfig(epochs=2, seed=7)
+    run_with(Progress(config, quiet=False), tmp_path / "run")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["nnkit: training with seed 7", *lines_wanted(tmp_path / "run")]
+
+
+def test_on_a_terminal_a_bar_counts_images_and_the_lines_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run_with(Progress(TrainConfig(epochs=2, seed=7), quiet=False), tmp_path / "run")
+    written = terminal.getvalue()
+    lines = [line.strip("\r\x1b[K ") for line in written.replace("\r", "\n").splitlines()]
+    assert [line for line in lines if line in lines_wanted(tmp_path / "run")] == lines_wanted(
+        tmp_path / "run"
+    )
+    assert " img/s" in written
+
+
+def test_quiet_says_nothing_even_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run_with(Progress(TrainConfig(epochs=2), quiet=True), tmp_path / "run")
+    assert terminal.getvalue() == ""
+
+
+def test_each_cell_of_a_comparison_is_a_line_with_how_it_ended(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    progress = CellProgress(quiet=False)
+    progress.begin(finished, 4, 1)
+    progress.cell_done(Cell("avg, seed 0", TrainConfig()), {**summary, "seconds": 75.0}, "")
+    progress.cell_done(Cell("max, seed 0", TrainConfig()), None, "MemoryError: no room\nmore")
+    progress.cell_done(Cell("max, seed 1", TrainConfig()), None, "")
+    accuracy = f"{100 * summary['test']['accuracy']:.2f} %"
+    assert 0 < summary["test"]["accuracy"] < 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"nnkit: 4 cells, 1 done already; all is kept in {finished}",
+        f"cell 2/4: avg, seed 0: test accuracy {accuracy} in 1 min 15 s",
+        "cell 3/4: max, seed 0: failed: MemoryError: no room",
+        "cell 4/4: max, seed 1: failed: no summary",
+    ]
+    quiet = CellProgress(quiet=True)
+    quiet.begin(finished, 4, 1)
+    quiet.cell_done(Cell("avg, seed 0", TrainConfig()), summary, "")
+    assert capsys.readouterr().err == ""
+
+
+def test_rounds_are_told_of_every_ten_seconds_and_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = itertools.count(100.0, 4.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    watch = Rounds(quiet=False)
+    for done in range(1, 9):
+        watch(done, 8)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"nnkit: round {done} of 8" for done in (3, 6, 8)]
+    quiet = Rounds(quiet=True)
+    quiet(8, 8)
+    assert capsys.readouterr().err == ""
