@@ -149,7 +149,7 @@ def trained(runs_dir: Path) -> Trained:
 
 @pytest.fixture(scope="session")
 def evaluated(trained: Trained) -> EvaluateResult:
-    return evaluate(trained.result.run_dir)
+    return evaluate(trained.result.run_dir, threads=1, device="cpu")
 
 
 @pytest.fixture(scope="session")
