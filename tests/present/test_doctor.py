@@ -18,7 +18,7 @@ from present.reading import read_pairs
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A data root with one dataset, runs that nobody may write, a plugin that cannot be imported."""
+    """A data root with one dataset, a cache that nobody can write, a plugin that cannot be imported."""
     folder = tmp_path_factory.mktemp("doctor")
     write_plugin(folder, "nnkit-torn", "[nnkit.poolings]\ntorn = nnkit_torn:Torn\n", module="1 / 0")
     (folder / "data").mkdir()
@@ -26,9 +26,10 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     (folder / "file").write_text("")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNKIT_PLUGINS", "nnkit-torn")
+        patch.setenv("NNKIT_CACHE", str(folder / "file" / "cache"))
         patch.syspath_prepend(str(folder))
         registry.refresh()
-        yield doctor(PlaceConfig(data_root=folder / "data", runs_dir=folder / "file" / "runs"))
+        yield doctor(PlaceConfig(data_root=folder / "data", runs_dir=folder / "runs"))
     registry.refresh()
     sys.modules.pop("nnkit_torn", None)
 
@@ -54,8 +55,8 @@ def test_each_folder_says_whether_it_is_there_and_may_be_written(
 ) -> None:
     folders = document["folders"]
     assert pairs["data root"] == f"{folders['data_root']['path']} (there, writable)"
-    assert pairs["runs"] == f"{folders['runs']['path']} (not there yet, read only)"
-    assert pairs["cache"].startswith(folders["cache"]["path"])
+    assert pairs["runs"] == f"{folders['runs']['path']} (not there yet, writable)"
+    assert pairs["cache"] == f"{folders['cache']['path']} (not there yet, read only)"
 
 
 def test_datasets_and_components_are_counted(pairs: dict[str, str], document: dict[str, Any]) -> None:

@@ -105,3 +105,10 @@ def test_a_value_wraps_between_words_and_a_path_stays_whole() -> None:
 def test_nothing_makes_heads_alone_or_nothing() -> None:
     assert table([], ["a", "b"]).splitlines() == ["a  b", "-  -"]
     assert key_values([]) == ""
+
+
+def test_a_word_that_would_pass_the_edge_by_a_letter_goes_to_the_next_line() -> None:
+    assert key_values([("k", "abcdef ghijkl")], width=15).splitlines() == ["k  abcdef", "   ghijkl"]
+    assert key_values([("k", "abcde ghijkl")], width=15).splitlines() == ["k  abcde ghijkl"]
+    assert table([["abcdef ghijkl"]], ["t"], align="l", width=12).splitlines()[2:] == ["abcdef", "ghijkl"]
+    assert table([["abcde ghijkl"]], ["t"], align="l", width=12).splitlines()[2:] == ["abcde ghijkl"]
