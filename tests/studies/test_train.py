@@ -53,35 +53,6 @@ def without_times(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in timed}
 
 
-def test_the_result_says_what_was_trained_and_what_came_of_it(quick: Any) -> None:
-    result = quick(test=True, epochs=3)
-    document = result.document()
-    assert document["schema"] == "nnkit.train/1"
-    expected = {
-        "dataset": "tiny",
-        "model": "tiny-net",
-        "loss": "cross-entropy",
-        "parameters": 28 + 39,
-        "epochs": 3,
-        "stopped_by": "epochs",
-        "seed": 0,
-        "device": "cpu",
-        "run_dir": str(result.run_dir),
-    }
-    assert {key: document[key] for key in expected} == expected
-    epochs = epochs_of(result.run_dir)
-    best = max(epochs, key=lambda epoch: epoch["metrics"]["val_accuracy"])  # the first of equals
-    assert document["best"]["epoch"] == best["epoch"]
-    assert document["best"]["metric"] == "val_accuracy"
-    recorded = {**best["metrics"], "loss": best["metrics"]["val_loss"]}
-    recorded["accuracy"] = best["metrics"]["val_accuracy"]
-    assert document["best"]["metrics"] == recorded
-    assert document["test"] == evaluate(result.run_dir, split="test").metrics
-    assert set(document["test"]) == {"loss", "accuracy"}
-    assert document["seconds"] >= sum(epoch["seconds"] for epoch in epochs)
-    assert json.loads((result.run_dir / "summary.json").read_text()) == document
-
-
 def test_a_run_directory_holds_every_file_of_the_contract(drawn: Any) -> None:
     run = drawn(test=True).run_dir
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
@@ -199,16 +170,6 @@ def test_accuracy_and_loss_are_told_by_resolution(drawn: Any) -> None:
     assert list(result.test["accuracy_by_resolution"]) == ["10x6", "8x8", "12x12"]
     assert set(result.best["metrics"]["loss_by_resolution"]) == {"8x8", "10x6", "12x12"}
     assert (result.run_dir / "figures/curves-by-resolution.png").is_file()
-
-
-def test_a_dataset_without_validation_keeps_the_epoch_of_best_training(drawn: Any) -> None:
-    result = drawn(dataset="tiny:empty_val=true", test=True, epochs=4, lr=0.3)
-    accuracies = [epoch["metrics"]["train_accuracy"] for epoch in epochs_of(result.run_dir)]
-    assert result.best["metric"] == "train_accuracy"
-    assert result.best["epoch"] == int(np.argmax(accuracies)) + 1
-    assert result.best["metrics"]["train_accuracy"] == max(accuracies)
-    assert result.document()["best"]["metrics"]["val_loss"] is None
-    assert result.test == evaluate(result.run_dir, split="test").metrics
 
 
 def test_a_test_split_left_alone_gives_null(quick: Any) -> None:
