@@ -6,11 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check format results clean help
+SAMPLE ?= 1000
+SEED ?= 0
+
+.PHONY: demo test coverage mutants check format results clean help
 
 help:
 	@echo "make demo     install into .venv and train the built-in default"
 	@echo "make test     the whole suite        make check    lint, format and types"
+	@echo "make coverage the suite again, with the branches that it runs, by package"
+	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see (an hour)"
+	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
 	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"
 
 # Each stamp is newer than pyproject.toml when the environment holds what it asks for.
@@ -34,6 +40,20 @@ test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not serial"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m serial
 
+# Subprocesses and workers each write a file of their own; combined, they are the coverage of the suite.
+coverage: $(VENV)/.installed-dev
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile -m "not serial"
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m serial
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage json --quiet
+	PYTHONPATH=tests $(BIN)/python -m mutation coverage
+
+# What was tried is kept in mutants/: the same command goes on where it was stopped.
+mutants: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m mutation \
+		$(if $(MODULE),module $(MODULE),sample --size $(SAMPLE) --seed $(SEED)) --jobs $(JOBS)
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,4 +67,4 @@ results: $(VENV)/.installed
 	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file --threads 1 || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.json

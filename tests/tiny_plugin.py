@@ -146,6 +146,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyPlugin
     monkeypatch.delenv("NNKIT_PLUGINS", raising=False)
     monkeypatch.delenv("NNKIT_RUNS", raising=False)
     registry.refresh()
-    path = os.pathsep.join([str(site), str(Path(__file__).parent)])
+    given = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join([str(site), str(Path(__file__).parent), *([given] if given else [])])
     yield TinyPlugin({**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, tmp_path / "runs")
     registry.refresh()
