@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _try_mutants(options)
     found = results.load(RESULTS)
     if options.command == "undetected":
-        print(report.undetected(found, engine.diff), end="")
+        names = report.undetected(found)
+        print(report.undetected_list(names, engine.diffs(names)), end="")
         return 0
     if options.command == "coverage":
         print("\n".join(report.columns(report.packages(found, _branches()))))
@@ -69,8 +70,8 @@ def _try_mutants(options: argparse.Namespace) -> int:
     settings = engine.Settings(jobs=options.jobs, budget_s=options.budget)
     start = time.monotonic()
     print("making the mutants", file=sys.stderr)
-    engine.prepare(settings)
-    by_module = {module: sorted(names) for module, names in engine.mutants().items()}
+    engine.prepare()
+    by_module = engine.mutants()
     if options.command == "sample":
         names = sampling.draw(by_module, options.size, seed=options.seed)
     else:
@@ -78,10 +79,11 @@ def _try_mutants(options: argparse.Namespace) -> int:
     print("finding out which test reaches what (minutes, where tests or sources changed)", file=sys.stderr)
     engine.collect_stats(settings)
     engine.choose(names)
-    print(f"trying {len(names)} mutants; Ctrl-C stops, the same command goes on", file=sys.stderr)
-    exit_code = engine.run(settings)
+    new = len(set(names) - {name for name, verdict in engine.verdicts().items() if verdict})
+    print(f"trying {new:,} mutants; Ctrl-C stops, the same command goes on", file=sys.stderr)
+    exit_code = engine.run(settings, new)
     record, sizes = _keep(options, names, by_module)
-    print(report.text(record, sizes, engine.diff))
+    print(report.text(record, sizes, engine.diffs(record.undetected)))
     print(f"{time.monotonic() - start:.0f} s; mutants/tried.jsonl says which test killed which mutant")
     return exit_code
 
@@ -94,7 +96,7 @@ def _keep(
     for name in names:
         chosen.setdefault(order.module_of(name), []).append(name)
     seed = options.seed if options.command == "sample" else None
-    record = results.record(chosen, engine.mutants(), seed=seed)
+    record = results.record(chosen, engine.verdicts(), seed=seed)
     kept = results.load(RESULTS)
     kept.sizes = {module: len(members) for module, members in by_module.items()}
     if options.command == "sample":

@@ -1,7 +1,8 @@
 """All that touches mutmut: its copy of the project in mutants/, its verdicts, its runs.
 
-mutmut keeps a verdict per mutant in `mutants/src/....meta` and, run without names, tries every mutant that
-has none: so it goes on where it was stopped. Mutants that are not to be tried get the verdict "skipped".
+mutmut keeps an exit code per mutant in `mutants/src/....meta` and tries every mutant of these files that has
+none: so it goes on where it was stopped. Here they hold the mutants of the current run alone (mutmut goes
+through all that stand there after each one that it tries); `mutants/verdicts.json` holds those of all runs.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from mutation.plugin import LOG, SCRATCH, SECONDS
 
 ROOT = Path(__file__).parents[2]
 COPY = Path("mutants")
+STORE = "verdicts.json"
 STATS = "mutmut-stats.json"
 ALL_STATS = "all-stats.json"
 """The statistics before the tests of each function were cut to the budget."""
 
-SKIPPED = 34
+MUTMUT_LOG = "mutmut.log"
+PROGRESS_S = 30.0
+
 VERDICTS = {
     0: score.SURVIVED,
     1: score.KILLED,
@@ -40,8 +44,22 @@ VERDICTS = {
 }
 """mutmut's exit codes. It calls 255 a time-out, but that is what a run leaves that pytest refused."""
 
-NO_VERDICT = (None, SKIPPED, 2)
-"""Not tried, left out, and interrupted."""
+NO_VERDICT = (None, 2)
+"""Not tried, and interrupted."""
+
+MAKE_MUTANTS = """
+from mutmut import __main__ as mutmut
+mutmut.copy_src_dir()
+mutmut.copy_also_copy_files()
+mutmut.create_mutants(2)
+"""
+
+SHOW_MUTANTS = """
+import json, sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+asked = json.load(sys.stdin)
+json.dump({name: get_diff_for_mutant(name, path=path) for name, path in asked.items()}, sys.stdout)
+"""
 
 
 @dataclass(frozen=True)
@@ -55,32 +73,30 @@ class Settings:
 
 def verdict(exit_code: int | None) -> str | None:
     """What an exit code of mutmut says; None for a mutant that has not been tried."""
-    if exit_code in NO_VERDICT or exit_code is None:
+    if exit_code is None or exit_code in NO_VERDICT:
         return None
     if exit_code in VERDICTS:
         return VERDICTS[exit_code]
     return score.CRASHED if exit_code < 0 else score.ERROR
 
 
-def prepare(settings: Settings) -> None:
+def prepare() -> None:
     """Brings the copy of the project up to date, and forgets every verdict where sources or tests changed."""
     COPY.mkdir(exist_ok=True)
     drop_torn_files()
     drop_what_was_removed()
-    _call_mutmut(
-        "from mutmut import __main__ as m; "
-        f"m.copy_src_dir(); m.copy_also_copy_files(); m.create_mutants({settings.jobs})"
-    )
+    _python(MAKE_MUTANTS)
     now, noted = fingerprint(), COPY / "fingerprint"
     if not noted.exists() or noted.read_text() != now:
         for path in metas():
-            _set_verdicts(path, lambda name, code: None)
-        (COPY / LOG).unlink(missing_ok=True)
+            _write_codes(path, {})
+        for name in (STORE, LOG):
+            (COPY / name).unlink(missing_ok=True)
         noted.write_text(now)
 
 
 def fingerprint() -> str:
-    """Of all that a verdict depends on: sources, tests, and the settings of both tools."""
+    """Of all that a verdict depends on: sources, tests, what tests read, and the settings of the tools."""
     digest = hashlib.sha256()
     for folder in ("src", "tests", "plugins", "examples"):
         for path in sorted(Path(folder).rglob("*")):
@@ -90,32 +106,32 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def mutants() -> dict[str, dict[str, str | None]]:
-    """Every mutant's verdict, by module."""
-    found: dict[str, dict[str, str | None]] = {}
-    for path in metas():
-        codes = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
-        for name, code in codes.items():
-            found.setdefault(order.module_of(name), {})[name] = verdict(code)
+def mutants() -> dict[str, list[str]]:
+    """The names of all mutants by module, in the order in which they stand in the code."""
+    found = {}
+    for path in sorted(COPY.glob("src/**/*.py.spans")):
+        functions = json.loads(path.read_text(encoding="utf-8"))["spans"]
+        module = _module(path)
+        names = [f"{module}.{name}" for name in functions if not name.endswith("__mutmut_orig")]
+        if names:
+            found[module] = names
     return found
 
 
-def metas() -> Iterator[Path]:
-    """mutmut's files of verdicts."""
-    return iter(sorted(COPY.glob("src/**/*.meta")))
+def verdicts() -> dict[str, str | None]:
+    """The verdict on each mutant that was tried since sources or tests changed."""
+    return {name: verdict(code) for name, code in _codes().items()}
 
 
 def choose(names: Collection[str]) -> None:
     """Has the next run try `names` where they have no verdict yet, and no other mutant."""
-    chosen = set(names)
-
-    def code(name: str, code: int | None) -> int | None:
-        if code not in NO_VERDICT:
-            return code
-        return None if name in chosen else SKIPPED
-
+    codes = _codes()
+    (COPY / STORE).write_text(json.dumps(codes))
+    by_module: dict[str, dict[str, int | None]] = {}
+    for name in names:
+        by_module.setdefault(order.module_of(name), {})[name] = codes.get(name)
     for path in metas():
-        _set_verdicts(path, code)
+        _write_codes(path, by_module.get(_module(path), {}))
 
 
 def collect_stats(settings: Settings) -> None:
@@ -127,37 +143,47 @@ def collect_stats(settings: Settings) -> None:
     stats.unlink(missing_ok=True)
     known = _read(whole)
     shared, files = _test_hashes()
-    if known and known.get("shared") == shared:
+    if known and known["shared"] == shared:
         changed = {
             file for file in {**known["files"], **files} if known["files"].get(file) != files.get(file)
         }
         stats.write_text(json.dumps(without(known["stats"], changed)))
-    any_name = next(iter(next(iter(mutants().values()))))
-    log = COPY / "stats.log"
-    if run_mutmut(["print-time-estimates", any_name], log=log):
-        raise SystemExit(
-            f"the tests do not pass on the copy in {COPY}/; {log} ends:\n{log.read_text()[-4000:]}"
-        )
-    collected = json.loads(stats.read_text(encoding="utf-8"))
+    any_name = next(iter(mutants().values()))[0]
+    choose([any_name])
+    if run_mutmut(["print-time-estimates", any_name]):
+        raise SystemExit(f"the tests do not pass on the copy in {COPY}/:\n{log_end()}")
+    collected = _read(stats)
     whole.write_text(json.dumps({"shared": shared, "files": files, "stats": collected}))
     stats.write_text(json.dumps(cut(collected, settings.budget_s)))
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, num_mutants: int) -> int:
     """Tries the mutants that were chosen; the exit code is mutmut's, 130 where it was interrupted."""
-    return run_mutmut(["run", "--max-children", str(settings.jobs)])
+
+    before = len(tried())
+
+    def tell() -> None:
+        print(f"{len(tried()) - before:,} tried of {num_mutants:,}", file=sys.stderr)
+
+    exit_code = run_mutmut(["run", "--max-children", str(settings.jobs)], tell)
+    if exit_code not in (0, 130):
+        print(log_end(), file=sys.stderr)
+    return exit_code
 
 
-def run_mutmut(arguments: Iterable[str], *, log: Path | None = None) -> int:
-    """Runs mutmut in a process group of its own, and ends with it whatever a mutant left running."""
+def run_mutmut(arguments: Iterable[str], tell: Callable[[], None] = lambda: None) -> int:
+    """Runs mutmut in a process group of its own, and ends with it whatever a mutant left running.
+
+    `tell` is called now and then; mutmut's own progress, made for a terminal alone, goes to a file.
+    """
     command = [str(Path(sys.executable).parent / "mutmut"), *arguments]
-    with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("w")) if log else None
-        process = subprocess.Popen(
-            command, env=environment(), start_new_session=True, stdout=output, stderr=output
-        )
+    with (COPY / MUTMUT_LOG).open("w") as log:
+        process = subprocess.Popen(command, env=environment(), start_new_session=True, stdout=log, stderr=log)
         try:
-            return process.wait()
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(timeout=PROGRESS_S)
+                tell()
         except KeyboardInterrupt:
             os.kill(process.pid, signal.SIGINT)  # mutmut ends its workers and keeps their verdicts
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -167,6 +193,12 @@ def run_mutmut(arguments: Iterable[str], *, log: Path | None = None) -> int:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+def log_end() -> str:
+    """The end of mutmut's output, without the steps of its progress display."""
+    lines = (COPY / MUTMUT_LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+    return "\n".join(line.split("\r")[-1] for line in lines[-60:])
 
 
 def environment() -> dict[str, str]:
@@ -182,19 +214,22 @@ def environment() -> dict[str, str]:
     }
 
 
-def diff(name: str) -> list[str]:
-    """The lines that a mutant removes and adds."""
-    text = subprocess.run(
-        [str(Path(sys.executable).parent / "mutmut"), "show", name],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    lines = [line for line in text.splitlines() if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
-    return [f"{line[0]} {line[1:].strip()}" for line in lines]
+def diffs(names: Iterable[str]) -> dict[str, list[str]]:
+    """The lines that each mutant removes and adds."""
+    paths = {_module(path): path.relative_to(COPY).with_suffix("") for path in metas()}
+    asked = {name: str(paths[order.module_of(name)]) for name in names}
+    shown = json.loads(_python(SHOW_MUTANTS, json.dumps(asked)))
+    return {
+        name: [
+            f"{line[0]} {line[1:].strip()}"
+            for line in text.splitlines()
+            if line.startswith(("-", "+")) and not line.startswith(("---", "+++"))
+        ]
+        for name, text in shown.items()
+    }
 
 
-def tried() -> list[dict[str, object]]:
+def tried() -> list[dict[str, Any]]:
     """A record per mutant of this run: its tests, its seconds, and the test that killed it."""
     try:
         lines = (COPY / LOG).read_text(encoding="utf-8").splitlines()
@@ -203,17 +238,13 @@ def tried() -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-def _set_verdicts(path: Path, change: Callable[[str, int | None], int | None]) -> None:
-    """Rewrites the verdicts of one file of mutmut's."""
-    meta = json.loads(path.read_text(encoding="utf-8"))
-    codes = {name: change(name, code) for name, code in meta["exit_code_by_key"].items()}
-    if codes != meta["exit_code_by_key"]:
-        meta["exit_code_by_key"] = codes
-        path.write_text(json.dumps(meta, indent=4), encoding="utf-8")
+def metas() -> Iterator[Path]:
+    """mutmut's files of exit codes."""
+    return iter(sorted(COPY.glob("src/**/*.py.meta")))
 
 
 def drop_torn_files() -> None:
-    """A file that mutmut was writing when it was killed is made again, its mutants tried again."""
+    """A file that mutmut was writing when it was killed is made again, and its mutants are tried again."""
     for path in metas():
         try:
             json.loads(path.read_text(encoding="utf-8"))
@@ -229,26 +260,8 @@ def drop_what_was_removed() -> None:
             shutil.rmtree(copy)
     for copy in sorted(COPY.glob("src/**/*.py")):
         if not copy.relative_to(COPY).exists():
-            copy.unlink()
-            copy.with_name(copy.name + ".meta").unlink(missing_ok=True)
-
-
-def _call_mutmut(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"mutmut could not make the mutants:\n{done.stdout}{done.stderr}")
-
-
-def _test_hashes() -> tuple[str, dict[str, str]]:
-    """One hash of all that any test may depend on, and one for each test file."""
-    shared, files = hashlib.sha256(), {}
-    for path in sorted([*Path("src").rglob("*.py"), *Path("tests").rglob("*.py")]):
-        content = path.read_bytes()
-        if path.name.startswith("test_"):
-            files[path.as_posix()] = hashlib.sha256(content).hexdigest()
-        elif "mutation" not in path.parts:
-            shared.update(f"{path}\0".encode() + content + b"\0")
-    return shared.hexdigest(), files
+            for path in copy.parent.glob(f"{copy.name}*"):
+                path.unlink()
 
 
 def without(stats: dict[str, Any], changed: Collection[str]) -> dict[str, Any]:
@@ -282,6 +295,52 @@ def cut(stats: dict[str, Any], budget_s: float) -> dict[str, Any]:
             for function, tests in reached.items()
         },
     }
+
+
+def _codes() -> dict[str, int | None]:
+    """Exit codes of all runs since sources or tests changed, with what the last run added."""
+    codes: dict[str, int | None] = _read(COPY / STORE)
+    for path in metas():
+        added = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
+        codes |= {name: code for name, code in added.items() if code not in NO_VERDICT}
+    return codes
+
+
+def _write_codes(path: Path, codes: dict[str, int | None]) -> None:
+    """Replaces the mutants, with their exit codes, in one file of mutmut's."""
+    meta = json.loads(path.read_text(encoding="utf-8"))
+    if codes != meta["exit_code_by_key"]:
+        meta["exit_code_by_key"] = codes
+        path.write_text(json.dumps(meta, indent=4), encoding="utf-8")
+
+
+def _module(path: Path) -> str:
+    """The module of a file in the copy: mutants/src/nnkit/data/cache.py.meta is of nnkit.data.cache."""
+    name = path.name.split(".")[0]
+    parts = [*path.relative_to(COPY / "src").parent.parts, *([] if name == "__init__" else [name])]
+    return ".".join(parts)
+
+
+def _python(code: str, given: str = "") -> str:
+    """Runs code that uses mutmut, which must not be imported beside pytest; returns its output."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=given, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"mutmut failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def _test_hashes() -> tuple[str, dict[str, str]]:
+    """One hash of all that any test may depend on, and one for each test file."""
+    shared, files = hashlib.sha256(), {}
+    for path in sorted([*Path("src").rglob("*.py"), *Path("tests").rglob("*.py")]):
+        content = path.read_bytes()
+        if path.name.startswith("test_"):
+            files[path.as_posix()] = hashlib.sha256(content).hexdigest()
+        elif "mutation" not in path.parts:
+            shared.update(f"{path}\0".encode() + content + b"\0")
+    return shared.hexdigest(), files
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mutation import order, score
@@ -28,11 +28,11 @@ def summary(found: Record, sizes: Mapping[str, int]) -> str:
     return f"mutation score {percent(estimate.value)}{interval if is_sample else ''}: {ends}{unfinished}"
 
 
-def text(found: Record, sizes: Mapping[str, int], diff: Callable[[str], list[str]]) -> str:
+def text(found: Record, sizes: Mapping[str, int], diffs: Mapping[str, list[str]]) -> str:
     """The undetected mutants, a row per module, and the score."""
     lines = []
     for name, verdict in sorted(found.undetected.items()):
-        lines += [f"{verdict}: {name}", *(f"    {line}" for line in diff(name))]
+        lines += [f"{verdict}: {name}", *(f"    {line}" for line in diffs[name])]
     lines += ["", *columns(_rows({"": found}, sizes)), "", summary(found, sizes)]
     return "\n".join(lines)
 
@@ -62,20 +62,25 @@ def insert(page: Path, tables: str) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
 
 
-def undetected(results: Results, diff: Callable[[str], list[str]]) -> str:
-    """A list of the undetected mutants of all runs, by module, with the lines that they change."""
+def undetected(results: Results) -> dict[str, str]:
+    """The undetected mutants of all runs with their verdicts: of a module's own run where there is one."""
     names = {name: v for found in results.modules.values() for name, v in found.undetected.items()}
     if results.sample is not None:
         whole = set(results.modules)
         sampled = results.sample.undetected.items()
         names |= {name: v for name, v in sampled if order.module_of(name) not in whole}
+    return names
+
+
+def undetected_list(names: Mapping[str, str], diffs: Mapping[str, list[str]]) -> str:
+    """A Markdown list of undetected mutants by module, with the lines that they change."""
     lines: list[str] = []
     module = ""
     for name, verdict in sorted(names.items()):
         if order.module_of(name) != module:
             module = order.module_of(name)
             lines += ["", f"### `{module}`", ""]
-        changes = " → ".join(f"`{line[2:]}`" for line in diff(name))
+        changes = " → ".join(f"`{line[2:]}`" for line in diffs[name])
         lines.append(f"- `{name.removeprefix(module + '.')}` ({verdict}): {changes}")
     return "\n".join(lines).strip() + "\n"
 

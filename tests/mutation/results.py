@@ -12,9 +12,6 @@ from pathlib import Path
 
 from mutation.score import UNDETECTED, Tally
 
-Verdicts = Mapping[str, Mapping[str, str | None]]
-"""By module and mutant; None for a mutant without a verdict."""
-
 
 @dataclass(frozen=True)
 class Record:
@@ -56,10 +53,12 @@ class Results:
     modules: dict[str, Record] = field(default_factory=dict)
 
 
-def record(chosen: Mapping[str, list[str]], verdicts: Verdicts, *, seed: int | None = None) -> Record:
+def record(
+    chosen: Mapping[str, list[str]], verdicts: Mapping[str, str | None], *, seed: int | None = None
+) -> Record:
     """What is known of the chosen mutants."""
     known = {
-        module: {name: found for name in names if (found := verdicts[module][name]) is not None}
+        module: {name: found for name in names if (found := verdicts.get(name)) is not None}
         for module, names in chosen.items()
     }
     return Record(

@@ -7,55 +7,85 @@ from pathlib import Path
 
 import pytest
 
-from mutation import engine
+from mutation import engine, plugin
 
 A, B, C = (f"nnkit.a.x_f__mutmut_{i}" for i in (1, 2, 3))
-OTHER = "nnkit.b.x_g__mutmut_1"
+OTHER = "nnkit.data.x_g__mutmut_1"
 
 
 @pytest.fixture(autouse=True)
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy with two modules: `a` was tried but for its third mutant, `b` was not."""
+    """A copy with two modules, in which no mutant was tried."""
     monkeypatch.chdir(tmp_path)
-    write("a", {A: 1, B: 0, C: None})
-    write("b", {OTHER: None})
+    folder = tmp_path / "mutants/src/nnkit"
+    (folder / "data").mkdir(parents=True)
+    write(folder / "a.py", {A: None, B: None, C: None})
+    write(folder / "data/__init__.py", {OTHER: None})
     return tmp_path / "mutants"
 
 
-def write(module: str, codes: dict[str, int | None]) -> None:
-    path = Path("mutants/src/nnkit") / f"{module}.py.meta"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"exit_code_by_key": codes, "durations_by_key": {}}))
-    path.with_suffix("").write_text("")
+def write(path: Path, codes: dict[str, int | None]) -> None:
+    path.write_text("")
+    path.with_name(f"{path.name}.meta").write_text(
+        json.dumps({"exit_code_by_key": codes, "durations_by_key": {}})
+    )
+    functions = [name.split(".")[-1] for name in codes]
+    spans = {name: [1, 2] for name in [f"{functions[0][:-1]}orig", *functions]}
+    path.with_name(f"{path.name}.spans").write_text(json.dumps({"version": 1, "spans": spans}))
 
 
-def codes(module: str) -> dict[str, int | None]:
-    path = Path("mutants/src/nnkit") / f"{module}.py.meta"
-    return dict(json.loads(path.read_text())["exit_code_by_key"])
+def codes() -> dict[str, int | None]:
+    """The mutants that mutmut would go through, with what it found."""
+    return {
+        name: code
+        for path in engine.metas()
+        for name, code in json.loads(path.read_text())["exit_code_by_key"].items()
+    }
 
 
 def to_try() -> set[str]:
     """What mutmut tries when it is run without names: mutants whose exit code is null."""
-    return {name for module in ("a", "b") for name, code in codes(module).items() if code is None}
+    return {name for name, code in codes().items() if code is None}
 
 
-def test_only_chosen_mutants_without_a_verdict_are_tried() -> None:
-    engine.choose([A, C])
-    assert to_try() == {C}
-    assert codes("a") == {A: 1, B: 0, C: None}
-    assert codes("b") == {OTHER: engine.SKIPPED}
+def found(name: str, exit_code: int) -> None:
+    """What mutmut does after a mutant was tried."""
+    for path in engine.metas():
+        meta = json.loads(path.read_text())
+        if name in meta["exit_code_by_key"]:
+            meta["exit_code_by_key"][name] = exit_code
+            path.write_text(json.dumps(meta))
 
 
-def test_mutants_that_were_left_out_can_be_chosen_later() -> None:
+def test_all_mutants_are_known_by_module_though_only_some_are_chosen() -> None:
     engine.choose([A])
-    assert to_try() == set()
-    engine.choose([B, C, OTHER])
-    assert to_try() == {C, OTHER}
+    assert engine.mutants() == {"nnkit.a": [A, B, C], "nnkit.data": [OTHER]}
 
 
-def test_mutants_that_were_left_out_have_no_verdict() -> None:
+def test_only_chosen_mutants_are_tried() -> None:
+    engine.choose([A, OTHER])
+    assert to_try() == {A, OTHER}
+    assert set(codes()) == {A, OTHER}
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_was_not_tried() -> None:
+    engine.choose([A, B, C])
+    found(A, 1)
+    found(B, 2)  # interrupted
+    engine.choose([A, B, C])
+    assert to_try() == {B, C}
+    assert engine.verdicts() == {A: "killed"}
+
+
+def test_a_verdict_is_kept_while_other_mutants_are_tried_and_used_again() -> None:
     engine.choose([A])
-    assert engine.mutants() == {"nnkit.a": {A: "killed", B: "survived", C: None}, "nnkit.b": {OTHER: None}}
+    found(A, 0)
+    engine.choose([OTHER])
+    assert set(codes()) == {OTHER}
+    found(OTHER, 1)
+    assert engine.verdicts() == {A: "survived", OTHER: "killed"}
+    engine.choose([A, B])
+    assert to_try() == {B}
 
 
 @pytest.mark.parametrize(
@@ -86,18 +116,18 @@ def test_a_file_that_was_torn_by_a_kill_is_made_again(copy: Path) -> None:
     engine.drop_torn_files()
     assert not meta.exists()
     assert not meta.with_suffix("").exists()  # so that mutmut makes its mutants again
-    assert codes("b") == {OTHER: None}
+    assert codes() == {OTHER: None}
 
 
 def test_what_was_removed_from_the_project_goes_from_the_copy(copy: Path, tmp_path: Path) -> None:
-    (tmp_path / "src/nnkit").mkdir(parents=True)
-    (tmp_path / "src/nnkit/b.py").write_text("")
+    (tmp_path / "src/nnkit/data").mkdir(parents=True)
+    (tmp_path / "src/nnkit/data/__init__.py").write_text("")
     for folder in (tmp_path / "tests", copy / "tests"):
         folder.mkdir()
     (copy / "tests/test_old.py").write_text("def test_old(): assert False")
     engine.drop_what_was_removed()
     assert not (copy / "tests/test_old.py").exists()
-    assert [path.name for path in engine.metas()] == ["b.py.meta"]
+    assert engine.mutants() == {"nnkit.data": [OTHER]}
 
 
 def test_statistics_forget_the_tests_of_changed_files_alone() -> None:
@@ -117,7 +147,7 @@ def test_statistics_forget_the_tests_of_changed_files_alone() -> None:
 
 def test_statistics_count_fixtures_and_keep_what_fits_into_the_budget(copy: Path) -> None:
     near, dear, cheap = "tests/test_a.py::test_1", "tests/test_b.py::test_2", "tests/test_c.py::test_3"
-    (copy / engine.SECONDS).write_text(json.dumps({near: 4.0, dear: 50.0, cheap: 2.0, "gone": 1.0}))
+    (copy / plugin.SECONDS).write_text(json.dumps({near: 4.0, dear: 50.0, cheap: 2.0, "gone": 1.0}))
     stats = {
         "duration_by_test": {near: 1.0, dear: 0.1, cheap: 0.1},
         "tests_by_mangled_function_name": {"nnkit.a.x_f": [near, dear, cheap]},

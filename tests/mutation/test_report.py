@@ -32,8 +32,7 @@ WHOLE = Record(
 RESULTS = Results(sizes=SIZES, sample=SAMPLE, modules={"nnkit.data.cache": WHOLE})
 
 
-def a_change(name: str) -> list[str]:
-    return ["- return key", "+ return None"]
+CHANGE = ["- return key", "+ return None"]
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -74,13 +73,14 @@ def test_a_run_that_was_stopped_says_what_is_missing() -> None:
 
 
 def test_the_terminal_shows_every_survivor_with_the_lines_that_it_changes() -> None:
-    shown = report.text(SAMPLE, SIZES, a_change)
+    shown = report.text(SAMPLE, SIZES, dict.fromkeys(SAMPLE.undetected, CHANGE))
     assert f"survived: {CACHE}\n    - return key\n    + return None" in shown
     assert shown.count("survived: ") == 2
 
 
 def test_the_list_of_survivors_prefers_whole_runs_and_stands_by_module() -> None:
-    assert report.undetected(RESULTS, a_change) == (
+    names = report.undetected(RESULTS)
+    assert report.undetected_list(names, dict.fromkeys(names, CHANGE)) == (
         "### `nnkit.config`\n\n- `x_f__mutmut_1` (survived): `return key` → `return None`\n\n"
         "### `nnkit.data.cache`\n\n- `x_key__mutmut_4` (no tests): `return key` → `return None`\n"
     )
@@ -106,12 +106,10 @@ def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
 def test_a_record_counts_what_is_known_of_the_chosen_mutants() -> None:
     chosen = {"nnkit.a": ["nnkit.a.x_f__mutmut_1", "nnkit.a.x_f__mutmut_2", "nnkit.a.x_f__mutmut_3"]}
     verdicts = {
-        "nnkit.a": {
-            "nnkit.a.x_f__mutmut_1": "killed",
-            "nnkit.a.x_f__mutmut_2": None,
-            "nnkit.a.x_f__mutmut_3": "survived",
-            "nnkit.a.x_f__mutmut_4": "survived",
-        }
+        "nnkit.a.x_f__mutmut_1": "killed",
+        "nnkit.a.x_f__mutmut_2": None,
+        "nnkit.a.x_f__mutmut_3": "survived",
+        "nnkit.a.x_f__mutmut_4": "survived",
     }
     found = results.record(chosen, verdicts, seed=1)
     assert found.counts == {"nnkit.a": {"killed": 1, "survived": 1}}
