@@ -54,6 +54,12 @@ mutmut.copy_also_copy_files()
 mutmut.create_mutants(2)
 """
 
+COLLECT_STATS = f"""{MAKE_MUTANTS}
+mutmut.setup_source_paths()
+mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1))
+"""
+"""The mutants are made again, which takes no time, because mutmut drops statistics of functions not seen."""
+
 SHOW_MUTANTS = """
 import json, sys
 from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -148,9 +154,7 @@ def collect_stats(settings: Settings) -> None:
             file for file in {**known["files"], **files} if known["files"].get(file) != files.get(file)
         }
         stats.write_text(json.dumps(without(known["stats"], changed)))
-    any_name = next(iter(mutants().values()))[0]
-    choose([any_name])
-    if run_mutmut(["print-time-estimates", any_name]):
+    if _run([sys.executable, "-c", COLLECT_STATS]):
         raise SystemExit(f"the tests do not pass on the copy in {COPY}/:\n{log_end()}")
     collected = _read(stats)
     whole.write_text(json.dumps({"shared": shared, "files": files, "stats": collected}))
@@ -165,18 +169,18 @@ def run(settings: Settings, num_mutants: int) -> int:
     def tell() -> None:
         print(f"{len(tried()) - before:,} tried of {num_mutants:,}", file=sys.stderr)
 
-    exit_code = run_mutmut(["run", "--max-children", str(settings.jobs)], tell)
+    mutmut = str(Path(sys.executable).parent / "mutmut")
+    exit_code = _run([mutmut, "run", "--max-children", str(settings.jobs)], tell)
     if exit_code not in (0, 130):
         print(log_end(), file=sys.stderr)
     return exit_code
 
 
-def run_mutmut(arguments: Iterable[str], tell: Callable[[], None] = lambda: None) -> int:
-    """Runs mutmut in a process group of its own, and ends with it whatever a mutant left running.
+def _run(command: list[str], tell: Callable[[], None] = lambda: None) -> int:
+    """Runs a command in a process group of its own, and ends with it whatever a mutant left running.
 
     `tell` is called now and then; mutmut's own progress, made for a terminal alone, goes to a file.
     """
-    command = [str(Path(sys.executable).parent / "mutmut"), *arguments]
     with (COPY / MUTMUT_LOG).open("w") as log:
         process = subprocess.Popen(command, env=environment(), start_new_session=True, stdout=log, stderr=log)
         try:
