@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mutation import order, score
-from mutation.plugin import LOG, SCRATCH, SECONDS
+from mutation.plugin import LOG, SECONDS, scratch
 
 ROOT = Path(__file__).parents[2]
 COPY = Path("mutants")
@@ -56,7 +56,7 @@ mutmut.create_mutants(2)
 
 COLLECT_STATS = f"""{MAKE_MUTANTS}
 mutmut.setup_source_paths()
-mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1))
+mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1), apply_config_invalidation=True)
 """
 """The mutants are made again, which takes no time, because mutmut drops statistics of functions not seen."""
 
@@ -196,7 +196,7 @@ def _run(command: list[str], tell: Callable[[], None] = lambda: None) -> int:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            shutil.rmtree(SCRATCH, ignore_errors=True)
+            shutil.rmtree(scratch(COPY), ignore_errors=True)
 
 
 def log_end() -> str:

@@ -8,6 +8,7 @@ leaves anything behind for the next.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -28,7 +29,6 @@ LOG = "tried.jsonl"
 """A line per mutant that was tried: its tests, its seconds and the test that killed it."""
 
 CLEAN_RUN_S = 20.0
-SCRATCH = Path(tempfile.gettempdir()) / "nnkit-mutation"
 
 hypothesis.settings.register_profile("mutation", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("mutation")  # the same draws for every mutant and in every run
@@ -44,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Run(config, purpose, Path.cwd()), "nnkit-mutation-run")
 
 
+def scratch(copy: Path) -> Path:
+    """Where the mutants of a copy of the project put their temporary files."""
+    return (
+        Path(tempfile.gettempdir())
+        / f"nnkit-mutation-{hashlib.sha256(bytes(copy.resolve())).hexdigest()[:8]}"
+    )
+
+
 class _Run:
     """One run of pytest within a mutation run; `folder` is mutmut's copy of the project."""
 
@@ -53,8 +61,9 @@ class _Run:
         self.killer: str | None = None
         self.start = time.monotonic()
         self.collected_s = 0.0
-        self.scratch = SCRATCH / str(os.getpid())
+        self.scratch = scratch(folder) / str(os.getpid())
         if self.is_mutant:
+            self.scratch.mkdir(parents=True, exist_ok=True)
             # The workers end by os._exit, so pytest would never clear its numbered folders.
             config.option.basetemp = self.scratch / "tmp"
             self._own_cache()
