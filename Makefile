@@ -15,7 +15,7 @@ help:
 	@echo "make demo     install into .venv and train the built-in default"
 	@echo "make test     the whole suite        make check    lint, format and types"
 	@echo "make coverage the suite again, with the branches that it runs, by package"
-	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see (an hour)"
+	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
 	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
 	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"
 
@@ -41,10 +41,11 @@ test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m serial
 
 # Subprocesses and workers each write a file of their own; combined, they are the coverage of the suite.
+# Tests that take times may fail where every branch is counted: make test says whether they pass.
 coverage: $(VENV)/.installed-dev
 	rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile -m "not serial"
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m serial
+	-OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m serial
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage json --quiet
 	PYTHONPATH=tests $(BIN)/python -m mutation coverage

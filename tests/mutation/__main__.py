@@ -58,6 +58,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     module.add_argument("module", help="data/cache, nnkit.data.cache or src/nnkit/data/cache.py")
     for command in (sample, module):
         command.add_argument("--jobs", type=int, default=2)
+        command.add_argument("--again", action="store_true", help="try what survived once more")
         command.add_argument("--budget", type=float, default=engine.Settings.budget_s, metavar="SECONDS")
     tables = commands.add_parser("tables", help="the results as Markdown")
     tables.add_argument("--write", type=Path, metavar="FILE", help="replace the tables of this page")
@@ -78,7 +79,7 @@ def _try_mutants(options: argparse.Namespace) -> int:
         names = by_module[module_name(options.module, by_module)]
     print("finding out which test reaches what (minutes, where tests or sources changed)", file=sys.stderr)
     engine.collect_stats(settings)
-    engine.choose(names)
+    engine.choose(names, again=options.again)
     new = len(set(names) - {name for name, verdict in engine.verdicts().items() if verdict})
     print(f"trying {new:,} mutants; Ctrl-C stops, the same command goes on", file=sys.stderr)
     exit_code = engine.run(settings, new)

@@ -73,7 +73,7 @@ class Settings:
     """How mutants are tried."""
 
     jobs: int = 2
-    budget_s: float = 45.0
+    budget_s: float = 30.0
     """What the tests of one mutant may take together, where its own tests take less."""
 
 
@@ -129,12 +129,17 @@ def verdicts() -> dict[str, str | None]:
     return {name: verdict(code) for name, code in _codes().items()}
 
 
-def choose(names: Collection[str]) -> None:
-    """Has the next run try `names` where they have no verdict yet, and no other mutant."""
-    codes = _codes()
+def choose(names: Collection[str], *, again: bool = False) -> None:
+    """Has the next run try `names` where they have no verdict yet, and no other mutant.
+
+    `again` tries those anew that no test detected.
+    """
+    codes, chosen = _codes(), set(names)
+    if again:
+        codes = {n: code for n, code in codes.items() if n not in chosen or verdict(code) in score.DETECTED}
     (COPY / STORE).write_text(json.dumps(codes))
     by_module: dict[str, dict[str, int | None]] = {}
-    for name in names:
+    for name in chosen:
         by_module.setdefault(order.module_of(name), {})[name] = codes.get(name)
     for path in metas():
         _write_codes(path, by_module.get(_module(path), {}))

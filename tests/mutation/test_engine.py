@@ -88,6 +88,15 @@ def test_a_verdict_is_kept_while_other_mutants_are_tried_and_used_again() -> Non
     assert to_try() == {B}
 
 
+def test_what_survived_can_be_tried_again() -> None:
+    engine.choose([A, B, C])
+    for name, exit_code in ((A, 1), (B, 0), (C, 0)):
+        found(name, exit_code)
+    engine.choose([A, B], again=True)
+    assert to_try() == {B}
+    assert engine.verdicts() == {A: "killed", C: "survived"}
+
+
 @pytest.mark.parametrize(
     ("exit_code", "verdict"),
     [
