@@ -73,8 +73,8 @@ class Settings:
     """How mutants are tried."""
 
     jobs: int = 2
-    budget_s: float = 30.0
-    """What the tests of one mutant may take together, where its own tests take less."""
+    budget_s: float = 20.0
+    """What near tests may take for one mutant, beside its own; and what all the others may."""
 
 
 def verdict(exit_code: int | None) -> str | None:

@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
+ORACLE = ("data", "losses", "models", "training")
+"""Packages whose effect on training the tests of tests/oracle/ judge: these count as near."""
+
 
 def module_of(name: str) -> str:
     """The module of a mutant or function: `nnkit.data.cache.x_key__mutmut_3` is of `nnkit.data.cache`."""
@@ -15,13 +18,14 @@ def module_of(name: str) -> str:
 
 
 def distance(test: str, module: str) -> int:
-    """0 for tests of the module itself, 1 for tests of its package, 2 for all others."""
+    """0 for tests of the module itself, 1 for tests of its package and the oracle, 2 for all others."""
     path = PurePosixPath(test.split("::")[0])
     folders, names = path.parts[1:-1], tuple(module.split(".")[1:])
     own_file = folders == names[:-1] and path.stem == f"test_{''.join(names[-1:]).lstrip('_')}"
     if own_file or (names and folders == names):
         return 0
-    return 1 if folders and folders == names[:-1] else 2
+    is_judged = folders == ("oracle",) and names[:1] != () and names[0] in ORACLE
+    return 1 if is_judged or (folders and folders == names[:-1]) else 2
 
 
 def ordered(tests: Iterable[str], module: str, seconds: Mapping[str, float]) -> list[str]:
@@ -35,25 +39,24 @@ def ordered(tests: Iterable[str], module: str, seconds: Mapping[str, float]) -> 
 def within_budget(
     tests: Iterable[str], module: str, seconds: Mapping[str, float], *, budget_s: float
 ) -> list[str]:
-    """The tests that fit into `budget_s`; all where they do. Nothing is cut from the module's own tests.
+    """All tests of the module itself, what fits into `budget_s` of other near ones, and as much of the rest.
 
-    Of the others every file gives its cheapest test, then each its second cheapest, and so on: a mutant that
-    many tests see is seen by one of each kind.
+    Every file gives its cheapest test, then each its second cheapest, and so on: a mutant that many tests see
+    is seen by one of each kind.
     """
     files = _by_file(tests, seconds)
     chosen = [test for file, members in files.items() if distance(file, module) == 0 for test in members]
-    spent = sum(seconds.get(test, 0) for test in chosen)
     others = {file: members for file, members in files.items() if distance(file, module) > 0}
     rounds = (
-        (turn, distance(file, module), seconds.get(test, 0), test)
+        (turn, seconds.get(test, 0), test, distance(file, module))
         for file, members in others.items()
         for turn, test in enumerate(members)
     )
-    for _, _, _, test in sorted(rounds):
-        cost = seconds.get(test, 0)
-        if spent + cost <= budget_s:
+    spent = {1: 0.0, 2: 0.0}
+    for _, cost, test, far in sorted(rounds):
+        if spent[far] + cost <= budget_s:
             chosen.append(test)
-            spent += cost
+            spent[far] += cost
     return chosen
 
 

@@ -34,6 +34,8 @@ def test_a_mutant_belongs_to_the_module_before_its_function(name: str, module: s
         (FAR_TOO, "nnkit.config", 0),
         (FAR_TOO, "nnkit.schema", 2),
         (OWN, "", 2),
+        ("tests/oracle/test_order.py::test_it", "nnkit.training.loop", 1),
+        ("tests/oracle/test_order.py::test_it", "nnkit.config", 2),
     ],
 )
 def test_tests_are_near_where_the_tree_mirrors_the_module(test: str, module: str, distance: int) -> None:
@@ -57,13 +59,21 @@ def test_the_tests_of_one_file_stay_together_so_that_its_fixtures_are_made_once(
     assert files == ["tests/test_a.py"] * 3 + ["tests/test_b.py"] * 3
 
 
-def test_the_budget_keeps_all_own_tests_and_a_cheap_one_of_every_other_file() -> None:
-    seconds = {OWN: 60.0, SIBLING: 4.0, FAR: 5.0, f"{FAR}_2": 6.0, FAR_TOO: 1.0}
-    assert set(order.within_budget(seconds, "nnkit.data.cache", seconds, budget_s=70)) == {
-        OWN,
-        SIBLING,
-        FAR,
-        FAR_TOO,
-    }
-    assert order.within_budget(seconds, "nnkit.data.cache", seconds, budget_s=10) == [OWN]
-    assert set(order.within_budget(seconds, "nnkit.data.cache", seconds, budget_s=100)) == set(seconds)
+def test_the_budget_holds_for_near_and_for_far_tests_and_never_for_own_ones() -> None:
+    seconds = {OWN: 60.0, SIBLING: 4.0, FAR: 2.0, f"{FAR}_2": 6.0, FAR_TOO: 1.0}
+
+    def chosen(budget_s: float) -> set[str]:
+        return set(order.within_budget(seconds, "nnkit.data.cache", seconds, budget_s=budget_s))
+
+    assert chosen(0) == {OWN}
+    assert chosen(3) == {OWN, FAR, FAR_TOO}
+    assert chosen(4) == {OWN, SIBLING, FAR, FAR_TOO}
+    assert chosen(9) == set(seconds)
+
+
+def test_every_file_gives_its_cheapest_test_before_any_gives_a_second() -> None:
+    seconds = {"tests/test_a.py::a": 1.0, "tests/test_a.py::b": 1.1, "tests/test_b.py::c": 5.0}
+    assert order.within_budget(seconds, "nnkit.x", seconds, budget_s=6.1) == [
+        "tests/test_a.py::a",
+        "tests/test_b.py::c",
+    ]
