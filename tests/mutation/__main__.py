@@ -28,7 +28,8 @@ COVERAGE = Path("coverage.json")
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit code is 0, or that of a run that was stopped."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends mutmut's processes too
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell that runs this beside it ignores it
+        signal.signal(number, signal.default_int_handler)
     os.chdir(engine.ROOT)
     if options.command in ("sample", "module"):
         return _try_mutants(options)
@@ -58,7 +59,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     module.add_argument("module", help="data/cache, nnkit.data.cache or src/nnkit/data/cache.py")
     for command in (sample, module):
         command.add_argument("--jobs", type=int, default=2)
-        command.add_argument("--again", action="store_true", help="try what survived once more")
+        command.add_argument("--again", action="store_true", help="try once more what survived or hung")
         command.add_argument("--budget", type=float, default=engine.Settings.budget_s, metavar="SECONDS")
     tables = commands.add_parser("tables", help="the results as Markdown")
     tables.add_argument("--write", type=Path, metavar="FILE", help="replace the tables of this page")

@@ -132,11 +132,12 @@ def verdicts() -> dict[str, str | None]:
 def choose(names: Collection[str], *, again: bool = False) -> None:
     """Has the next run try `names` where they have no verdict yet, and no other mutant.
 
-    `again` tries those anew that no test detected.
+    `again` tries those anew that no test killed, also where they hung: on a busy machine a slow run looks so.
     """
     codes, chosen = _codes(), set(names)
     if again:
-        codes = {n: code for n, code in codes.items() if n not in chosen or verdict(code) in score.DETECTED}
+        sure = (score.KILLED, score.CRASHED)
+        codes = {name: code for name, code in codes.items() if name not in chosen or verdict(code) in sure}
     (COPY / STORE).write_text(json.dumps(codes))
     by_module: dict[str, dict[str, int | None]] = {}
     for name in chosen:

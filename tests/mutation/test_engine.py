@@ -88,12 +88,12 @@ def test_a_verdict_is_kept_while_other_mutants_are_tried_and_used_again() -> Non
     assert to_try() == {B}
 
 
-def test_what_survived_can_be_tried_again() -> None:
-    engine.choose([A, B, C])
-    for name, exit_code in ((A, 1), (B, 0), (C, 0)):
+def test_what_survived_or_hung_can_be_tried_again() -> None:
+    engine.choose([A, B, C, OTHER])
+    for name, exit_code in ((A, 1), (B, 0), (C, 0), (OTHER, -24)):
         found(name, exit_code)
-    engine.choose([A, B], again=True)
-    assert to_try() == {B}
+    engine.choose([A, B, OTHER], again=True)
+    assert to_try() == {B, OTHER}
     assert engine.verdicts() == {A: "killed", C: "survived"}
 
 
