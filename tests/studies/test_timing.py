@@ -277,7 +277,7 @@ def test_resamples_are_drawn_with_replacement_from_all_values_by_the_seed() -> N
 
 def test_the_seed_and_the_number_of_resamples_reach_the_drawing() -> None:
     rng = np.random.default_rng(0)
-    a, b = (Timing(tuple(1 + rng.exponential(0.1, 12))) for _ in range(2))
+    a, b = (Timing(tuple(1 + rng.exponential(0.1, 60))) for _ in range(2))
     for found in (paired_ratio(a, b, seed=7, resamples=40), paired_ratio(a, b, seed=8)):
         assert found.low < found.value < found.high
     ratios = np.divide(a.samples, b.samples)
