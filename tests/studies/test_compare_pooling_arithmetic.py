@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -32,9 +32,18 @@ from tiny_plugin import TinyPlugin
 
 
 class Pooled(nn.Module):
-    """A width times ten parameters and five more, fourteen for the pooling "avg"."""
+    """A width times ten parameters and five more, fourteen for the pooling "avg".
 
-    def __init__(self, *, width: int = 8, depth: int = 1, pooling: Pooling = nested("max")) -> None:
+    Few widths and depths, so that the closest is found at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: Literal[4, 22, 23, 24, 25, 48, 49, 50, 51] = 4,
+        depth: Literal[1, 12, 13, 14] = 1,
+        pooling: Pooling = nested("max"),
+    ) -> None:
         super().__init__()
         extra = 5 + 9 * (type(pooling).__name__ == "Avg")
         self.weight = nn.Parameter(torch.empty(10 * width * depth + extra))
@@ -58,6 +67,8 @@ class Trainer:
     errors: dict[tuple[str, int], BaseException] = field(default_factory=dict)
     configs: list[TrainConfig] = field(default_factory=list)
     advised: list[bool] = field(default_factory=list)
+    drawn: dict[str, Any] = field(default_factory=dict)
+    """What the figures were given."""
 
     def run(self, resolved: Resolved[TrainConfig], *, advise: bool = True) -> None:
         config = resolved.config
@@ -77,6 +88,13 @@ class Trainer:
         test = {"accuracy": accuracy, "accuracy_by_resolution": by_size}
         (config.out / "summary.json").write_text(json.dumps({"test": test, "seconds": 1.5}))
 
+    def draw(self, name: str) -> Callable[..., None]:
+        def write(folder: Path, *given: Any) -> None:
+            assert folder.name == "figures"
+            self.drawn[name] = given
+
+        return write
+
 
 @pytest.fixture
 def trainer(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Trainer:
@@ -92,6 +110,8 @@ def trainer(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     monkeypatch.delenv("NNKIT_DATA", raising=False)
     found = Trainer()
     monkeypatch.setattr(train, "run", found.run)
+    for name in ("write_comparison", "write_confusion"):  # most of the time of such a comparison
+        monkeypatch.setattr(f"nnkit.studies.compare_pooling.{name}", found.draw(name))
     return found
 
 
@@ -261,12 +281,26 @@ def test_two_percent_away_from_the_budget_is_near_enough(
     assert len(caplog.records) == 1
 
 
-def test_confusion_is_summed_over_the_seeds_of_each_pooling(compare: Compare) -> None:
-    folder = compare().run_dir
-    document = json.loads((folder / "figures" / "confusion.json").read_text())
-    assert document["matrices"] == {
+def test_the_figures_show_the_document_and_the_confusion_summed_over_the_seeds(
+    compare: Compare, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = compare()
+    assert trainer.drawn["write_comparison"] == (result.document(),)
+    matrices, names = trainer.drawn["write_confusion"]
+    assert names == ("a", "b", "c")
+    assert {pooling: matrix.tolist() for pooling, matrix in matrices.items()} == {
         pooling: [[3 + 1 + 8, 3, 0], [0, 6, 0], [0, 0, 9]] for pooling in ("max", "avg", "amax")
     }
+    # A matrix that cannot be read is missing with a warning; a pooling without any has none.
+    cells = [Path(folder) for row in result.results for folder in row["cells"]]
+    for folder in (cells[0], *cells[3:6]):
+        (folder / "figures" / "confusion.json").write_text("{")
+    with caplog.at_level(logging.WARNING, "nnkit"):
+        compare()
+    assert len(caplog.messages) == 4
+    matrices, _ = trainer.drawn["write_confusion"]
+    assert list(matrices) == ["max", "amax"]
+    assert matrices["max"][0, 0] == 1 + 8
 
 
 def test_cells_that_fail_are_told_with_their_errors_and_left_out_of_the_pairs(
