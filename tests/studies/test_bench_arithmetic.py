@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,6 @@ class World:
     clock: FakeClock
     seconds: dict[str, Sequence[float]] = field(default_factory=dict)
     """By what is done, seconds per image in each pass over the images in turn; the last stays."""
-    passes: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     calls: list[tuple[str, int, bool, bool]] = field(default_factory=list)
     """Of networks: name, images, whether in training mode, and whether gradients are recorded."""
@@ -47,7 +47,7 @@ class World:
         times = self.seconds[name]
         at = self.seen.get(name, 0) // NUM
         self.seen[name] = self.seen.get(name, 0) + num_images
-        self.clock.tick(num_images * times[min(at, len(times) - 1)])
+        self.clock.tick(num_images * times[min(at, len(times) - 1)], name)
 
 
 world: World
@@ -360,3 +360,54 @@ def test_training_breaks_even_when_it_is_saved_against_each_reference(machine: W
     machine.seconds["net"] = [5.0]
     assert run(model=["fitted:label=net", "fitted:label=slow"])["break_even_images"] == 60
     assert run(model=["fitted:label=slow,error=0.3", "timed"])["break_even_images"] is None
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA device in name: what is moved to it stays where it is."""
+
+    def without_cuda(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **known: Any) -> Any:
+            def here(value: Any) -> Any:
+                return torch.device("cpu") if isinstance(value, torch.device) else value
+
+            return function(*map(here, args), **{key: here(value) for key, value in known.items()})
+
+        return call
+
+    monkeypatch.setattr(torch.Tensor, "to", without_cuda(torch.Tensor.to))
+    monkeypatch.setattr(torch, "empty_like", without_cuda(torch.empty_like))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"device {index}")
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: None)
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_what_runs_on_a_gpu_is_timed_between_two_waits_for_it_and_the_rest_without(machine: World) -> None:
+    document = run(model=["timed"], device="cpu,cuda:0", repeats=3)
+    assert [cell["error"] for cell in cells_of(document)["timed"]] == [None, None]
+    assert document["environment"]["gpus"] == ["device 0"]
+    # A sample is all between two readings of the clock; no others are taken.
+    marks = {"clock": "c", "synchronise cuda:0": "s"}
+    events = "".join(marks.get(event, event[0].upper()) for event in machine.clock.events)
+    on_gpu = re.findall(r"sc([A-Z]*)sc", events)
+    on_cpu = re.findall(r"c([A-Z]*)c", re.sub(r"sc([A-Z]*)sc", " ", events))
+    # The batched transforms, the network and the floor; warmed up once, then three rounds.
+    assert sorted(on_gpu) == sorted(["B", "N", ""] * 4)
+    assert sorted(on_cpu) == sorted(["L" * NUM, "P" * NUM, "B", "N", "", ""] * 4)
+
+
+def test_the_rounds_are_shuffled_by_the_seed(machine: World) -> None:
+    def order(**options: Any) -> list[str]:
+        machine.clock.events.clear()
+        run(model=["timed", "timed:label=other"], repeats=8, **options)
+        arms = [event for event in machine.clock.events if event in ("net", "other")]
+        return arms[4:]  # after fidelity and warm-ups
+
+    machine.seconds["other"] = [1.0]
+    first = order()
+    assert all({*first[at : at + 2]} == {"net", "other"} for at in range(0, 16, 2))
+    assert len({tuple(first[at : at + 2]) for at in range(0, 16, 2)}) == 2
+    assert order(seed=0) == first
+    assert len({tuple(order(seed=seed)) for seed in (0, 1, 2)}) > 1

@@ -127,3 +127,18 @@ def test_the_document_says_what_was_timed() -> None:
 def test_sizes_and_counts_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"{list(wrong)[-1] if wrong.get('kernel') != 5 else 'sizes'}="):
         bench_ops(**wrong)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_each_sample_waits_for_the_device_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[object] = []
+    plain = torch.cuda.synchronize
+
+    def synchronise(device: torch.device) -> None:
+        waits.append(device)
+        plain(device)
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronise)
+    bench_ops(sizes=(64,), batch=1, repeats=3, device="cuda")
+    # Two arms in two directions, warmed up once, then three rounds.
+    assert len(waits) == 2 * 4 * (1 + 3)
