@@ -411,3 +411,37 @@ def test_the_rounds_are_shuffled_by_the_seed(machine: World) -> None:
     assert len({tuple(first[at : at + 2]) for at in range(0, 16, 2)}) == 2
     assert order(seed=0) == first
     assert len({tuple(order(seed=seed)) for seed in (0, 1, 2)}) > 1
+
+
+def test_each_arm_says_what_it_is_and_how_true_it_is(machine: World) -> None:
+    document = run(model=["fitted", "timed:error=0.3"], repeats=3, compile=False)
+    rows = [{key: value for key, value in arm.items() if key != "cells"} for arm in document["arms"]]
+    true = {"class": "exact", "max_abs_error": 0, "mae_sum": 0}
+    nothing = {"reference-loop": None, "reference-batched": None}
+
+    def row(name: str, takes: str, speedup: float | None, **others: Any) -> dict[str, Any]:
+        return {
+            "name": name, "kind": "reference", "takes": takes, "compiled": False, "copies_timed": False,
+            "note": "", "train_s": None, "break_even_images": nothing,
+            "fidelity": {**true, "levels": {"differing": 0, "near_boundary": 0}},
+            "speedup_geometric_mean": speedup and pytest.approx(speedup), **others,
+        }  # fmt: skip
+
+    batches = "float32 (B, C, H, W)"
+    assert rows[:2] == [row("reference-loop", "float32 (C, H, W)", 1), row("reference-batched", batches, 4)]
+    assert (rows[2]["name"], rows[2]["takes"]) == ("pil-loop", "PIL image")
+    why = "unavailable: the pipeline is not affine, so no operator equals it"
+    unknown = {"class": None, "max_abs_error": None, "mae_sum": None, "levels": None}
+    assert rows[3] == row("exact", "", None, fidelity={**unknown, "error": f"UsageError: {why}"})
+    fit = {"train_s": pytest.approx(60), "note": "fitted in closed form on 5 images"}
+    saved = {"reference-loop": 18, "reference-batched": 120}
+    assert rows[4] == row("fitted", batches, 8, kind="model", **fit, break_even_images=saved)
+    wrong = rows[5]["fidelity"]
+    # 0.3 too light at each of 16 values: all of them differ once rounded, but where white is white.
+    assert (wrong["class"], wrong["max_abs_error"]) == ("approximate", pytest.approx(0.3))
+    assert wrong["mae_sum"] == pytest.approx(0.3 * SIDE * SIDE)
+    assert 0 < wrong["levels"]["differing"] <= NUM * SIDE * SIDE
+    assert rows[5]["note"] == "untrained weights"
+    names = ("dataset", "pipeline", "loader", "preset")
+    pipeline = "grayscale,hflip,brightness(1.5)"
+    assert [document[name] for name in names] == ["timed-images", pipeline, "memory", None]
