@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -363,6 +364,58 @@ def test_an_interrupt_ends_the_comparison_with_its_code_and_says_how_to_go_on(
     trainer.errors.clear()
     assert compare().failed == []
     assert len(trainer.configs) == 3 + 1 + 6
+
+
+def test_where_it_runs_and_with_how_many_workers_may_differ_between_two_starts(
+    compare: Compare, trainer: Trainer, tmp_path: Path
+) -> None:
+    first = compare(threads=1)
+    again = compare(
+        threads=2, jobs=3, data_root=str(tmp_path), download=True, runs_dir=str(tmp_path / "elsewhere")
+    )
+    torch.set_num_threads(1)
+    assert len(trainer.configs) == 9
+    assert again == first
+
+
+def test_a_start_that_would_compare_something_else_is_refused_with_the_difference_alone(
+    compare: Compare, trainer: Trainer
+) -> None:
+    compare()
+    for change, said in (
+        ({"epochs": 6}, "epochs is 5 there, 6 here"),
+        ({"lr": 0.5}, "lr is not given there, 0.5 here"),
+        ({"batch_size": 32}, "batch_size is 64 there, 32 here"),
+        ({"precision": "bf16"}, "precision is .fp32. there, .bf16. here"),
+        ({"limit": 9}, "limit is not given there, 9 here"),
+        ({"budget": 400}, "budget is 500 there, 400 here"),
+        ({"vary": "depth"}, "vary is .width. there, .depth. here"),
+        ({"seeds": [1, 3, 8]}, "seeds is .3, 1, 8. there, .1, 3, 8. here"),
+        ({"pooling": ["max", "avg"]}, "pooling is .* there, [^;]* here"),
+        ({"device": "auto"}, "device is .cpu. there, .auto. here"),
+        ({"dataset": "tiny:noise=5.0"}, "dataset is .tiny. there, .* here"),
+        ({"model": "pooled:depth=12"}, "model is .pooled. there, .pooled:depth=12. here"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            compare(**change)
+        _, holds, differences = refused.value.message.partition(" holds another comparison: ")
+        assert holds
+        assert re.fullmatch(said, differences), differences
+    assert len(trainer.configs) == 9
+
+
+def test_a_comparison_at_work_in_its_folder_is_not_disturbed(
+    compare: Compare, trainer: Trainer, tmp_path: Path
+) -> None:
+    compare()
+    path = tmp_path / "out" / "status.json"
+    status = json.loads(path.read_text())
+    path.write_text(json.dumps({**status, "state": "running"}))
+    with pytest.raises(UsageError, match=f"in use by process {status['pid']} on {status['host']}"):
+        compare()
+    path.unlink()
+    compare()
+    assert len(trainer.configs) == 9
 
 
 # Single cells.
