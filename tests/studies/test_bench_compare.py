@@ -349,3 +349,16 @@ def test_the_gate_cannot_judge_a_cell_that_b_lacks(tmp_path):
         check_gate(bench_compare(a, b, fail_above=0.5))
     assert caught.value.exit_code == 1
     check_gate(bench_compare(a, b))
+
+
+@pytest.mark.parametrize("num", [9, 15, 21])
+def test_the_interval_is_from_2_5_to_97_5_percent(tmp_path: Path, num: int) -> None:
+    # Against a side without noise, the ends are values whose place is known without drawing.
+    values = [1 + 0.01 * place for place in range(num)]
+    a = measured(tmp_path / "a", {"net": [1.0] * num}, loop=[1.0] * num)
+    b = measured(tmp_path / "b", {"net": values}, loop=[1.0] * num)
+    # Where a value stands too near an end for 2,000 resamples to tell, nothing is claimed.
+    at_most = [scipy.stats.binom.sf(num // 2, num, place / num) for place in range(1, num + 1)]
+    if min(abs(share - end) for share in at_most for end in (0.025, 0.975)) > 0.003:
+        ends = [values[int(np.searchsorted(at_most, share))] for share in (0.025, 0.975)]
+        assert only_cell(a, b)["ci95"] == pytest.approx(ends)
