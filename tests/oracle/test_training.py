@@ -89,7 +89,8 @@ def test_dropout_and_batch_norm_are_in_the_mode_that_they_should_be(
 
 MODELS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "mnist-convnet": (MnistConvnet, {"image_size": (28, 28)}),
-    "mnist-convnet:conv=unfold": (MnistConvnet, {"image_size": (28, 28)}),  # the oracle has torch's convolution
+    # The oracle trains it with torch's convolution.
+    "mnist-convnet:conv=unfold": (MnistConvnet, {"image_size": (28, 28)}),
     "varres-net:width=5": (VarresNet, {"width": 5, "pooling": Max()}),
     "varres-plus:widths=[4,6],pools=1": (VarresPlus, {"widths": (4, 6), "pools": 1, "pooling": Max()}),
 }
