@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,3 +243,27 @@ def test_all_that_crosses_to_a_worker_pickles(place: DataPlace) -> None:
     files, _, _ = pickle.loads(pickle.dumps((images.files, streaming._start_worker, streaming._as_it_is)))  # type: ignore[attr-defined]
     there, here = files[pickle.loads(pickle.dumps(request))], images.take(*request)
     assert all(torch.equal(one, other) for one, other in zip(there, here, strict=True))
+
+
+KEEPS_THE_ERROR = """
+import sys
+from pathlib import Path
+from nnkit.data.streaming import FileImages, Files
+from nnkit.errors import DataError
+import numpy as np
+
+names, sizes = ("a.png", "b.png"), np.array([[8, 8], [8, 8]])
+images = FileImages(Files(Path(sys.argv[1]), names, sizes, sizes, 1), num_workers=2)
+try:
+    list(images.batches([(np.array([0]), None), (np.array([1]), None)]))
+except DataError as error:
+    sys.last_value = error  # as an interactive session keeps it, with every frame behind it
+    print(error.message)
+"""
+
+
+def test_a_process_that_keeps_the_error_ends_at_once(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a.png": random_png(0, 8, 8), "b.png": b"<html>"})
+    command = [sys.executable, "-c", KEEPS_THE_ERROR, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "b.png" in ran.stdout

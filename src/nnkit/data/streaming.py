@@ -159,10 +159,15 @@ class FileImages(Images):
         )
         with _signals_held_back():
             results = iter(loader)
-        for result in results:
-            if isinstance(result, DataError):
-                raise result
-            yield self._moved(result)
+        try:
+            for result in results:
+                if isinstance(result, DataError):
+                    raise result
+                yield self._moved(result)
+        finally:
+            # Ends the workers. Else whoever keeps the error keeps this frame, and with it workers that hear no
+            # SIGTERM: Python would wait for them for ever when it exits.
+            del results
 
     def _moved(self, batch: Padded) -> Padded:
         images, mask = batch
