@@ -165,8 +165,8 @@ class FileImages(Images):
                     raise result
                 yield self._moved(result)
         finally:
-            # Ends the workers. Else whoever keeps the error keeps this frame, and with it workers that hear no
-            # SIGTERM: Python would wait for them for ever when it exits.
+            # Ends the workers. Else whoever keeps the error keeps this frame, and with it workers that hear
+            # no SIGTERM: Python would wait for them for ever when it exits.
             del results
 
     def _moved(self, batch: Padded) -> Padded:
