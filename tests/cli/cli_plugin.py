@@ -17,7 +17,7 @@ placed = cli.cli_plugin:Placed
 ENTRY_POINTS = """
 [nnkit.poolings]
 mse = cli.cli_plugin:Mean
-brittle = cli.cli_plugin:Brittle
+fragile = cli.cli_plugin:Fragile
 [nnkit.models]
 breaks-at-four = cli.cli_plugin:BreaksAtFour
 """
@@ -40,7 +40,7 @@ class Mean(nn.Module):
         return inputs.mean((2, 3))
 
 
-class Brittle(nn.Module):
+class Fragile(nn.Module):
     """Fails."""
 
     def forward(self, inputs: Tensor) -> Tensor:
