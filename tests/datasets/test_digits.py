@@ -115,7 +115,7 @@ def test_the_seed_alone_decides(kind: type[Digits]) -> None:
     assert not np.array_equal(first.splits["train"].targets, other.splits["train"].targets)
 
 
-def test_mean_and_deviation_are_those_of_the_training_pixels(varres: Data) -> None:
+def test_mean_and_standard_deviation_are_those_of_the_training_pixels(varres: Data) -> None:
     train = varres.splits["train"]
     levels = np.concatenate([train.images.image(i).numpy().reshape(-1) for i in train.indices]) / 255
     assert varres.mean[0] == pytest.approx(levels.mean(), abs=1e-12)

@@ -167,6 +167,8 @@ def check_epochs(found: Followed, x: Options, net: nn.Module, *, close: float = 
         losses, hits = by_numpy(net, found.oracle.validated[at], found.data, "val", x)
         expected |= {"val_loss": losses.mean(), "val_accuracy": hits.mean()}
         assert dict(epoch.metrics) == pytest.approx(expected, rel=close, abs=close)
+    last_steps = [found.oracle.rates[epoch.step - 1] for epoch in found.seen.epochs]
+    assert [epoch.learning_rate for epoch in found.seen.epochs] == pytest.approx(last_steps, abs=1e-15)
     metric = [epoch.metrics["val_accuracy"] for epoch in found.seen.epochs]
     best = found.seen.epochs[found.result.best["epoch"] - 1]
     assert best.metrics["val_accuracy"] == max(metric)

@@ -130,7 +130,8 @@ def count_levels(split: Split) -> Tensor:
 def level_statistics(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of values in [0, 1], from the counts of their levels.
 
-    Exact: levels are counted as whole numbers. A channel of one level gets the deviation 1, since it divides.
+    Exact: levels are counted as whole numbers. A channel of one level gets the
+    standard deviation 1, since it divides.
     """
     moments = [_moments(row) for row in counts.tolist()]
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
