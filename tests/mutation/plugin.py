@@ -15,7 +15,9 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -27,6 +29,8 @@ SECONDS = "test-seconds.json"
 
 LOG = "tried.jsonl"
 """A line per mutant that was tried: its tests, its seconds and the test that killed it."""
+
+STATS = "mutmut-stats.json"
 
 CLEAN_RUN_S = 20.0
 
@@ -90,9 +94,19 @@ class _Run:
             self.collected_s = time.monotonic() - self.start
         elif not self.purpose and not config.option.collectonly:
             # The statistics run was a clean run of all tests, so the cheapest of each file do here.
+            self._require_same_names(by_id)
             kept = set(order.within_budget(by_id, "", seconds, budget_s=CLEAN_RUN_S))
             config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
             items[:] = [item for item in items if item.nodeid in kept]
+
+    def _require_same_names(self, found: Collection[str]) -> None:
+        """Ends the run where a test has another name than in the statistics run.
+
+        A mutant's tests are asked for by name, and it counts as killed when one of them is not there.
+        """
+        lost = sorted(set(_read(self.folder / STATS).get("duration_by_test", ())) - set(found))
+        if lost:
+            pytest.exit(f"{len(lost)} tests have other names in this run: {lost[0]}", returncode=1)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] += report.duration
@@ -125,7 +139,7 @@ class _Run:
             log.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _read(path: Path) -> dict[str, float]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

@@ -88,3 +88,13 @@ def test_the_statistics_run_keeps_times_and_hides_its_purpose_from_subprocesses(
     assert set(seconds) == {f"tests/test_files.py::test_{name}" for name in ("slow", "quick", "environment")}
     assert seconds["tests/test_files.py::test_slow"] < 9
     assert not (project / plugin.LOG).exists()
+
+
+def test_a_test_with_another_name_in_each_run_ends_the_clean_run(project: Path) -> None:
+    def clean_run(names: list[str]) -> str:
+        seconds = {f"tests/test_files.py::{name}": 1 for name in names}
+        (project / plugin.STATS).write_text(json.dumps({"duration_by_test": seconds}))
+        return run_pytest(project, "")
+
+    assert "collected 3 items" in clean_run(["test_slow", "test_quick"])
+    assert "other names in this run: tests/test_files.py::test_of[0x7f]" in clean_run(["test_of[0x7f]"])
