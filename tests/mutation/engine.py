@@ -36,15 +36,12 @@ VERDICTS = {
     0: score.SURVIVED,
     1: score.KILLED,
     3: score.KILLED,  # an internal error of pytest, made by the mutant
-    255: score.KILLED,  # tests that can be collected without the mutant cannot be with it
     5: score.NO_TESTS,
     33: score.NO_TESTS,
     -signal.SIGXCPU: score.TIMEOUT,
     -signal.SIGKILL: score.TIMEOUT,  # a second after SIGXCPU
 }
-"""mutmut's exit codes. It calls 255 a time-out, but that is what a run leaves that pytest refused: a module
-of tests or a conftest could not be imported, or the mutant changed the names of tests. That names
-are the same in every run is checked before any mutant is tried."""
+"""mutmut's exit codes. It calls 255 a time-out, but that is what a run leaves that pytest refused."""
 
 NO_VERDICT = (None, 2)
 """Not tried, and interrupted."""

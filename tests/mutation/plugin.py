@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,16 @@ class _Run:
             shutil.copytree(given, cache, copy_function=os.link)
             os.environ["NNKIT_CACHE"] = str(cache)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            if self.is_mutant and self.killer:  # with the mutant, a module of tests cannot be imported
+                pytest.exit(self.killer, returncode=1)
+            self.killer = f"not collected: {error}"[:300]
+            raise
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         seconds = _read(self.folder / SECONDS)
@@ -102,7 +112,7 @@ class _Run:
     def _require_same_names(self, found: Collection[str]) -> None:
         """Ends the run where a test has another name than in the statistics run.
 
-        A mutant's tests are asked for by name, and it counts as killed when one of them is not there.
+        A mutant's tests are asked for by name, and pytest runs none where one is not there.
         """
         lost = sorted(set(_read(self.folder / STATS).get("duration_by_test", ())) - set(found))
         if lost:

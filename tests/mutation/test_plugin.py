@@ -38,9 +38,9 @@ def project(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(plugin.scratch(tmp_path), ignore_errors=True)
 
 
-def run_pytest(project: Path, purpose: str) -> str:
+def run_pytest(project: Path, purpose: str, tests: str = "tests") -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(plugin.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
+    return subprocess.run(
         [
             sys.executable,
             "-m",
@@ -51,7 +51,7 @@ def run_pytest(project: Path, purpose: str) -> str:
             "mutation.plugin",
             "-p",
             "no:cacheprovider",
-            "tests",
+            tests,
         ],
         cwd=project,
         env={**os.environ, "PYTHONPATH": path, "MUTANT_UNDER_TEST": purpose},
@@ -59,13 +59,12 @@ def run_pytest(project: Path, purpose: str) -> str:
         text=True,
         check=False,
     )
-    return done.stdout
 
 
 def test_a_mutant_is_tried_by_cheap_tests_first_in_a_folder_of_its_own_and_the_killer_is_noted(
     project: Path,
 ) -> None:
-    shown = run_pytest(project, MUTANT)
+    shown = run_pytest(project, MUTANT).stdout
     ran = [
         line.split(" ")[0].split("::")[1]
         for line in shown.splitlines()
@@ -82,7 +81,7 @@ def test_a_mutant_is_tried_by_cheap_tests_first_in_a_folder_of_its_own_and_the_k
 
 
 def test_the_statistics_run_keeps_times_and_hides_its_purpose_from_subprocesses(project: Path) -> None:
-    shown = run_pytest(project, "stats")
+    shown = run_pytest(project, "stats").stdout
     assert "3 passed" in shown
     seconds = json.loads((project / plugin.SECONDS).read_text())
     assert set(seconds) == {f"tests/test_files.py::test_{name}" for name in ("slow", "quick", "environment")}
@@ -90,11 +89,26 @@ def test_the_statistics_run_keeps_times_and_hides_its_purpose_from_subprocesses(
     assert not (project / plugin.LOG).exists()
 
 
+def test_a_mutant_with_which_tests_cannot_be_imported_is_killed(project: Path) -> None:
+    (project / "tests/test_files.py").write_text("import os\nassert 'MUTANT_UNDER_TEST' not in os.environ\n")
+    done = run_pytest(project, MUTANT, "tests/test_files.py::test_quick")
+    assert done.returncode == 1
+    (line,) = (project / plugin.LOG).read_text().splitlines()
+    assert json.loads(line)["killer"] == "collecting tests/test_files.py"
+
+
+def test_a_mutant_whose_tests_are_not_there_is_in_error_and_they_are_named(project: Path) -> None:
+    done = run_pytest(project, MUTANT, "tests/test_files.py::test_gone")
+    assert done.returncode == 4
+    (line,) = (project / plugin.LOG).read_text().splitlines()
+    assert "test_gone" in json.loads(line)["killer"]
+
+
 def test_a_test_with_another_name_in_each_run_ends_the_clean_run(project: Path) -> None:
     def clean_run(names: list[str]) -> str:
         seconds = {f"tests/test_files.py::{name}": 1 for name in names}
         (project / plugin.STATS).write_text(json.dumps({"duration_by_test": seconds}))
-        return run_pytest(project, "")
+        return run_pytest(project, "").stdout
 
     assert "collected 3 items" in clean_run(["test_slow", "test_quick"])
     assert "other names in this run: tests/test_files.py::test_of[0x7f]" in clean_run(["test_of[0x7f]"])

@@ -7,20 +7,20 @@ import pytest
 
 from nnkit.cli.main import run
 
-VALUES = [
-    "none",
-    "{}",
-    "",
-    "-1",
-    "1e999",
-    "nan",
-    "x" * 10_000,
-    "ünïcødé ☃",
-    "\x1b[31m",
-    "a\0b",
-    "FOLDER",
-    "FILE",
-]
+VALUES = {
+    "none": "none",
+    "braces": "{}",
+    "empty": "",
+    "minus-one": "-1",
+    "infinite": "1e999",
+    "nan": "nan",
+    "long": "x" * 10_000,
+    "unicode": "ünïcødé ☃",
+    "escape": "\x1b[31m",
+    "nul": "a\0b",
+    "folder": "FOLDER",
+    "file": "FILE",
+}
 OPTIONS = [
     "--dataset",
     "--model",
@@ -74,7 +74,7 @@ def refused(arguments, capsys):
     assert body["message"]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value[:8]))
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_train_refuses(option, value, place, capsys):
     if (option, value) in VALID:
@@ -82,7 +82,7 @@ def test_train_refuses(option, value, place, capsys):
     refused(["train", option, real(value), "--dry-run"], capsys)
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value[:8]))
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize(
     "command", [["list"], ["info"], ["evaluate"], ["runs", "show"], ["train"], [], ["info", "max", "--group"]]
 )
