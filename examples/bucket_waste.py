@@ -24,9 +24,9 @@ import torch
 from torch import nn
 
 from nnkit.build import build
-from nnkit.data.buckets import IndexBatch, plan_batches
+from nnkit.data.bucketing import IndexBatch, plan_batches
 from nnkit.data.images import Images
-from nnkit.studies.timing import Timing, interleave, paired_ratio
+from nnkit.studies.bench.timing import Timing, interleave, paired_ratio
 from nnkit.training.devices import put_on
 from nnkit.training.masks import output_of
 from nnkit.types import Batch

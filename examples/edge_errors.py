@@ -19,8 +19,8 @@ import nnkit
 from nnkit.build import build
 from nnkit.config import TrainConfig, resolve
 from nnkit.present.tables import table
-from nnkit.studies.places import data_place
-from nnkit.studies.timing import interleave
+from nnkit.studies.bench.timing import interleave
+from nnkit.studies.paths import data_place
 from nnkit.types import Split
 
 EDGE = 2

@@ -15,7 +15,7 @@ from pathlib import Path
 import nnkit
 from nnkit.config import read_seeds
 from nnkit.present.tables import table
-from nnkit.studies.intervals import estimate, paired_difference
+from nnkit.studies.compare_pooling.intervals import estimate, paired_difference
 
 HERE = Path(__file__).parent
 ARMS = {"resized to 28×28": "varres-resized-32.toml", "own resolution": "varres-max.toml"}

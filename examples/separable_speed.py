@@ -2,7 +2,8 @@
 
 10,000 random images of 3×32×32, float32 in and out; the pipeline is the reference one. Each form is
 also told as a multiple of the floor: reading the input once and writing the output once. Two of them are
-what nnkit uses (`nnkit.ops.separable_map`); the others were slower. Run it with nothing else on the machine:
+what nnkit uses (`nnkit.surrogates.separable_map`); the others were slower. Run it with nothing else on
+the machine:
 
     python examples/separable_speed.py --batch-size 1000
 """
@@ -16,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nnkit.data.pipelines import parse_pipeline
-from nnkit.data.pipelines.analysis import analyse
-from nnkit.ops.separable_map import MAX_TAPS, narrowed, separable_map
 from nnkit.present.tables import table
-from nnkit.studies.timing import interleave, paired_ratio
+from nnkit.studies.bench.timing import interleave, paired_ratio
+from nnkit.surrogates.pipelines import parse_pipeline
+from nnkit.surrogates.pipelines.analysis import analyse
+from nnkit.surrogates.separable_map import MAX_TAPS, narrowed, separable_map
 
 IMAGES = 10_000
 Form = Callable[[Tensor], Tensor]

@@ -15,8 +15,8 @@ import torch
 import nnkit
 from nnkit.build import build
 from nnkit.config import TrainConfig, resolve
-from nnkit.studies.places import data_place
-from nnkit.studies.train_figures import write_examples
+from nnkit.studies.paths import data_place
+from nnkit.studies.train.figures import write_examples
 
 
 def main() -> None:

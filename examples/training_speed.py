@@ -22,7 +22,7 @@ from torchvision.transforms import ToTensor
 
 import nnkit.build
 from nnkit.data.batches import Batches
-from nnkit.studies.timing import interleave, paired_ratio
+from nnkit.studies.bench.timing import interleave, paired_ratio
 from nnkit.training.loop import Recipe, TrainState, fit
 from nnkit.types import DataPlace, EpochResult
 

@@ -11,12 +11,13 @@ import nnkit
 
 ROOT = Path(nnkit.__file__).parent
 ROOMS = [
-    {"errors"}, {"types"}, {"registry", "spec", "schema", "config", "files"}, {"build"}, {"ops", "data"},
-    {"training", "present", "testing"}, {"studies"}, {"cli"},
+    {"errors"}, {"types"}, {"registry", "spec", "schema", "config", "files"}, {"build"},
+    {"ops", "data", "surrogates"}, {"training", "runs", "results", "present", "testing"},
+    {"studies"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 COMPONENTS = {"datasets", "models", "poolings", "losses", "stopping_rules", "trackers"}
-ALLOWED = {"errors", "types", "ops", "data", "files"}
+ALLOWED = {"errors", "types", "ops", "data", "surrogates", "files"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

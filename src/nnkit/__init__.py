@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnkit.build import components
-    from nnkit.studies.bench import bench
-    from nnkit.studies.compare_pooling import compare_pooling
-    from nnkit.studies.count_params import count_params
+    from nnkit.runs.checkpoints import load
+    from nnkit.studies.bench.study import bench
+    from nnkit.studies.compare_pooling.study import compare_pooling
+    from nnkit.studies.count_params.study import count_params
     from nnkit.studies.evaluate import evaluate
-    from nnkit.studies.train import train
-    from nnkit.training.checkpoints import load
+    from nnkit.studies.train.study import train
 
 _HOME = {
-    "bench": "nnkit.studies.bench",
+    "bench": "nnkit.studies.bench.study",
     "components": "nnkit.build",
-    "compare_pooling": "nnkit.studies.compare_pooling",
-    "count_params": "nnkit.studies.count_params",
+    "compare_pooling": "nnkit.studies.compare_pooling.study",
+    "count_params": "nnkit.studies.count_params.study",
     "evaluate": "nnkit.studies.evaluate",
-    "load": "nnkit.training.checkpoints",
-    "train": "nnkit.studies.train",
+    "load": "nnkit.runs.checkpoints",
+    "train": "nnkit.studies.train.study",
 }
 __all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
 

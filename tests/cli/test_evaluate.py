@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from nnkit.cli import main
-from nnkit.studies.train import train
+from nnkit.studies.train.study import train
 from tiny_plugin import TinyPlugin
 
 
 @pytest.fixture
 def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     return train(dataset="tiny", epochs=1, runs_dir=tiny.runs).run_dir
 
 

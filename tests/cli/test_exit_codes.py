@@ -77,7 +77,7 @@ def test_an_error_of_a_command_is_its_exit_code(
     def fail(groups: object) -> None:
         raise error
 
-    monkeypatch.setattr("nnkit.studies.components.list_components", fail)
+    monkeypatch.setattr("nnkit.studies.list_.list_components", fail)
     assert main.run(["list"]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -95,7 +95,7 @@ def test_what_went_wrong_on_the_disk_names_the_place(
     def fail(groups: object) -> None:
         raise PermissionError(13, "Permission denied", "/a/place")
 
-    monkeypatch.setattr("nnkit.studies.components.list_components", fail)
+    monkeypatch.setattr("nnkit.studies.list_.list_components", fail)
     main.run(["list"])
     assert re.fullmatch(r"nnkit: error: Permission denied \(.?/a/place.?\)\n", capsys.readouterr().err)
 
@@ -175,7 +175,7 @@ def test_a_benchmark_of_which_cells_failed_is_printed_whole_and_exits_3(
 def test_a_comparison_of_which_cells_failed_is_printed_and_exits_3_or_as_the_first_where_all_did(
     poolings: list[str], code: int, answer: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     files = {f"{kind}/{at}.png": random_png(at, 10, 10) for kind in "ab" for at in range(10)}
     images = write_folder(tmp_path / "images", files)
     words = ["compare-pooling", "--dataset", f"image-folder:path={images}", "--seeds", 0, "--epochs", 1]
@@ -223,5 +223,5 @@ def test_out_of_memory_says_what_to_lower(monkeypatch: pytest.MonkeyPatch, answe
     def fail(groups: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("nnkit.studies.components.list_components", fail)
+    monkeypatch.setattr("nnkit.studies.list_.list_components", fail)
     assert refused(answer("list"), 1) == "out of memory"

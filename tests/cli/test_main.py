@@ -81,7 +81,7 @@ def test_a_bug_shows_a_traceback_with_debug_alone(monkeypatch, capsys):
     def broken(*_args):
         raise RuntimeError("oh")
 
-    monkeypatch.setattr("nnkit.studies.components.list_components", broken)
+    monkeypatch.setattr("nnkit.studies.list_.list_components", broken)
     assert run(["list"]) == 1
     assert "Traceback" not in capsys.readouterr().err
     assert run(["list", "--debug"]) == 1
@@ -99,7 +99,7 @@ def test_out_of_memory_is_no_bug_of_nnkits(error, monkeypatch, capsys):
     def broken(*parts, **more):
         raise error
 
-    monkeypatch.setattr("nnkit.studies.experiment.make_augmentation", broken)
+    monkeypatch.setattr("nnkit.studies.train.experiment.make_augmentation", broken)
     assert run(["train", "--epochs", "1"]) == 1
     err = capsys.readouterr().err
     assert "out of memory" in err

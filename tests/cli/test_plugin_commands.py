@@ -13,7 +13,7 @@ from fake_plugins import write_plugin
 from golden_files import check_golden
 from nnkit import registry
 from nnkit.cli.main import run
-from nnkit.studies.new_plugin import new_plugin
+from nnkit.studies.new_plugin.study import new_plugin
 from nnkit.testing import CHECKS
 
 

@@ -15,8 +15,8 @@ from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
 from nnkit.config import TrainConfig
-from nnkit.studies.cells import Cell
-from nnkit.studies.train import TrainResult, train
+from nnkit.studies.compare_pooling.cells import Cell
+from nnkit.studies.train.study import TrainResult, train
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 def run_with(progress: Progress, out: Path) -> TrainResult:
     with pytest.MonkeyPatch.context() as patch, progress:
-        patch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
         return train(
             dataset="tiny",
             epochs=2,

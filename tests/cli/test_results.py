@@ -22,10 +22,10 @@ from nnkit.present.info import info_text
 from nnkit.present.new_plugin import new_plugin_text
 from nnkit.present.runs import files_left, run_text
 from nnkit.present.tables import components_table, evaluate_table, runs_table, train_table
-from nnkit.studies.components import list_components
-from nnkit.studies.count_params import count_params
+from nnkit.studies.count_params.study import count_params
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.info import info
+from nnkit.studies.info.study import info
+from nnkit.studies.list_ import list_components
 from nnkit.studies.runs import list_runs, show_run
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -47,7 +47,7 @@ def without(document: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def test_train_prints_the_summary_it_left_and_every_file(
     shown: Show, answer: Ask, tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     words = ["train", "--dataset", "tiny", "--epochs", 1, "--threads", 1, "--device", "cpu"]
     text = shown(*words, "--out", tmp_path / "a", width=width)
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
@@ -281,7 +281,7 @@ COMPARE = [
 def test_compare_pooling_prints_the_summary_it_left(
     shown: Show, answer: Ask, shades: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     words = [
         *COMPARE,
         "--dataset",

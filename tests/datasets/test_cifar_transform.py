@@ -11,9 +11,9 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from data.image_files import random_png, write_folder, write_tgz, write_zip
-from nnkit.data.pipelines import parse_pipeline
 from nnkit.datasets.cifar_transform import CifarTransform
 from nnkit.errors import DataError, UsageError
+from nnkit.surrogates.pipelines import parse_pipeline
 from nnkit.types import DataPlace
 
 

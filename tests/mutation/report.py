@@ -139,7 +139,7 @@ def packages(results: Results, branches: Mapping[str, tuple[int, int]]) -> list[
 
 
 def package_of(module: str) -> str:
-    """The package of a module: `nnkit.data` of `nnkit.data.buckets.epoch`, `nnkit` of `nnkit.config`."""
+    """The package of a module: `nnkit.data` of `nnkit.data.bucketing.epoch`, `nnkit` of `nnkit.config`."""
     parts = module.split(".")
     return ".".join(parts[:2]) if len(parts) > 2 else "nnkit"
 

@@ -14,7 +14,7 @@ FAR_TOO = "tests/test_config.py::test_far_too"
     ("name", "module"),
     [
         ("nnkit.data.cache.x_key__mutmut_3", "nnkit.data.cache"),
-        ("nnkit.data.buckets.xǁBucketǁ__init____mutmut_12", "nnkit.data.buckets"),
+        ("nnkit.data.bucketing.xǁBucketǁ__init____mutmut_12", "nnkit.data.bucketing"),
         ("nnkit.config.x__merge", "nnkit.config"),
     ],
 )
@@ -29,8 +29,8 @@ def test_a_mutant_belongs_to_the_module_before_its_function(name: str, module: s
         (SIBLING, "nnkit.data.cache", 1),
         (FAR, "nnkit.data.cache", 2),
         ("tests/models/test_band.py::test_it", "nnkit.models._band", 0),
-        ("tests/data/buckets/test_buckets.py::test_it", "nnkit.data.buckets", 0),
-        ("tests/data/buckets/test_epoch.py::test_it", "nnkit.data.cache", 2),
+        ("tests/data/bucketing/test_buckets.py::test_it", "nnkit.data.bucketing", 0),
+        ("tests/data/bucketing/test_epoch.py::test_it", "nnkit.data.cache", 2),
         (FAR_TOO, "nnkit.config", 0),
         (FAR_TOO, "nnkit.schema", 2),
         (OWN, "", 2),

@@ -8,7 +8,7 @@ from mutation import report, results
 from mutation.__main__ import module_name
 from mutation.results import Record, Results
 
-SIZES = {"nnkit.config": 40, "nnkit.data.cache": 20, "nnkit.data.buckets.epoch": 40}
+SIZES = {"nnkit.config": 40, "nnkit.data.cache": 20, "nnkit.data.bucketing.epoch": 40}
 CACHE = "nnkit.data.cache.x_key__mutmut_3"
 SAMPLE = Record(
     commit="1234567",
@@ -17,7 +17,7 @@ SAMPLE = Record(
     counts={
         "nnkit.config": {"killed": 3, "survived": 1},
         "nnkit.data.cache": {"killed": 1, "survived": 1},
-        "nnkit.data.buckets.epoch": {"killed": 3, "timeout": 1},
+        "nnkit.data.bucketing.epoch": {"killed": 3, "timeout": 1},
     },
     undetected={"nnkit.config.x_f__mutmut_1": "survived", CACHE: "survived"},
     seed=7,
@@ -43,14 +43,14 @@ def rows(table: str) -> dict[str, list[str]]:
 def test_a_module_that_was_run_whole_stands_with_that_run_and_the_others_with_the_sample() -> None:
     found = rows(report.markdown(RESULTS, {}))
     assert found["data.cache"] == ["20", "20", "18", "0", "90.0 %", "2026-11-22 abcdef0, whole"]
-    assert found["data.buckets.epoch"] == ["40", "4", "4", "1", "100.0 %", "2026-11-21 1234567, sample"]
+    assert found["data.bucketing.epoch"] == ["40", "4", "4", "1", "100.0 %", "2026-11-21 1234567, sample"]
 
 
 def test_branch_coverage_stands_beside_the_score_of_each_package() -> None:
     branches = {
         "src/nnkit/config.py": (9, 10),
         "src/nnkit/data/cache.py": (1, 4),
-        "src/nnkit/data/buckets/epoch.py": (4, 4),
+        "src/nnkit/data/bucketing/epoch.py": (4, 4),
         "src/nnkit/cli/main.py": (1, 2),
     }
     found = rows(report.markdown(RESULTS, branches))

@@ -15,9 +15,9 @@ from PIL import Image
 
 from golden_files import check_layout
 from nnkit.present.bench import bench_compare_table, bench_markdown, bench_table, write_bench
-from nnkit.studies.bench import BenchResult
-from nnkit.studies.bench_compare import BenchCompareResult, bench_compare
-from nnkit.studies.train import TrainResult
+from nnkit.studies.bench.compare import BenchCompareResult, bench_compare
+from nnkit.studies.bench.study import BenchResult
+from nnkit.studies.train.study import TrainResult
 from present.conftest import drawn_figures
 from present.reading import MISSING, Row, read_pairs, read_table, shows, squeezed, values
 

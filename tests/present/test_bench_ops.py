@@ -11,7 +11,7 @@ import pytest
 
 from golden_files import check_layout
 from nnkit.present.bench_ops import COLUMNS, bench_ops_table, write_bench_ops
-from nnkit.studies.bench_ops import BenchOpsResult
+from nnkit.studies.bench.ops import BenchOpsResult
 from present.conftest import drawn_figures
 from present.reading import quantity, read_table, shows
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from golden_files import check_layout
 from nnkit.present.comparison import comparison_table, write_comparison
-from nnkit.studies.compare_pooling import ComparePoolingResult
+from nnkit.studies.compare_pooling.study import ComparePoolingResult
 from present.conftest import drawn_figures, with_fixed
 from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed, values
 

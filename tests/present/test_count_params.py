@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nnkit.present.count_params import count_params_text
-from nnkit.studies.count_params import CountResult, count_params
+from nnkit.studies.count_params.study import CountResult, count_params
 from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed
 
 WIDTHS = [40, 80, 120]

@@ -13,7 +13,7 @@ import tiny_plugin
 from data.image_files import encoded, write_folder
 from nnkit.models.varres_net import VarresNet
 from nnkit.present.info import info_text
-from nnkit.studies.info import info
+from nnkit.studies.info.study import info
 from present.reading import has_table, read_pairs, read_table, shows, squeezed, values
 
 WIDTHS = [40, 80, 120]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnkit.present.new_plugin import new_plugin_text
-from nnkit.studies.new_plugin import new_plugin
+from nnkit.studies.new_plugin.study import new_plugin
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model", "pooling", "loss", "stopping-rule"])

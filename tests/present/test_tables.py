@@ -15,8 +15,8 @@ from fake_plugins import write_plugin
 from golden_files import check_layout
 from nnkit import registry
 from nnkit.present import tables
-from nnkit.studies.components import list_components
 from nnkit.studies.evaluate import EvaluateResult, evaluate
+from nnkit.studies.list_ import list_components
 from nnkit.studies.runs import list_runs
 from present.conftest import Trained, quick_train, with_fixed
 from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed, values

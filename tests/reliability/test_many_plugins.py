@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnkit import registry
-from nnkit.studies.components import list_components
+from nnkit.studies.list_ import list_components
 
 NUM_PLUGINS = 200
 REPEATS = 5

@@ -12,7 +12,7 @@ import torch
 
 from nnkit.cli import main
 from nnkit.data import tensor_files
-from nnkit.training import checkpoints
+from nnkit.runs import checkpoints
 from tiny_plugin import TinyPlugin
 
 

@@ -14,16 +14,16 @@ import nnkit
 from data.image_files import mutated
 from nnkit.config import TrainConfig, resolve
 from nnkit.errors import CheckpointError, NnkitError
+from nnkit.runs import checkpoints
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.experiment import complete
-from nnkit.studies.train import train
-from nnkit.training import checkpoints
+from nnkit.studies.train.experiment import complete
+from nnkit.studies.train.study import train
 from tiny_plugin import TinyPlugin
 
 
 @pytest.fixture
 def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     return train(dataset="tiny", epochs=1, limit=30, runs_dir=tiny.runs).run_dir
 
 

@@ -14,7 +14,7 @@ from tiny_plugin import TinyPlugin
 SCRIPT = """
 import hashlib, json, sys
 from pathlib import Path
-from nnkit.studies import train as study
+from nnkit.studies.train import study
 study.write_figures = lambda *parts: []
 found = []
 for seed in (0, 1):

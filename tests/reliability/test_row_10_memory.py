@@ -10,7 +10,7 @@ import torch
 
 from nnkit.config import TrainConfig, resolve
 from nnkit.errors import NnkitError
-from nnkit.studies.train import run, train
+from nnkit.studies.train.study import run, train
 from nnkit.training.memory import fitting_batch_size, is_out_of_memory
 from tiny_plugin import TinyPlugin
 
@@ -47,7 +47,7 @@ def test_where_smaller_batches_break_for_another_reason_it_still_says_out_of_mem
     def broken(*parts: object) -> None:
         raise ValueError("expected more than 1 value per channel")
 
-    monkeypatch.setattr("nnkit.studies.fitting.train_step", broken)
+    monkeypatch.setattr("nnkit.studies.train.oom.train_step", broken)
     with pytest.raises(NnkitError, match="out of memory on cpu") as caught:
         train(dataset="tiny", model="tiny-net:most_pixels=64", batch_size=32, epochs=1, runs_dir=tiny.runs)
     assert "expected more than 1 value per channel" in caught.value.hint
@@ -56,7 +56,7 @@ def test_where_smaller_batches_break_for_another_reason_it_still_says_out_of_mem
 def test_where_a_step_fits_after_all_it_does_not_blame_the_batch_size(
     tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.fitting.train_step", lambda *parts: None)
+    monkeypatch.setattr("nnkit.studies.train.oom.train_step", lambda *parts: None)
     with pytest.raises(NnkitError, match="close what else takes memory"):
         train(dataset="tiny", model="tiny-net:most_pixels=64", batch_size=32, epochs=1, runs_dir=tiny.runs)
 

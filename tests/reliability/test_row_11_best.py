@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from nnkit.data import tensor_files
-from nnkit.studies.train import TrainResult, train
-from nnkit.training import checkpoints
+from nnkit.runs import checkpoints
+from nnkit.studies.train.study import TrainResult, train
 from tiny_plugin import TinyPlugin
 
 
@@ -23,7 +23,7 @@ def last_weights(run_dir: Path, kind: str) -> dict[str, torch.Tensor]:
 def test_best_is_the_best_epochs_weights(
     tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch, ema: float
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
 
     def run(epochs: int) -> TrainResult:
         return train(

@@ -10,7 +10,7 @@ import torch
 
 import nnkit
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train import train
+from nnkit.studies.train.study import train
 from tiny_plugin import Tiny, TinyPlugin
 
 
@@ -32,7 +32,7 @@ def by_numpy(net: torch.nn.Module, split: Any) -> tuple[np.ndarray, np.ndarray, 
 def test_metrics_are_numpys(
     tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch, batch_size: int, split: str
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     result = train(dataset="tiny:several=true", epochs=1, runs_dir=tiny.runs)
     data = Tiny(several=True).load(None)  # type: ignore[arg-type]
     losses, hits, sizes = by_numpy(nnkit.load(result.run_dir), data.splits[split])

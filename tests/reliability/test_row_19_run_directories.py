@@ -10,7 +10,7 @@ import pytest
 
 from nnkit.cli import main
 from nnkit.errors import NnkitError
-from nnkit.training import run_directory
+from nnkit.runs import directory as run_directory
 from tiny_plugin import TinyPlugin
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.studies import bench_arms
-from nnkit.studies.bench import bench
-from nnkit.studies.timing import Timing, interleave, paired_ratio, verdict
+from nnkit.studies.bench import arms as bench_arms
+from nnkit.studies.bench.study import bench
+from nnkit.studies.bench.timing import Timing, interleave, paired_ratio, verdict
 
 ROUNDS = 25
 MOST_FALSE = 10
@@ -78,7 +78,7 @@ class Blurred(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from nnkit.data.pipelines import parse_pipeline
+        from nnkit.surrogates.pipelines import parse_pipeline
 
         self.exact = parse_pipeline("reference")
 

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from nnkit import registry
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
+from nnkit.runs import checkpoints
 from nnkit.studies.evaluate import evaluate, per_class
-from nnkit.studies.train import TrainResult, train
-from nnkit.training import checkpoints
+from nnkit.studies.train.study import TrainResult, train
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin
 
@@ -31,7 +31,7 @@ MEAN, STD = 0.4, 0.3
 
 @pytest.fixture
 def trained(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> TrainResult:
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     return train(dataset="tiny", epochs=2, batch_size=16, runs_dir=tiny.runs)
 
 
@@ -62,7 +62,7 @@ def several(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> TinyPlugin:
         "[nnkit.datasets]\nshifted = other_data:Shifted\npictures = other_data:Pictures\n"
     )
     registry.refresh()
-    monkeypatch.setattr("nnkit.studies.train.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
     return tiny
 
 

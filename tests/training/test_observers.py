@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.training import run_directory
+from nnkit.runs import directory as run_directory
 from nnkit.training.observers import BestWeights, MetricsLog
 from nnkit.types import EpochResult, StepResult
 

@@ -110,7 +110,7 @@ def bench(
     from nnkit.config import BenchConfig, resolve
     from nnkit.present.bench import bench_table, write_bench
     from nnkit.present.dry_run import dry_run_document, dry_run_table
-    from nnkit.studies import bench as study
+    from nnkit.studies.bench import study
 
     options = o.given(
         dataset=dataset, model=model, batch_size=batch_size, device=device, num_workers=num_workers,
@@ -153,8 +153,8 @@ def compare(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.present.bench import bench_compare_table
-    from nnkit.studies import bench_compare as study
-    from nnkit.studies.shares import read_share
+    from nnkit.studies.bench import compare as study
+    from nnkit.studies.percent import read_share
 
     share = None if fail_above is None else read_share(fail_above, "--fail-above")
     result = study.bench_compare(a, b, fail_above=share, min_effect=min_effect)
@@ -189,7 +189,7 @@ def ops(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.present.bench_ops import bench_ops_table, write_bench_ops
-    from nnkit.studies import bench_ops as study
+    from nnkit.studies.bench import ops as study
 
     result = study.bench_ops(
         sizes=tuple(size) if size else study.SIZES,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nnkit.cli import output
 
 if TYPE_CHECKING:
-    from nnkit.studies.cells import Cell
+    from nnkit.studies.compare_pooling.cells import Cell
 
 
 class CellProgress:

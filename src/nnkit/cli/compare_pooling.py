@@ -76,7 +76,7 @@ def compare_pooling(
     from nnkit.config import ComparePoolingConfig, resolve
     from nnkit.present.comparison import comparison_table
     from nnkit.present.dry_run import dry_run_document, dry_run_table
-    from nnkit.studies import compare_pooling as study
+    from nnkit.studies.compare_pooling import study
 
     options = o.given(
         dataset=dataset, pooling=pooling, model=model, budget=budget, vary=vary, seeds=seeds, epochs=epochs,

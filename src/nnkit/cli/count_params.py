@@ -51,8 +51,8 @@ def count_params(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.present.count_params import count_params_text
-    from nnkit.studies.count_params import check_tolerance
-    from nnkit.studies.count_params import count_params as study
+    from nnkit.studies.count_params.study import check_tolerance
+    from nnkit.studies.count_params.study import count_params as study
 
     result = study(specs, input=input, match=match, vary=vary, tolerance=tolerance)
     document = result.document()

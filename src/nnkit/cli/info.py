@@ -33,7 +33,7 @@ def info(
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.config import PlaceConfig, resolve
     from nnkit.present.info import info_text
-    from nnkit.studies.info import info as study
+    from nnkit.studies.info.study import info as study
 
     config = resolve(PlaceConfig, o.given(data_root=data_root, download=download)).config
     document = study(spec, group=group, batch_size=batch_size, config=config)

@@ -30,7 +30,7 @@ def list_components(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.present.tables import components_table
-    from nnkit.studies.components import list_components as study
+    from nnkit.studies.list_ import list_components as study
 
     document = study(context.args)
     output.emit(document, components_table(document["components"], width=output.width()), as_json=json)

@@ -29,7 +29,7 @@ def new_plugin(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.present.new_plugin import new_plugin_text
-    from nnkit.studies.new_plugin import new_plugin as study
+    from nnkit.studies.new_plugin.study import new_plugin as study
 
     document = study(name, kind=kind, out=out).document()
     output.emit(document, new_plugin_text(document), as_json=json)

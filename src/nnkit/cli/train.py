@@ -102,8 +102,8 @@ def train(
     from nnkit.present.dry_run import dry_run_document, dry_run_table
     from nnkit.present.runs import files_left
     from nnkit.present.tables import train_table
-    from nnkit.studies import train as study
-    from nnkit.studies.experiment import complete
+    from nnkit.studies.train import study
+    from nnkit.studies.train.experiment import complete
 
     options = o.given(
         dataset=dataset, model=model, loss=loss, stop=stop, optimizer=optimizer, lr=lr, schedule=schedule,

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnkit.data.buckets import BucketPlan, Order, plan_batches
-from nnkit.data.buckets.choice import Ints
-from nnkit.data.buckets.sizes import Buckets, assign_buckets
+from nnkit.data.bucketing import BucketPlan, Order, plan_batches
+from nnkit.data.bucketing.choice import Ints
+from nnkit.data.bucketing.sizes import Buckets, assign_buckets
 from nnkit.data.images import Padded, Request
 from nnkit.types import Batch, Data, Size, Split
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nnkit.data.images import Images, Indices, Request
-from nnkit.data.modes import brought_to_buckets
+from nnkit.data.resize_policy import brought_to_buckets
 from nnkit.errors import DataError, UsageError, quote
 from nnkit.types import EXACT_SIZES, SPLITS, Bucketing, Data, Split
 

@@ -7,12 +7,12 @@ import torch
 
 from nnkit.data.cifar10 import read_cifar10
 from nnkit.data.images import Images, Indices
-from nnkit.data.modes import LIMIT_BYTES
-from nnkit.data.pipelines import Backend, DType, Shape, parse_pipeline
+from nnkit.data.resize_policy import LIMIT_BYTES
 from nnkit.data.sources import find_source, load_source
 from nnkit.data.splits import check_fraction, check_seed, folder_parts, random_parts
 from nnkit.data.synthetic import smooth_images
 from nnkit.errors import UsageError
+from nnkit.surrogates.pipelines import Backend, DType, Shape, parse_pipeline
 from nnkit.types import Data, DataPlace, Split, Task
 
 SYNTHETIC = {"train": 9_000, "val": 1_000, "test": 2_000}

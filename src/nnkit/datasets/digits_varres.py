@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nnkit.data.buckets.settings import takes_bucket_settings
+from nnkit.data.bucketing.settings import takes_bucket_settings
 from nnkit.data.images import Images
 from nnkit.data.render import NUM_CLASSES, render_digits
 from nnkit.data.splits import balanced, check_seed, classification_data

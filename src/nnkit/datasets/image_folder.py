@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnkit.data.buckets.settings import takes_bucket_settings
+from nnkit.data.bucketing.settings import takes_bucket_settings
 from nnkit.data.cache import cached
 from nnkit.data.decode import Channels
 from nnkit.data.images import Images
-from nnkit.data.modes import Mode, brought_to_one_size, check_bucketing, usual_model
+from nnkit.data.resize_policy import Mode, brought_to_one_size, check_bucketing, usual_model
 from nnkit.data.resizing import MIN_SIDE
 from nnkit.data.sources import Source, find_source, load_source, stream_source
 from nnkit.data.splits import (

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nnkit.data.buckets.settings import takes_bucket_settings
+from nnkit.data.bucketing.settings import takes_bucket_settings
 from nnkit.data.download import download_hint
 from nnkit.data.images import Indices
-from nnkit.data.modes import Mode, brought_to_one_size, check_bucketing, usual_model
+from nnkit.data.resize_policy import Mode, brought_to_one_size, check_bucketing, usual_model
 from nnkit.data.sources import Source, load_source
 from nnkit.data.splits import check_fraction, check_seed, classification_data, random_parts
 from nnkit.errors import DataError

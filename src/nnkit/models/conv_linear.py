@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from nnkit.models._checks import check_counts, check_sizes
 from nnkit.models._closed_form import notes_on, require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
-from nnkit.ops.least_squares import RIDGE
-from nnkit.ops.mixed_linear import fit_mixed_linear
+from nnkit.surrogates.least_squares import RIDGE
+from nnkit.surrogates.variable_projection import fit_mixed_linear
 from nnkit.types import Size
 
 

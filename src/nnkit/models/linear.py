@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nnkit.models._checks import check_counts, check_sizes
 from nnkit.models._closed_form import notes_on, require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
-from nnkit.ops.least_squares import RIDGE, fit_linear
+from nnkit.surrogates.least_squares import RIDGE, fit_linear
 
 
 class Linear(nn.Module):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from nnkit.errors import UsageError
-from nnkit.models._band import along_diagonal, cut, of_most_energy, what_is_dropped
 from nnkit.models._checks import check_counts, check_sizes
 from nnkit.models._closed_form import require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
-from nnkit.ops.alternating import RIDGE, Separated, fit_separable
-from nnkit.ops.separable_map import separable_map, widened
+from nnkit.surrogates.alternating import RIDGE, Separated, fit_separable
+from nnkit.surrogates.band import along_diagonal, cut, of_most_energy, what_is_dropped
+from nnkit.surrogates.separable_map import separable_map, widened
 
 
 class Separable(nn.Module):

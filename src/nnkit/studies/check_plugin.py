@@ -12,9 +12,9 @@ from nnkit import registry
 from nnkit.config import PlaceConfig
 from nnkit.errors import GateError, PluginError, UsageError, did_you_mean
 from nnkit.registry import Entry
+from nnkit.results.base import Result
 from nnkit.spec import Spec, parse
-from nnkit.studies.places import data_place
-from nnkit.studies.result import Result
+from nnkit.studies.paths import data_place
 from nnkit.types import DataPlace
 
 IMPORTABLE = "can_be_imported"

@@ -16,12 +16,13 @@ from nnkit.build import build, plan
 from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
 from nnkit.data.batches import Batches
 from nnkit.errors import UsageError
+from nnkit.results.base import Result
+from nnkit.runs import checkpoints
+from nnkit.runs.checkpoints import ModelCard
 from nnkit.spec import Spec, from_toml
-from nnkit.studies.experiment import USUAL_LOSS, loss_spec
-from nnkit.studies.places import data_place
-from nnkit.studies.result import Result
-from nnkit.training import checkpoints, evaluation
-from nnkit.training.checkpoints import ModelCard
+from nnkit.studies.paths import data_place
+from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
+from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
 from nnkit.types import Data, Dataset

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnkit.errors import CheckpointError, UsageError, did_you_mean
-from nnkit.training.run_directory import default_runs_dir, read_log
+from nnkit.runs.directory import default_runs_dir, read_log
 
 
 def list_runs(runs_dir: Path | None = None) -> dict[str, Any]:

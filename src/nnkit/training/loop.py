@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nnkit.data.batches import Batches
-from nnkit.data.buckets import Order
+from nnkit.data.bucketing import Order
 from nnkit.errors import DivergedError, UsageError
 from nnkit.training.devices import autocast, sum_type
 from nnkit.training.evaluation import evaluate, go_on

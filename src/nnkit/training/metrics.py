@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nnkit.errors import UsageError
+from nnkit.surrogates.fidelity import fidelity_class
 from nnkit.training.devices import sum_type
-from nnkit.training.fidelity import fidelity_class
 from nnkit.types import Batch, Data, resolution_name
 
 COSINE_THRESHOLD = 0.95

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from nnkit.training.run_directory import RunDirectory
+from nnkit.runs.directory import RunDirectory
 from nnkit.types import EpochResult, StepResult, lower_is_better
 
 

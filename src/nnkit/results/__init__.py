@@ -1,0 +1,1 @@
+"""What each command returns, as typed values: the JSON documents of `--json`."""

@@ -1,0 +1,296 @@
+"""`nnkit bench`: networks against the real transforms, in interleaved rounds, with what each is worth."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nnkit.build import plan
+from nnkit.config import BenchConfig, Resolved, resolve
+from nnkit.errors import NnkitError, PartialError, UsageError
+from nnkit.results.base import Result
+from nnkit.runs.directory import LOG, create, default_runs_dir, environment
+from nnkit.studies.bench.arms import Arm, Input, Pass, model_arms, reference_arms
+from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
+from nnkit.studies.bench.timing import interleave
+from nnkit.studies.bench.verdicts import BATCHED, LOOP, STANDS_IN, Cell, Measurements
+from nnkit.studies.paths import data_place
+from nnkit.surrogates.pipelines import Pipeline
+from nnkit.training.devices import set_threads
+from nnkit.training.metrics import TransformMetrics
+from nnkit.types import Batch, Data, Dataset
+
+CHUNK = 1000
+FLAGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_VISIBLE_DEVICES")
+Watch = Callable[[int, int], None]
+
+
+class BenchResult(Result):
+    """What a benchmark measured. Times are of one pass over the images, in seconds.
+
+    Each cell's `speedup` is how many times the images per second of `reference-loop` it has, in paired
+    rounds, and `times_floor` how many times as long it takes as reading the input and writing the output.
+    An arm's `copies_timed` says whether copies to the device are part of its times.
+    """
+
+    schema_name: ClassVar[str] = "nnkit.bench/1"
+
+    environment: dict[str, Any]
+    dataset: str
+    pipeline: str
+    images: int
+    loader: str
+    preset: str | None
+    repeats: int
+    min_effect: float
+    seed: int
+    arms: list[dict[str, Any]]
+    comparisons: list[dict[str, Any]]
+    best: dict[str, Any] | None
+    break_even_images: int | None
+
+
+def bench(*, config: Sequence[Path | str] = (), watch: Watch | None = None, **options: Any) -> BenchResult:
+    """Run a benchmark with the options of `nnkit bench` as keywords: `bench(model=["separable"])`."""
+    resolved = resolve(BenchConfig, options, files=[Path(path) for path in config])
+    return run_study(complete(resolved), watch=watch)
+
+
+def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
+    """The configuration with its preset's values, and its dataset checked."""
+    resolved = with_preset(resolved)
+    config = resolved.config
+    _pipeline_of(plan("datasets", config.dataset, path="dataset").make(), config)
+    if not all(text.strip() for text in config.model):
+        raise UsageError("model is empty", hint="name a network: --model separable, a run or its weights")
+    if all(setting.unavailable() for setting in settings_of(config)):
+        why = settings_of(config)[0].unavailable()
+        raise UsageError(f"nothing of the grid can run here: {why}", hint="add cpu to --device")
+    if config.out is not None and config.out.is_dir() and any(config.out.iterdir()):
+        raise UsageError(f"{config.out} is already there", hint="give --out a new or empty folder")
+    return resolved
+
+
+def make_folder(config: BenchConfig) -> Path:
+    """A new folder for the result: `out`, or one under the runs folder. `UsageError` where `out` is taken."""
+    runs_dir = default_runs_dir(config.runs_dir)
+    folder = create(runs_dir, "bench", config.preset or config.dataset.name, out=config.out)
+    folder.close()
+    (folder.path / LOG).unlink(missing_ok=True)
+    return folder.path
+
+
+def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
+    pipeline = getattr(dataset, "pipeline", None)
+    if dataset.task != "transform" or not isinstance(pipeline, Pipeline):
+        raise UsageError(
+            f'the dataset "{config.dataset}" has no pipeline of transforms to time networks against',
+            hint="use --dataset cifar-transform, or cifar-transform:source=PATH",
+        )
+    return pipeline
+
+
+def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) -> BenchResult:
+    """Time everything in one interleaved run. `UsageError` where there is nothing to time."""
+    config = resolved.config
+    set_threads(config.threads)
+    dataset: Dataset = plan("datasets", config.dataset).make()
+    pipeline = _pipeline_of(dataset, config)
+    data = dataset.load(data_place(config))
+    levels, targets = _test_images(data, config.limit)
+    surroundings = _surroundings()  # before the arms make a load of their own
+    floats = levels.float() / 255  # once: the floor is of the very memory that the arms read
+    arms = [
+        *reference_arms(pipeline, levels, floats, config),
+        *model_arms(config.model, data, levels, floats, config),
+    ]
+    fidelities = [_fidelity(arm, targets) for arm in arms]
+    measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
+    rows = [measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True)]
+    rows = [
+        {**row, "break_even_images": {base: measured.break_even(row, base) for base in (LOOP, BATCHED)}}
+        for row in rows
+    ]
+    return BenchResult(
+        environment={**environment(), **surroundings},
+        dataset=str(config.dataset),
+        pipeline=str(pipeline),
+        images=len(levels),
+        loader=config.loader,
+        preset=config.preset,
+        repeats=config.repeats,
+        min_effect=config.min_effect,
+        seed=config.seed,
+        arms=rows,
+        comparisons=measured.comparisons(rows),
+        best=measured.best(rows),
+        break_even_images=_first_break_even(rows),
+    )
+
+
+def _test_images(data: Data, limit: int | None) -> tuple[Tensor, Tensor]:
+    """The test split: uint8 (N, C, H, W), and its targets, float32 (N, C', H', W')."""
+    split = data.splits["test"]
+    split = split if limit is None else split.sample(limit)
+    if not len(split):
+        raise UsageError("the test split has no image to time", hint="raise --limit or add images")
+    levels, _ = split.images.take(split.indices)
+    return levels.contiguous(), split.targets[torch.from_numpy(split.indices)].contiguous()
+
+
+def _fidelity(arm: Arm, targets: Tensor) -> dict[str, Any]:
+    """How far the arm's output is from the reference's; a class of None where it has no output here."""
+    keys = ("max_abs_error", "mae_sum", "levels")
+    try:
+        outputs = arm.outputs()
+    except Exception as error:
+        return {"class": None, **dict.fromkeys(keys), "error": f"{type(error).__name__}: {error}"}
+    if outputs.shape != targets.shape:
+        made, wanted = tuple(outputs.shape[1:]), tuple(targets.shape[1:])
+        raise UsageError(
+            f"{arm.name} makes {made} of an image, the pipeline {wanted}",
+            hint="name a network for images, such as separable; `nnkit list models` shows all",
+        )
+    metrics = TransformMetrics(torch.device("cpu"))
+    for start in range(0, len(targets), CHUNK):
+        part = targets[start : start + CHUNK]
+        metrics.add(outputs[start : start + CHUNK], _as_batch(part), torch.zeros(()))
+    found = metrics.result()
+    return {"class": found["fidelity"]["class"], **{key: found[key] for key in keys}}
+
+
+def _as_batch(targets: Tensor) -> Batch:
+    return Batch(targets, targets, np.arange(len(targets)))
+
+
+def _measure(
+    arms: Sequence[Arm],
+    inputs: Mapping[Input, Tensor],
+    targets: Tensor,
+    config: BenchConfig,
+    watch: Watch | None,
+) -> Measurements:
+    """Every cell and every floor once per round."""
+    num_images = len(targets)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(config.seed)
+        cells, passes = _prepare(arms, settings_of(config), num_images)
+        passes |= _floor_passes(cells, inputs, targets)
+        timings = interleave(
+            passes,
+            rounds=config.repeats,
+            seed=config.seed,
+            device={key: torch.device(key.split("|")[1]) for key in passes},
+            catch=(Exception,),
+            watch=watch,
+        )
+    loop = next(cell for cell in cells if cell.arm.name == LOOP)
+    error = loop.error or timings[loop.key].error
+    if error is not None:
+        raise NnkitError(f"the reference could not be timed: {error}")
+    return Measurements(cells, timings, num_images, config.min_effect)
+
+
+def _prepare(
+    arms: Sequence[Arm], grid: Sequence[Setting], num_images: int
+) -> tuple[list[Cell], dict[str, Pass]]:
+    """All cells, and a pass for each that this machine can run."""
+    cells: list[Cell] = []
+    passes: dict[str, Pass] = {}
+    for arm in arms:
+        for setting in arm.settings(grid):
+            key = f"{len(cells)}|{setting.device}"
+            error = setting.unavailable()
+            if error is None and not setting.num_seen(num_images):
+                error = f"{UNAVAILABLE}: {num_images} images make no whole batch"
+            if error is None:
+                try:
+                    passes[key] = arm.prepare(setting)
+                except Exception as wrong:
+                    message = wrong.message if isinstance(wrong, NnkitError) else str(wrong)
+                    error = (
+                        message if message.startswith(UNAVAILABLE) else f"{type(wrong).__name__}: {message}"
+                    )
+            cells.append(Cell(arm, setting, key, f"floor {arm.input_type}|{setting.device}", error))
+    return cells, passes
+
+
+def _floor_passes(cells: Sequence[Cell], inputs: Mapping[Input, Tensor], targets: Tensor) -> dict[str, Pass]:
+    """For each device and input type: read all input once and write all output once, nothing else."""
+    passes: dict[str, Pass] = {}
+    for cell in cells:
+        if cell.error is None and cell.floor_key not in passes:
+            device = torch.device(cell.setting.device)
+            images = inputs[cell.arm.input_type].to(device)
+            passes[cell.floor_key] = _floor_pass(images, torch.empty_like(targets, device=device))
+    return passes
+
+
+def _floor_pass(images: Tensor, output: Tensor) -> Pass:
+    # As 8-byte words: no arithmetic on the values slows the reading down.
+    flat = images.flatten()
+    words = flat[: flat.numel() - flat.numel() % 8].view(torch.int64)
+
+    def run() -> Tensor:
+        output.fill_(0)
+        return words.sum()
+
+    return run
+
+
+def _first_break_even(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Of the fastest network that may stand in for the transforms and whose training time is known."""
+    known = [
+        row
+        for row in rows
+        if row["break_even_images"][LOOP] is not None and row["fidelity"]["class"] in STANDS_IN
+    ]
+    fastest = max(known, key=lambda row: max(c["images_per_s"] or 0 for c in row["cells"]), default=None)
+    return fastest["break_even_images"][LOOP] if fastest else None
+
+
+def check_complete(result: BenchResult) -> None:
+    """`PartialError` where cells failed. What this machine does not have is no failure."""
+    cells = [(arm["name"], cell) for arm in result.arms for cell in arm["cells"]]
+    failed = [
+        (name, cell["error"])
+        for name, cell in cells
+        if cell["error"] is not None and not cell["error"].startswith(UNAVAILABLE)
+    ]
+    if failed:
+        name, error = failed[0]
+        raise PartialError(
+            f"{len(failed)} of {len(cells)} cells failed, the first ({name}): {error}",
+            hint="the others are timed; the JSON holds each cell's error",
+        )
+
+
+def _surroundings() -> dict[str, Any]:
+    """What the times depend on beside versions and processor."""
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
+    flags = {key: os.environ[key] for key in FLAGS if key in os.environ}
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "threads": torch.get_num_threads(),
+        "load_average": list(load) if load else None,
+        "gpus": gpus,
+        "flags": flags,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that nnkit runs from; None where it is installed as a package."""
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        ran = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return ran.stdout.strip()

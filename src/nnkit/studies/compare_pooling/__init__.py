@@ -1,0 +1,1 @@
+"""`nnkit compare-pooling`: the study, its cells and their statistics."""

@@ -1,0 +1,186 @@
+"""Cells: training runs that belong to one study, done one after the other or in several processes.
+
+Each process trains one cell and ends, so that a cell that dies, or is killed for its memory, takes no other
+with it. What crosses to it and back is plain data; the cell's result is the run directory that it leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from nnkit.config import Resolved, TrainConfig
+from nnkit.errors import InterruptedRun, NnkitError
+from nnkit.studies.train import study as train
+from nnkit.training.interrupts import listening
+
+POLL_S = 0.2
+GRACE_S = 3.0
+"""How long a process that was asked to end may take before it is killed."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run: a title for people, and its configuration, whose `out` is the cell's own folder."""
+
+    title: str
+    config: TrainConfig
+
+    @property
+    def folder(self) -> Path:
+        """Where the run directory of this cell is, or will be."""
+        assert self.config.out is not None
+        return self.config.out
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: `error` is empty where it finished, `signal_code` 130 or 143 where it was stopped."""
+
+    error: str = ""
+    exit_code: int = 0
+    signal_code: int = 0
+
+
+def finished_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished cell, with its test; None where there is none yet."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return summary if isinstance(summary, dict) and isinstance(summary.get("test"), dict) else None
+
+
+def train_cells(cells: Sequence[Cell], *, jobs: int = 1) -> Generator[tuple[Cell, Outcome]]:
+    """Train the cells, `jobs` at a time; yield each as it ends, finished or failed.
+
+    What an earlier attempt left in a cell's folder is removed first. `InterruptedRun` on Ctrl-C or SIGTERM,
+    when no process is left.
+    """
+    if jobs == 1 or len(cells) <= 1:
+        for cell in cells:
+            yield cell, _checked(train_one(cell))
+    else:
+        yield from _in_processes(cells, jobs)
+
+
+def train_one(cell: Cell) -> Outcome:
+    """Train a cell in this process. Every error is part of the answer: none of them stops the other cells."""
+    try:
+        if cell.folder.is_dir() and not cell.folder.is_symlink():
+            shutil.rmtree(cell.folder)
+        # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
+        train.run(Resolved(cell.config, {}), advise=False)
+    except InterruptedRun as error:
+        return Outcome(error.message, error.exit_code, signal_code=error.exit_code)
+    except KeyboardInterrupt:
+        return Outcome("interrupted", 130, signal_code=130)
+    except NnkitError as error:
+        return Outcome(str(error), error.exit_code)
+    except Exception as error:  # a plugin, or torch out of memory, may raise anything
+        return Outcome(f"{type(error).__name__}: {error}", 1)
+    return Outcome()
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    if outcome.signal_code:
+        raise InterruptedRun(outcome.error, exit_code=outcome.signal_code)
+    return outcome
+
+
+@dataclass
+class _Running:
+    cell: Cell
+    process: SpawnProcess
+    answer: Connection
+
+
+def _in_processes(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, Outcome]]:
+    waiting, running = deque(cells), list[_Running]()
+    with listening() as interrupt:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.append(_start(waiting.popleft()))
+                wait([each.process.sentinel for each in running], POLL_S)
+                if interrupt.signal:
+                    raise InterruptedRun("interrupted", exit_code=interrupt.exit_code)
+                for ended in [each for each in running if not each.process.is_alive()]:
+                    running.remove(ended)
+                    yield ended.cell, _checked(_answer(ended))
+        finally:
+            _stop([each.process for each in running])
+
+
+def _start(cell: Cell) -> _Running:
+    context = multiprocessing.get_context("spawn")
+    answer, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(cell, theirs), name=f"nnkit {cell.title}")
+    with _without_ctrl_c():
+        process.start()
+    theirs.close()
+    return _Running(cell, process, answer)
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process started here never sees Ctrl-C: this one does, and ends it. None is lost meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def _work(cell: Cell, answer: Connection) -> None:
+    """A process's whole life: one cell."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    answer.send(train_one(cell))
+
+
+def _end_with_parent() -> None:
+    # A parent killed with no chance to clean up must leave nobody who writes to its folders.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _answer(ended: _Running) -> Outcome:
+    ended.process.join()
+    try:
+        outcome: Outcome | None = ended.answer.recv() if ended.answer.poll() else None
+    except (EOFError, OSError):
+        outcome = None
+    ended.answer.close()
+    code = ended.process.exitcode
+    if outcome is not None:
+        return outcome
+    cause = f"signal {-code}, as of a machine out of memory" if code and code < 0 else f"exit code {code}"
+    return Outcome(f"its process ended without an answer ({cause})", 1)
+
+
+def _stop(processes: Sequence[SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(GRACE_S)
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+            process.join()

@@ -1,0 +1,401 @@
+"""`nnkit compare-pooling`: which pooling is better at the same number of parameters, and how surely.
+
+Every pooling gets the width that brings its model closest to one budget of parameters, and every seed is
+trained with each: with one seed the data comes in the same order, so that differences are taken in pairs.
+The epoch is chosen on validation; each run looks at the test split once, at its end, and its test accuracy
+is what is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+
+from nnkit import registry, schema
+from nnkit.build import describe_mistakes, plan
+from nnkit.config import ComparePoolingConfig, Resolved, TrainConfig, resolve
+from nnkit.errors import ConfigError, InterruptedRun, Mistake, NnkitError, PartialError, UsageError
+from nnkit.present.comparison import write_comparison
+from nnkit.present.figures import write_confusion
+from nnkit.results.base import Result
+from nnkit.runs.directory import RunDirectory
+from nnkit.spec import Spec
+from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells
+from nnkit.studies.compare_pooling.folder import open_folder
+from nnkit.studies.compare_pooling.intervals import Estimate, estimate, paired_difference
+from nnkit.studies.count_params.match import Match, closest_setting
+from nnkit.studies.paths import data_place
+from nnkit.training.devices import choose_device, set_threads
+from nnkit.types import Data, Dataset
+
+logger = logging.getLogger("nnkit")
+FAR_FROM_BUDGET = 0.02
+"""Beyond this share of the budget, a model's parameter count is worth a warning."""
+NO_DIFFERENCE = "no difference shown"
+_POOLING = "pooling"
+
+
+class ComparePoolingResult(Result):
+    """What a comparison came to. Accuracies and differences are shares in [0, 1], on the test split.
+
+    `results` has a row per pooling; the solved setting stands in it under its own name, such as `width`.
+    `values` follow `seeds`, with None for a cell that failed. `ci95` is None for fewer than two seeds, and so
+    is the verdict.
+    """
+
+    schema_name: ClassVar[str] = "nnkit.compare-pooling/1"
+
+    run_dir: Path
+    dataset: str
+    model: str
+    vary: str
+    epochs: int
+    seeds: list[int]
+    budget: int
+    results: list[dict[str, Any]]
+    comparisons: list[dict[str, Any]]
+    winner: str | None
+    failed: list[dict[str, Any]]
+    seconds: float
+
+
+class Watcher(Protocol):
+    """Is told how a comparison goes."""
+
+    def begin(self, folder: Path, num_cells: int, num_done: int) -> None:
+        """Called once, before the first cell; `num_done` were finished by an earlier start."""
+        ...
+
+    def cell_done(self, cell: Cell, summary: Mapping[str, Any] | None, error: str) -> None:
+        """Called after each cell, with the summary of its run or with its error."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """One pooling in the comparison: its spec, its model without the pooling, and the solved setting."""
+
+    pooling: Spec
+    model: Spec
+    match: Match
+
+
+@dataclass
+class _Comparison:
+    """The cells by pooling and seed, and how each that is not finished ended."""
+
+    config: ComparePoolingConfig
+    arms: Sequence[_Arm]
+    cells: Mapping[tuple[int, int], Cell]
+    errors: dict[Path, Outcome] = field(default_factory=dict)
+    summaries: dict[Path, dict[str, Any]] = field(default_factory=dict)
+
+    def read(self, cell: Cell) -> dict[str, Any] | None:
+        """A finished cell's summary, remembered."""
+        if cell.folder not in self.summaries and (summary := finished_summary(cell.folder)) is not None:
+            self.summaries[cell.folder] = summary
+        return self.summaries.get(cell.folder)
+
+
+def compare_pooling(
+    *, config: Sequence[Path | str] = (), watcher: Watcher | None = None, **options: Any
+) -> ComparePoolingResult:
+    """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
+
+    Cells that fail stand in the result's `failed`; see `check_complete`. With `jobs` over 1, a script must
+    guard its `__main__`.
+    """
+    files = [Path(path) for path in config]
+    return run_study(resolve(ComparePoolingConfig, options, files=files), watcher=watcher)
+
+
+def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolingConfig]:
+    """The configuration with all its specs checked and their values read; needs no data."""
+    config = resolved.config
+    groups = ComparePoolingConfig.component_groups
+    given = [("dataset", groups["dataset"], config.dataset), ("model", groups["model"], config.model)]
+    given += [(f"pooling[{at}]", groups["pooling"], spec) for at, spec in enumerate(config.pooling)]
+    mistakes = describe_mistakes(given) or _own_mistakes(config)
+    if mistakes:
+        raise ConfigError(mistakes)
+    poolings = tuple(_read("poolings", spec) for spec in config.pooling)
+    names = [str(spec) for spec in poolings]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ConfigError([Mistake("pooling", f'"{name}" is given twice', "leave one out") for name in twice])
+    read = {"dataset": _read("datasets", config.dataset), "pooling": poolings}
+    return replace(resolved, config=config.model_copy(update=read))
+
+
+def run_study(
+    resolved: Resolved[ComparePoolingConfig], *, watcher: Watcher | None = None
+) -> ComparePoolingResult:
+    """Compare as configured. Finished cells of an earlier start in the same folder are not repeated.
+
+    `InterruptedRun` says how to go on. Failed cells do not raise: `check_complete` does.
+    """
+    config = complete(resolved).config
+    choose_device(config.device)
+    dataset: Dataset = plan("datasets", config.dataset).make()
+    data = dataset.load(data_place(config))
+    if data.task != "classification":
+        raise UsageError(
+            f'the dataset "{config.dataset}" is for {data.task}: poolings are compared by accuracy',
+            hint="choose a dataset of the task classification",
+        )
+    arms = [_arm(config, pooling, data) for pooling in config.pooling]
+    class_names = data.class_names
+    del data, dataset  # the cells load their own: this process would hold a second copy all the while
+    folder = open_folder(config)
+    comparison = _Comparison(config, arms, _cells(config, arms, folder.path))
+    folder.set_state("running")
+    try:
+        _train_missing(comparison, folder, watcher)
+        result = _result(comparison, folder.path)
+        folder.write_summary(result.document())
+        _write_figures(comparison, folder, result, class_names)
+    except InterruptedRun as error:
+        folder.set_state("interrupted", reason=error.message)
+        raise
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        folder.set_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
+        raise
+    failed = len(result.failed)
+    reason = f"{failed} of {len(comparison.cells)} cells failed" if failed else "all cells are done"
+    folder.set_state("failed" if failed else "finished", reason=reason)
+    return result
+
+
+def check_complete(result: ComparePoolingResult) -> None:
+    """`PartialError` where some cells failed; where all did, an error with the exit code of the first."""
+    if not result.failed:
+        return
+    first, num_cells = result.failed[0], len(result.results) * len(result.seeds)
+    message = (
+        f"{len(result.failed)} of {num_cells} cells failed, the first "
+        f"({first['pooling']}, seed {first['seed']}): {first['error']}"
+    )
+    hint = f"to try those again: {_again(result.run_dir)}"
+    if len(result.failed) < num_cells:
+        raise PartialError(message, hint=hint)
+    error = NnkitError(message, hint=hint)
+    error.exit_code = first["exit_code"] or 1
+    raise error
+
+
+def _own_mistakes(config: ComparePoolingConfig) -> list[Mistake]:
+    """What is wrong with the comparison as such."""
+    settings = schema.settings_of(registry.load(registry.find("models", config.model.name)).cls)
+    mistakes = []
+    if not config.pooling:
+        mistakes.append(Mistake("pooling", "no pooling is given", "name two or more"))
+    if _POOLING not in settings or settings[_POOLING].group != "poolings":
+        mistakes.append(Mistake("model", f'"{config.model.name}" takes no pooling', "varres-net does"))
+    for key, why in ((_POOLING, "each pooling in turn"), (config.vary, "what the budget asks for")):
+        if key in config.model.settings:
+            mistakes.append(Mistake(f"model.{key}", f"is set to {why}", "leave it out"))
+    if len(set(config.seeds)) < len(config.seeds):
+        mistakes.append(Mistake("seeds", "a seed is given twice", "each seed makes one pair"))
+    return mistakes
+
+
+def _read(group: str, spec: Spec, known: Mapping[str, Any] | None = None) -> Spec:
+    """The spec with its given values as their types, so that equal ones are written alike."""
+    settings = plan(group, spec, known=known).spec.settings
+    return Spec(spec.name, {key: settings[key] for key in spec.settings})
+
+
+def _arm(config: ComparePoolingConfig, pooling: Spec, data: Data) -> _Arm:
+    known = data.known_settings()
+    bare = Spec(config.model.name, {**config.model.settings, _POOLING: pooling})
+    match = closest_setting(bare, config.vary, config.budget, known=known)
+    if abs(match.difference) > FAR_FROM_BUDGET * config.budget:
+        logger.warning(
+            "%s: the closest %s, %d, has %d parameters, %d away from the budget of %d",
+            pooling, config.vary, match.value, match.total, abs(match.difference), config.budget,
+        )  # fmt: skip
+    given = Spec(bare.name, {**config.model.settings, config.vary: match.value, _POOLING: pooling})
+    return _Arm(pooling, _read("models", given, known), match)
+
+
+def _cells(config: ComparePoolingConfig, arms: Sequence[_Arm], folder: Path) -> dict[tuple[int, int], Cell]:
+    """A cell per pooling and seed, by the pooling's place and the seed; pairs stand side by side."""
+    cells = {}
+    for seed in config.seeds:
+        for place, arm in enumerate(arms):
+            slug = re.sub(r"[^A-Za-z0-9._]+", "-", str(arm.pooling)).strip("-.")[:40]
+            path = folder / "cells" / f"{place}-{slug}-seed-{seed}"
+            title = f"{arm.pooling}, {config.vary} {arm.match.value}, seed {seed}"
+            cells[place, seed] = Cell(title, _train_config(config, arm, seed, path))
+    return cells
+
+
+def _train_config(config: ComparePoolingConfig, arm: _Arm, seed: int, path: Path) -> TrainConfig:
+    threads = config.threads
+    if config.jobs > 1:
+        # Workers that each take all threads slow one another down.
+        threads = max(1, (threads or torch.get_num_threads()) // config.jobs)
+    return TrainConfig(
+        dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs, lr=config.lr,
+        batch_size=config.batch_size, precision=config.precision, limit=config.limit, out=path,
+        device=config.device, threads=threads, data_root=config.data_root, download=config.download,
+    )  # fmt: skip
+
+
+def _train_missing(comparison: _Comparison, folder: RunDirectory, watcher: Watcher | None) -> None:
+    cells = list(comparison.cells.values())
+    missing = [cell for cell in cells if comparison.read(cell) is None]
+    if watcher is not None:
+        watcher.begin(folder.path, len(cells), len(cells) - len(missing))
+    set_threads(comparison.config.threads)
+    try:
+        with contextlib.closing(train_cells(missing, jobs=comparison.config.jobs)) as ended:
+            for cell, outcome in ended:
+                summary = None if outcome.error else comparison.read(cell)
+                if summary is None:
+                    comparison.errors[cell.folder] = outcome
+                folder.beat()
+                if watcher is not None:
+                    watcher.cell_done(cell, summary, outcome.error)
+    except (InterruptedRun, KeyboardInterrupt) as error:
+        done = sum(comparison.read(cell) is not None for cell in cells)
+        raise InterruptedRun(
+            f"interrupted with {done} of {len(cells)} cells done",
+            exit_code=error.exit_code if isinstance(error, InterruptedRun) else 130,
+            hint=f"to go on: {_again(folder.path)}",
+        ) from None
+
+
+def _again(folder: Path) -> str:
+    return f"nnkit compare-pooling --config {folder / 'config.toml'} --out {folder}"
+
+
+def _result(comparison: _Comparison, folder: Path) -> ComparePoolingResult:
+    config, arms = comparison.config, comparison.arms
+    rows = [_row(comparison, place, arm) for place, arm in enumerate(arms)]
+    comparisons = [_compare(a, b) for a, b in combinations(rows, 2)]
+    failed = [
+        {
+            "pooling": str(arms[place].pooling),
+            "seed": seed,
+            "error": comparison.errors[cell.folder].error or "it left no summary",
+            "exit_code": comparison.errors[cell.folder].exit_code,
+        }
+        for (place, seed), cell in comparison.cells.items()
+        if cell.folder in comparison.errors
+    ]
+    return ComparePoolingResult(
+        run_dir=folder,
+        dataset=str(config.dataset),
+        model=str(config.model),
+        vary=config.vary,
+        epochs=config.epochs,
+        seeds=list(config.seeds),
+        budget=config.budget,
+        results=rows,
+        comparisons=comparisons,
+        winner=_winner([row["pooling"] for row in rows], comparisons),
+        failed=failed,
+        seconds=sum(summary["seconds"] for summary in comparison.summaries.values()),
+    )
+
+
+def _row(comparison: _Comparison, place: int, arm: _Arm) -> dict[str, Any]:
+    cells = [comparison.cells[place, seed] for seed in comparison.config.seeds]
+    tests = [summary["test"] if (summary := comparison.read(cell)) else None for cell in cells]
+    by_resolution = [test.get("accuracy_by_resolution", {}) if test else {} for test in tests]
+    resolutions = sorted({key for values in by_resolution for key in values}, key=_area)
+    return {
+        "pooling": str(arm.pooling),
+        comparison.config.vary: arm.match.value,
+        "parameters": arm.match.total,
+        "accuracy": _described([test["accuracy"] if test else None for test in tests]),
+        "by_resolution": {
+            key: _described([values.get(key) for values in by_resolution]) for key in resolutions
+        },
+        "cells": [str(cell.folder) for cell in cells],
+    }
+
+
+def _described(values: Sequence[float | None]) -> dict[str, Any]:
+    found = estimate(values)
+    return {"mean": found.mean, "ci95": _interval(found), "values": list(values)}
+
+
+def _interval(found: Estimate) -> list[float] | None:
+    return list(found.ci95) if found.ci95 is not None else None
+
+
+def _area(resolution: str) -> tuple[int, str]:
+    height, _, width = resolution.partition("x")
+    return int(height) * int(width), resolution
+
+
+def _compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """The paired difference a - b of two rows, and what it says."""
+    found = paired_difference(a["accuracy"]["values"], b["accuracy"]["values"])
+    better = (a if (found.mean or 0) > 0 else b)["pooling"] if found.excludes_zero else None
+    return {
+        "a": a["pooling"],
+        "b": b["pooling"],
+        "difference": found.mean,
+        "ci95": _interval(found),
+        "pairs": found.num,
+        "better": better,
+        "verdict": verdict(found, better),
+    }
+
+
+def verdict(found: Estimate, better: str | None) -> str | None:
+    """In words: "max better by 1.23 points (95 % 0.90 to 1.56)"; None where there is no interval."""
+    if found.mean is None or found.ci95 is None:
+        return None
+    if better is None:
+        return NO_DIFFERENCE
+    low, high = sorted(abs(100 * end) for end in found.ci95)
+    return f"{better} better by {abs(100 * found.mean):.2f} points (95 % {low:.2f} to {high:.2f})"
+
+
+def _winner(poolings: Sequence[str], comparisons: Sequence[Mapping[str, Any]]) -> str | None:
+    """The pooling that is better than every other one, each by an interval that excludes zero."""
+    for name in poolings:
+        against = [pair for pair in comparisons if name in (pair["a"], pair["b"])]
+        if against and all(pair["better"] == name for pair in against):
+            return name
+    return None
+
+
+def _write_figures(
+    comparison: _Comparison, folder: RunDirectory, result: ComparePoolingResult, class_names: Sequence[str]
+) -> None:
+    write_comparison(folder.figures, result.document())
+    matrices = {}
+    for place, arm in enumerate(comparison.arms):
+        counts = [_confusion(comparison.cells[place, seed]) for seed in comparison.config.seeds]
+        known = [matrix for matrix in counts if matrix is not None]
+        if known:
+            matrices[str(arm.pooling)] = np.sum(known, axis=0)
+    write_confusion(folder.figures, matrices, class_names)
+
+
+def _confusion(cell: Cell) -> np.ndarray | None:
+    """The counts of a cell's test, which its run has written."""
+    if finished_summary(cell.folder) is None:
+        return None
+    try:
+        document = json.loads((cell.folder / "figures" / "confusion.json").read_text(encoding="utf-8"))
+        return np.array(document["matrices"]["all"], dtype=np.int64)
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("%s has no confusion matrix that can be read", cell.folder)
+        return None

@@ -1,0 +1,1 @@
+"""`nnkit count-params`: the study, how parameters and FLOPs are counted, and the search for a match."""

@@ -1,0 +1,1 @@
+"""`nnkit info`: the study, and what it tells of an image pipeline."""

@@ -1,0 +1,1 @@
+"""`nnkit new-plugin`: the study, and the templates that it fills in."""

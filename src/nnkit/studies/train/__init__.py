@@ -1,0 +1,1 @@
+"""`nnkit train`: the study, and what it alone needs."""

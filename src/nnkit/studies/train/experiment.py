@@ -1,0 +1,201 @@
+"""What a training run is built of: its configuration made complete, and every part that it names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from nnkit.build import Blueprint, describe_mistakes, plan
+from nnkit.config import Resolved, TrainConfig
+from nnkit.data.augmentation import make_augmentation
+from nnkit.data.batches import Batches
+from nnkit.errors import ConfigError, Mistake, UsageError
+from nnkit.spec import Spec
+from nnkit.studies.train.solvers import solver_mistakes
+from nnkit.training.devices import likes_channels_last, put_on
+from nnkit.training.loop import Recipe, TrainState, keep_average
+from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.training.metrics import make_metrics
+from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
+from nnkit.types import Data, Dataset, StoppingRule
+
+logger = logging.getLogger("nnkit")
+USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
+USUAL_MONITOR = {"classification": "accuracy", "transform": "loss"}
+
+
+@dataclass
+class Experiment:
+    """Everything that is built for a run: the parts that the loop and the observers share."""
+
+    config: TrainConfig
+    data: Data
+    model: nn.Module
+    model_plan: Blueprint
+    loss: nn.Module
+    rules: Sequence[tuple[str, StoppingRule]]
+    device: torch.device
+    train: Batches
+    val: Batches
+    monitor: str
+    solver: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable and frozen parameters of the model, tied ones once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the training loop needs of the configuration."""
+        config = self.config
+        return Recipe(config.epochs, config.seed, config.precision, config.clip, config.order)
+
+
+def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
+    """The configuration with every choice made that needs no data, and all its specs checked."""
+    config = resolved.config
+    groups = TrainConfig.component_groups
+    given = [
+        (key, groups[key], spec) for key in ("dataset", "model", "loss") if (spec := getattr(config, key))
+    ]
+    given += [(f"stop[{at}]", groups["stop"], rule) for at, rule in enumerate(config.stop)]
+    mistakes = describe_mistakes(given)
+    try:
+        optimizer = read_optimizer(config.optimizer, config.lr)
+    except ConfigError as error:
+        mistakes += error.mistakes
+    except UsageError as error:
+        mistakes.append(Mistake("", error.message, error.hint))
+    if config.clip is not None and config.optimizer.name == "lbfgs":
+        mistakes.append(Mistake("clip", "lbfgs searches along its own step: it has no gradient to clip"))
+    if mistakes:
+        raise ConfigError(mistakes)
+    dataset: Dataset = plan("datasets", config.dataset).make()
+    values: dict[str, Any] = {
+        "model": config.model or Spec(dataset.default_model),
+        "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
+        "monitor": config.monitor or USUAL_MONITOR[dataset.task],
+    }
+    if mistakes := solver_mistakes(config, values["model"]):
+        raise ConfigError(mistakes)
+    if config.solver == "als":
+        values |= {"epochs": 1}
+    else:
+        values |= {"lr": config.lr or getattr(optimizer, "lr", DEFAULT_LR)}
+    return replace(resolved, config=config.model_copy(update=values))
+
+
+def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment:
+    """Build every part, so that each mistake is found before anything is written."""
+    known = data.known_settings()
+    assert config.model is not None
+    model_plan = plan("models", config.model, known=known)
+    loss_plan = plan("losses", loss_spec(config), known=known)
+    rules = [
+        (spec.name, plan("stopping_rules", spec, known=known, path="stop").make()) for spec in config.stop
+    ]
+    torch.manual_seed(config.seed)
+    model: nn.Module = model_plan.make()
+    # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
+    channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
+    model = put_on(model, device, channels_last=channels_last)
+    loss: nn.Module = loss_plan.make().to(device)
+    shared = {"device": device, "channels_last": channels_last}
+    if not len(data.splits["train"]):
+        raise UsageError(
+            f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
+        )
+    augment = make_augmentation(config.augment)
+    if augment is not None and data.task != "classification":
+        raise UsageError(
+            "augment: the target of a transform is a function of the image as it is",
+            hint="leave --augment out for this dataset",
+        )
+    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
+    _check_leftovers(train)
+    check_takes_mask(model, str(model_plan.spec), train)
+    evaluated = evaluation_batch_size(config.batch_size)
+    val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)  # type: ignore[arg-type]
+    monitor = _monitor(config, data)
+    return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
+
+
+def evaluation_batch_size(batch_size: int) -> int:
+    """How many images to evaluate at once: without gradients more of them fit, and save time."""
+    return max(batch_size, min(4 * batch_size, 256))
+
+
+def _check_leftovers(train: Batches) -> None:
+    """`UsageError` where leftovers=drop leaves no batch, a warning where it leaves out images."""
+    forecast = train.plan(shuffle=True).forecast
+    if not forecast.num_batches:
+        raise UsageError(
+            f"leftovers=drop leaves nothing to train on: no bucket has {train.batch_size} images for a batch",
+            hint="set leftovers=keep or merge, a smaller --batch-size, or fewer buckets",
+        )
+    if forecast.num_dropped:
+        logger.warning(
+            "leftovers=drop: %d of %d training images are in no batch of an epoch, others in the next one",
+            forecast.num_dropped,
+            len(train.split),
+        )
+
+
+def loss_spec(config: TrainConfig) -> Spec:
+    """The loss of a complete configuration; `label_smoothing` beats the loss's own setting."""
+    assert config.loss is not None
+    if not config.label_smoothing:
+        return config.loss
+    if config.loss.name != "cross-entropy":
+        raise UsageError(
+            f'label_smoothing: the loss "{config.loss.name}" has none',
+            hint="use it with --loss cross-entropy",
+        )
+    return Spec(config.loss.name, {**config.loss.settings, "label_smoothing": config.label_smoothing})
+
+
+def _monitor(config: TrainConfig, data: Data) -> str:
+    assert config.monitor is not None
+    name = config.monitor.removeprefix("val_")
+    names = [
+        key
+        for key, value in make_metrics(data, torch.device("cpu")).result().items()
+        if isinstance(value, float)
+    ]
+    if name not in names:
+        raise UsageError(
+            f'monitor: there is no metric "{config.monitor[:80]}"', hint="known: " + ", ".join(names)
+        )
+    if len(data.splits["val"]):
+        return f"val_{name}"
+    return "train_accuracy" if name == "accuracy" else "train_loss"
+
+
+def start_state(experiment: Experiment) -> TrainState:
+    """The state before the first step; `UsageError` for a model with nothing to train."""
+    config = experiment.config
+    parameters = [p for p in experiment.model.parameters() if p.requires_grad]
+    if not parameters:
+        raise UsageError(f'the model "{config.model}" has nothing to train')
+    optimizer = read_optimizer(config.optimizer, config.lr)(parameters)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
+    return TrainState(experiment.model, optimizer, schedule, keep_average(experiment.model, config.ema))
+
+
+def compile_model(experiment: Experiment) -> nn.Module:
+    """The compiled model, tried on one batch; eager, with a warning, where no compiler is."""
+    compiled: nn.Module = torch.compile(experiment.model)  # type: ignore[assignment]
+    batch = next(experiment.train.load(experiment.train.plan()))
+    compiled.eval()  # in train mode, the trial would count in the statistics of batch norms
+    try:
+        output_of(compiled, batch)
+    except Exception as error:  # the compiler's own errors have no common base
+        logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
+        return experiment.model
+    return compiled
