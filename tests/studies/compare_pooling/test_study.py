@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from data.image_files import encoded, write_folder
+from fake_plugins import write_plugin
 from nnkit.errors import ConfigError, InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.spec import parse
 from nnkit.studies.compare_pooling import study
@@ -337,3 +339,29 @@ def test_a_process_that_fails_answers_with_its_error(done: ComparePoolingResult,
     outcomes: list[Outcome] = [outcome for _, outcome in train_cells(cells, jobs=2)]
     assert len(outcomes) == 2
     assert all("nowhere-at-all" in outcome.error and outcome.exit_code in (1, 2) for outcome in outcomes)
+
+
+@pytest.mark.slow
+def test_an_answer_of_any_length_is_read_from_a_process_that_waits_to_send_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(
+        tmp_path / "site",
+        "wordy-data",
+        "[nnkit.datasets]\nwordy = wordy_data:Wordy\n",
+        module="class Wordy:\n"
+        "    task, default_model = 'classification', 'mnist-convnet'\n"
+        "    def load(self, place): raise ValueError('x' * 100_000)\n",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    config = study.TrainConfig(dataset=parse("wordy"), out=tmp_path / "one")
+    cells = [Cell("one", config), Cell("two", config.model_copy(update={"out": tmp_path / "two"}))]
+    outcomes: list[Outcome] = []
+
+    def train() -> None:
+        outcomes.extend(outcome for _, outcome in train_cells(cells, jobs=2))
+
+    thread = threading.Thread(target=train, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert [len(outcome.error) > 100_000 for outcome in outcomes] == [True, True]

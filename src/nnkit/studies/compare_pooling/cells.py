@@ -106,6 +106,11 @@ class _Running:
     process: SpawnProcess
     answer: Connection
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether there is an answer to read, or the process ended and there will be none."""
+        return self.answer.poll() or not self.process.is_alive()
+
 
 def _in_processes(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, Outcome]]:
     waiting, running = deque(cells), list[_Running]()
@@ -114,10 +119,11 @@ def _in_processes(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, Outc
             while waiting or running:
                 while waiting and len(running) < jobs:
                     running.append(_start(waiting.popleft()))
-                wait([each.process.sentinel for each in running], POLL_S)
+                # A process with a long answer ends only once the answer is read: the pipe holds 64 KiB.
+                wait([each.answer for each in running], POLL_S)
                 if interrupt.signal:
                     raise InterruptedRun("interrupted", exit_code=interrupt.exit_code)
-                for ended in [each for each in running if not each.process.is_alive()]:
+                for ended in [each for each in running if each.has_answered]:
                     running.remove(ended)
                     yield ended.cell, _checked(_answer(ended))
         finally:
@@ -162,11 +168,11 @@ def _end_with_parent() -> None:
 
 
 def _answer(ended: _Running) -> Outcome:
-    ended.process.join()
     try:
         outcome: Outcome | None = ended.answer.recv() if ended.answer.poll() else None
     except (EOFError, OSError):
         outcome = None
+    ended.process.join()
     ended.answer.close()
     code = ended.process.exitcode
     if outcome is not None:
