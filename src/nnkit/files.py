@@ -26,6 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
     try:
         yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that nobody else may read
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -40,6 +41,17 @@ def remove_strays(folder: Path) -> None:
             match = _TEMPORARY.fullmatch(path.name)
             if match and _is_stray(path, match[1], int(match[2])):
                 path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is one that `replacing` gives to a temporary file."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def host() -> str:

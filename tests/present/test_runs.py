@@ -64,7 +64,7 @@ def test_the_configuration_stands_there_as_it_is_read_back(page: dict[str, Any],
 
 def test_the_files_come_last_one_a_line(page: dict[str, Any], trained: Trained) -> None:
     folder = trained.result.run_dir
-    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    files = {str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if path.is_file()}
     lines = run_text(page).rpartition("\n\n")[2].splitlines()
     assert lines == sorted(files)
     assert "figures/curves.png" in lines

@@ -18,16 +18,20 @@ import pytest
 
 from nnkit import files
 from nnkit.errors import NnkitError, UsageError
-from nnkit.runs import directory as run_directory
-from nnkit.runs.directory import RunDirectory, create, default_runs_dir, read_log
+from nnkit.runs import environment as run_environment
+from nnkit.runs.directory import RunDirectory, default_runs_dir
+from nnkit.runs.metrics_log import read_records
 from nnkit.types import EpochResult
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[RunDirectory]:
-    made = create(tmp_path, "train", "x")
+    made = RunDirectory.create(tmp_path, "train", "x")
     yield made
     made.close()
+
+
+STATUS_KEYS = {"state", "pid", "process_started", "host", "started", "heartbeat"}
 
 
 def status(folder: RunDirectory) -> dict[str, Any]:
@@ -37,7 +41,7 @@ def status(folder: RunDirectory) -> dict[str, Any]:
 
 def test_a_folder_is_named_by_time_title_and_chance(tmp_path: Path) -> None:
     before = datetime.now().replace(microsecond=0)
-    made = [create(tmp_path, "compare", "-.digits var/res: a_b.c.-") for _ in range(2)]
+    made = [RunDirectory.create(tmp_path, "compare", "-.digits var/res: a_b.c.-") for _ in range(2)]
     for folder in made:
         folder.close()
         assert folder.path.parent == tmp_path / "compare"
@@ -45,15 +49,15 @@ def test_a_folder_is_named_by_time_title_and_chance(tmp_path: Path) -> None:
         assert match, folder.path.name
         stamp = datetime.strptime(match[1], "%Y%m%d-%H%M%S")
         assert before <= stamp <= before + timedelta(minutes=2)
-        assert [path.name for path in folder.path.iterdir()] == ["metrics.jsonl"]
+        assert [path.name for path in folder.path.iterdir()] == [".lock"]
     assert made[0].path != made[1].path
-    long = create(tmp_path, "train", "a" * 200)
+    long = RunDirectory.create(tmp_path, "train", "a" * 200)
     long.close()
     assert f"-{'a' * 80}-" in long.path.name
 
 
 def test_an_out_folder_is_made_with_its_parents(tmp_path: Path) -> None:
-    folder = create(tmp_path / "unused", "train", "x", out=tmp_path / "a" / "b")
+    folder = RunDirectory.create(tmp_path / "unused", "train", "x", out=tmp_path / "a" / "b")
     folder.close()
     assert folder.path == tmp_path / "a" / "b"
     assert not (tmp_path / "unused").exists()
@@ -64,7 +68,7 @@ def test_a_status_names_the_process_and_is_replaced_with_each_state(folder: RunD
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     folder.set_state("running")
     first = status(folder)
-    assert set(first) == {"state", "pid", "host", "started", "heartbeat"}
+    assert set(first) == STATUS_KEYS
     assert (first["state"], first["pid"], first["host"]) == ("running", os.getpid(), socket.gethostname())
     for key in ("started", "heartbeat"):
         told = datetime.fromisoformat(first[key])
@@ -73,7 +77,7 @@ def test_a_status_names_the_process_and_is_replaced_with_each_state(folder: RunD
         assert re.search(r"\.\d{3}\+00:00$", first[key])
     folder.set_state("interrupted", reason="SIGINT")
     folder.set_state("finished")
-    assert set(status(folder)) == {"state", "pid", "host", "started", "heartbeat"}
+    assert set(status(folder)) == STATUS_KEYS
     assert (status(folder)["state"], status(folder)["started"]) == ("finished", first["started"])
 
 
@@ -82,7 +86,7 @@ def test_a_heartbeat_is_written_every_ten_seconds(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    folder.set_state("running", note=1)
+    folder.set_state("running", reason="r")
     path = folder.path / "status.json"
     written = []
     for second in (9.9, 10.0, 15.0, 19.9, 20.0, 35.0, 44.9):
@@ -91,7 +95,7 @@ def test_a_heartbeat_is_written_every_ten_seconds(
         folder.beat()
         if path.exists():
             written.append(second)
-            assert (status(folder)["state"], status(folder)["note"]) == ("running", 1)
+            assert (status(folder)["state"], status(folder)["reason"]) == ("running", "r")
     assert written == [10.0, 20.0, 35.0]
     path.unlink(missing_ok=True)
     folder.beat(force=True)
@@ -101,7 +105,7 @@ def test_a_heartbeat_is_written_every_ten_seconds(
 WRITERS: dict[str, Callable[[RunDirectory, int], None]] = {
     "config.toml": lambda folder, number: folder.write_config(f"epochs = {number}\n"),
     "environment.json": lambda folder, number: folder.write_environment({"number": number}),
-    "status.json": lambda folder, number: folder.set_state("running", number=number),
+    "status.json": lambda folder, number: folder.set_state("running", epoch=number),
     "summary.json": lambda folder, number: folder.write_summary({"number": number, "nan": math.nan}),
 }
 
@@ -119,10 +123,11 @@ def test_whoever_reads_a_file_of_a_run_reads_all_of_it_while_it_is_replaced(
     second = path.read_bytes()
     assert first != second
     if name.endswith(".json"):
-        assert json.loads(second)["number"] == 2
+        document = json.loads(second)
+        assert document.get("number", document.get("epoch")) == 2
     else:
         assert second == b"epochs = 2\n"
-    assert not list(folder.path.glob(".*"))
+    assert [path.name for path in folder.path.glob(".*")] == [".lock"]
 
 
 def test_a_summary_is_strict_json(folder: RunDirectory) -> None:
@@ -137,7 +142,7 @@ def test_the_environment_names_versions_and_the_machine(
     folder.write_environment({"device": "cpu", "cores": -1})
     found = json.loads((folder.path / "environment.json").read_text())
     assert (found["device"], found["cores"]) == ("cpu", -1), "what the run knows beats the general"
-    assert run_directory.environment()["cores"] == os.cpu_count()
+    assert run_environment.environment()["cores"] == os.cpu_count()
     assert found["python"] == platform.python_version()
     assert found["platform"] == platform.platform()
     assert found["command"] == ["nnkit", "train"]
@@ -171,30 +176,30 @@ def test_the_processor_is_named_where_the_system_names_it(
 
     monkeypatch.setattr(Path, "read_text", read)
     monkeypatch.setattr(platform, "processor", lambda: "fallback")
-    assert run_directory.environment()["cpu"] == name
+    assert run_environment.environment()["cpu"] == name
 
 
 def test_a_library_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_directory, "_LIBRARIES", ("no-such-library-here",))
-    assert run_directory.environment()["versions"] == {"no-such-library-here": None}
+    monkeypatch.setattr(run_environment, "_LIBRARIES", ("no-such-library-here",))
+    assert run_environment.environment()["versions"] == {"no-such-library-here": None}
 
 
 def test_the_lines_of_an_epoch_are_there_before_the_run_ends(folder: RunDirectory) -> None:
-    folder.log_step(epoch=1, step=3, loss=math.nan, learning_rate=0.5)
-    folder.log_epoch(EpochResult(1, 5, {"val_loss": 1.0}, validation={"loss": 1.0}))
-    found = read_log(folder.path / "metrics.jsonl")
+    folder.log.step(epoch=1, step=3, loss=math.nan, learning_rate=0.5)
+    folder.log.epoch(EpochResult(1, 5, {"val_loss": 1.0}, validation={"loss": 1.0}))
+    found = read_records(folder.path / "metrics.jsonl")
     assert found[0] == {"kind": "step", "epoch": 1, "step": 3, "loss": None, "learning_rate": 0.5}
     assert (found[1]["kind"], found[1]["step"], found[1]["metrics"]) == ("epoch", 5, {"val_loss": 1.0})
     assert "validation" not in found[1]
 
 
 def test_a_log_that_is_opened_again_goes_on(folder: RunDirectory) -> None:
-    folder.log_step(epoch=1, step=1, loss=1.0, learning_rate=0.5)
+    folder.log.step(epoch=1, step=1, loss=1.0, learning_rate=0.5)
     folder.close()
     again = RunDirectory(folder.path)
-    again.log_step(epoch=1, step=2, loss=1.0, learning_rate=0.5)
+    again.log.step(epoch=1, step=2, loss=1.0, learning_rate=0.5)
     again.close()
-    assert [record["step"] for record in read_log(folder.path / "metrics.jsonl")] == [1, 2]
+    assert [record["step"] for record in read_records(folder.path / "metrics.jsonl")] == [1, 2]
 
 
 def test_pictures_have_a_folder_that_is_made_once(folder: RunDirectory) -> None:
@@ -211,7 +216,8 @@ def test_opening_a_run_removes_what_a_killed_process_left_in_it(folder: RunDirec
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
         os.utime(path, (0, 0))
-    RunDirectory(folder.path).close()
+    folder.close()
+    RunDirectory.reopen(folder.path).close()
     assert not [path for path in old if path.exists()]
     assert all(path.exists() for path in kept)
 
@@ -219,28 +225,32 @@ def test_opening_a_run_removes_what_a_killed_process_left_in_it(folder: RunDirec
 def test_a_log_is_read_up_to_the_first_line_that_is_no_json_and_only_its_records(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a": 1}\n5\n[]\n{"b": "\xff"}\n{"c"\n{"d": 4}\n')
-    assert read_log(path) == [{"a": 1}, {"b": "\ufffd"}]
-    assert read_log(tmp_path) == []
+    assert read_records(path) == [{"a": 1}, {"b": "\ufffd"}]
+    assert read_records(tmp_path) == []
+    path.write_text('{"a": 1}\n' + "[" * 100_000 + "\n")
+    assert read_records(path) == [{"a": 1}]
 
 
 @pytest.mark.parametrize("title", ["../../x", "a/b\0c", "<script>", "", "ü" * 300])
 def test_no_title_leaves_the_runs_folder(tmp_path: Path, title: str) -> None:
-    folder = create(tmp_path, "train", title)
+    folder = RunDirectory.create(tmp_path, "train", title)
     folder.close()
     assert folder.path.resolve().parent == (tmp_path / "train").resolve()
     assert len(folder.path.name) < 120
 
 
 def test_an_empty_folder_may_be_given_and_one_in_use_may_not(tmp_path: Path) -> None:
-    create(tmp_path, "train", "x", out=tmp_path / "out").close()
     (tmp_path / "empty").mkdir()
-    create(tmp_path, "train", "x", out=tmp_path / "empty").close()
+    for free in ("out", "empty"):
+        folder = RunDirectory.create(tmp_path, "train", "x", out=tmp_path / free)
+        folder.set_state("running")
+        folder.close()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     (tmp_path / "file").write_text("keep")
     for taken in ("out", "empty", "mine", "file"):
         with pytest.raises(UsageError, match="already there"):
-            create(tmp_path, "train", "x", out=tmp_path / taken)
+            RunDirectory.create(tmp_path, "train", "x", out=tmp_path / taken)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
@@ -249,16 +259,43 @@ def test_where_nothing_can_be_written_the_path_is_named(tmp_path: Path, way: str
     (tmp_path / way).parent.mkdir(exist_ok=True)
     (tmp_path / way).write_text("a file in the way")
     with pytest.raises(NnkitError, match=r"no run can be written at .*runs/train") as error:
-        create(tmp_path / "runs", "train", "x")
+        RunDirectory.create(tmp_path / "runs", "train", "x")
     assert error.value.exit_code == 1
 
 
 def test_the_log_is_read_up_to_a_torn_line(tmp_path: Path) -> None:
-    folder = create(tmp_path, "train", "x")
-    folder.log_epoch(EpochResult(1, 5, {"val_loss": 1.0}))
+    folder = RunDirectory.create(tmp_path, "train", "x")
+    folder.log.epoch(EpochResult(1, 5, {"val_loss": 1.0}))
     folder.close()
     path = folder.path / "metrics.jsonl"
     with path.open("a") as log:
         log.write('{"kind": "epo')
-    assert [record["epoch"] for record in read_log(path)] == [1]
-    assert read_log(tmp_path / "none") == []
+    assert [record["epoch"] for record in read_records(path)] == [1]
+    assert read_records(tmp_path / "none") == []
+
+
+def test_one_process_at_a_time_writes_to_a_run_and_each_may_read_it(folder: RunDirectory) -> None:
+    folder.set_state("running")
+    with pytest.raises(UsageError, match=rf"in use by process {os.getpid()} on "):
+        RunDirectory.reopen(folder.path)
+    assert RunDirectory(folder.path).state() == "running"
+    folder.close()
+    again = RunDirectory.reopen(folder.path)
+    again.set_state("finished")
+    again.close()
+    assert status(folder)["started"] == status(again)["started"]
+
+
+def test_what_was_killed_before_its_run_began_leaves_a_folder_that_may_be_used(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path, "train", "x", out=tmp_path / "out").close()
+    (tmp_path / "out" / ".ab.0123456789ab.5.tmp").write_text("half a file")
+    folder = RunDirectory.create(tmp_path, "train", "x", out=tmp_path / "out")
+    folder.set_state("running")
+    folder.close()
+    with pytest.raises(UsageError, match="already there"):
+        RunDirectory.create(tmp_path, "train", "x", out=tmp_path / "out")
+
+
+def test_a_run_that_never_started_leaves_nothing(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path, "train", "x", out=tmp_path / "out").discard()
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 import json
 import os
 import socket
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,7 +18,8 @@ def make_run(folder, name, **status):
 
 def test_runs_are_listed_newest_first_and_a_dead_one_is_called_killed(tmp_path):
     make_run(tmp_path, "old", state="running", pid=2**22 + 1, started="2026-01-01")
-    make_run(tmp_path, "new", state="running", pid=os.getpid(), started="2026-01-02")
+    heartbeat = datetime.now(UTC).isoformat()
+    make_run(tmp_path, "new", state="running", pid=os.getpid(), started="2026-01-02", heartbeat=heartbeat)
     rows = list_runs(tmp_path)["runs"]
     assert [(row["name"], row["state"]) for row in rows] == [("new", "running"), ("old", "killed")]
 
@@ -45,3 +47,10 @@ def test_damaged_files_are_shown_as_far_as_they_go(tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(NnkitError, match="no run directory"):
         show_run(tmp_path)
+
+
+def test_runs_side_by_side_in_a_folder_are_listed_and_cells_are_not(tmp_path):
+    for name in ("one", "two"):
+        make_run(tmp_path, name, state="finished").rename(tmp_path / name)
+    make_run(tmp_path / "two" / "cells", "cell", state="finished")
+    assert {row["name"] for row in list_runs(tmp_path)["runs"]} == {"one", "two"}

@@ -125,7 +125,7 @@ def bench(
         return
     result = study.run_study(resolved, watch=Rounds(quiet=quiet))
     document = result.document()
-    paths = write_bench(study.make_folder(resolved.config), document)
+    paths = write_bench(result.run_dir, document)
     text = f"{bench_table(document, width=output.width())}\n\n" + "\n".join(map(str, paths))
     output.emit(document, text, as_json=json)
     study.check_complete(result)

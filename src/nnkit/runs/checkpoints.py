@@ -158,6 +158,11 @@ def best_path(run: Path) -> Path:
         raise UsageError(f"there is no run at {run}", hint="`nnkit runs list` shows the runs")
     path = run / BEST
     if not path.is_file():
+        cells = sorted(str(cell.parent.parent.parent) for cell in run.glob(f"cells/*/{BEST}"))
+        if cells:
+            raise UsageError(
+                f"{run} is a comparison of {len(cells)} runs", hint=f"name one of them, as {cells[0]}"
+            )
         raise CheckpointError(
             f"{run} holds no {BEST}", hint="the run ended before its first epoch did, or is no run"
         )

@@ -1,68 +1,158 @@
-"""A run directory: created exclusively, and every file in it but the log of metrics replaced atomically."""
+"""The folder of a run: the only place that knows the names of its files.
+
+It is created exclusively. Every file in it but the log of metrics is replaced atomically.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import platform
 import re
 import secrets
-import socket
-import sys
+import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from nnkit import files
-from nnkit.errors import NnkitError, UsageError
-from nnkit.types import EpochResult
+from nnkit.errors import CheckpointError, NnkitError, UsageError, did_you_mean
+from nnkit.runs.environment import environment
+from nnkit.runs.metrics_log import MetricsFile, read_records
+from nnkit.runs.status import State, Status, utc_now
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HEARTBEAT_S = 10.0
-LOG = "metrics.jsonl"
+CONFIG, STATUS, SUMMARY, LOG = "config.toml", "status.json", "summary.json", "metrics.jsonl"
+ENVIRONMENT, SPLITS, LOCK = "environment.json", "splits.safetensors", ".lock"
 PLACES = ("out", "runs_dir")
 """The settings that say where a run was written, which is no part of repeating it."""
-_LIBRARIES = ("nnkit", "torch", "torchvision", "numpy", "pillow", "kornia", "pydantic", "typer")
 
 
 class RunDirectory:
-    """One run's folder, while it is being written."""
+    """The folder of a training, a comparison or a benchmark: to read, or, of one's own run, to write.
+
+    Making an object touches nothing. `create` and `reopen` give one that may be written: they hold the
+    folder's lock until `close`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.log = MetricsFile(path / LOG)
+        self._lock: FileLock | None = None
+        self._beat = 0.0
+        self._status = Status()
+        self._made: list[Path] = []
+
+    @classmethod
+    def create(
+        cls, runs_dir: Path | None, command: str, title: str, *, out: Path | None = None
+    ) -> RunDirectory:
+        """A new folder `runs_dir/command/TIME-title-RANDOM`, or `out`, that nobody else has.
+
+        `UsageError` where `out` is taken; `NnkitError` (exit 1) where nothing can be written.
+        """
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        slug = re.sub(r"[^A-Za-z0-9._]+", "-", title).strip("-.")[:80]
+        name = f"{stamp}-{slug}-{secrets.token_hex(3)}"
+        path = out if out is not None else default_runs_dir(runs_dir) / command / name
+        taken = UsageError(f"{path} is already there", hint="give --out a new or empty folder")
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=out is not None)
+            if not _is_free(path):
+                raise taken
+            run = cls(path)._locked()  # of two processes that find it empty, one gets the lock
+        except FileExistsError:
+            raise taken from None
+        except OSError as error:
+            raise NnkitError(
+                f"no run can be written at {path}: {error.strerror}",
+                hint="choose another --runs-dir or --out",
+            ) from None
+        if not _is_free(path):
+            run.close()
+            raise taken
+        files.remove_strays(path)
+        run._made = made
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunDirectory:
+        """The folder of a run to go on with. `UsageError` where another process is at work in it."""
+        run = cls(path)._locked()
+        run._status = run.status()
         for folder in (path, *(path / name for name in ("checkpoints/best", "checkpoints/last", "figures"))):
             files.remove_strays(folder)
-        self._log = (path / LOG).open("a", encoding="utf-8")
-        self._beat = 0.0
-        self._status: dict[str, Any] = {}
+        return run
 
-    @property
-    def figures(self) -> Path:
-        """Where pictures go."""
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
-        return folder
+    @classmethod
+    def find(cls, run: Path | str, runs_dir: Path | None = None) -> RunDirectory:
+        """A run by its path, or by its name (or the unique beginning or end of it) under the runs folder."""
+        path, name = Path(run), str(run)
+        if (path / STATUS).is_file():
+            return cls(path)
+        if path.is_dir() and name:
+            raise CheckpointError(f"{path} is no run directory: it has no {STATUS}")
+        known = [each.path for each in run_directories(default_runs_dir(runs_dir))]
+        near = [each for each in known if name and (each.name.startswith(name) or each.name.endswith(name))]
+        if len(near) == 1:
+            return cls(near[0])
+        if near:
+            shown = ", ".join(each.name for each in near[:5])
+            raise UsageError(f'{len(near)} runs are named like "{name}"', hint=shown)
+        hint = did_you_mean(name, [each.name for each in known]) if known else "`nnkit train` makes one"
+        raise UsageError(
+            f"there is no run at {name[:120]}", hint=hint if len(hint) < 300 else "see `nnkit runs list`"
+        )
+
+    def _locked(self) -> RunDirectory:
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            status = self.status()
+            raise UsageError(
+                f"{self.path} is in use by process {status.pid} on {status.host}", hint="wait for it"
+            ) from None
+        except NotImplementedError:  # a file system without locks
+            return self
+        self._lock = lock
+        return self
+
+    # What a run writes
 
     def write_config(self, text: str) -> None:
         """Write the resolved configuration, which `--config` reads back."""
-        files.write_text(self.path / "config.toml", text)
+        files.write_text(self.path / CONFIG, text)
 
     def write_environment(self, extra: Mapping[str, Any]) -> None:
         """Write what the run ran on."""
-        files.write_json(self.path / "environment.json", {**environment(), **extra})
+        files.write_json(self.path / ENVIRONMENT, {**environment(), **extra})
 
-    def set_state(self, state: str, **more: Any) -> None:
-        """Write status.json: `running`, `finished`, `failed` or `interrupted`, and why."""
-        self._status = {
-            "state": state,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "started": self._status.get("started", _now()),
-            **more,
-        }
+    def write_splits(self, indices: Mapping[str, NDArray[np.int64]]) -> None:
+        """Write which images were in which split: positions in the source, int64 (N,)."""
+        import torch  # not at the top: to list runs takes none
+
+        from nnkit.data import tensor_files
+
+        tensors = {name: torch.from_numpy(positions) for name, positions in indices.items()}
+        tensor_files.save(self.path / SPLITS, tensors, {})
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json: what `--json` prints."""
+        files.write_json(self.path / SUMMARY, summary)
+
+    def set_state(self, state: State, **more: Any) -> None:
+        """Write status.json: the state, and why (`reason`, `message`, `epoch`, `step`)."""
+        self._status = Status.of_this_process(state, self._status.started, **more)
         self.beat(force=True)
 
     def beat(self, *, force: bool = False) -> None:
@@ -70,55 +160,100 @@ class RunDirectory:
         now = time.monotonic()
         if force or now - self._beat >= HEARTBEAT_S:
             self._beat = now
-            files.write_json(self.path / "status.json", {**self._status, "heartbeat": _now()})
-
-    def log_step(self, *, epoch: int, step: int, loss: float, learning_rate: float) -> None:
-        """Append one step to metrics.jsonl."""
-        self._write(
-            {"kind": "step", "epoch": epoch, "step": step, "loss": loss, "learning_rate": learning_rate}
-        )
-
-    def log_epoch(self, result: EpochResult) -> None:
-        """Append one epoch to metrics.jsonl and let readers see it."""
-        record = asdict(result)
-        del record["validation"]  # every number of it stands in `metrics` and `by_resolution`
-        self._write({"kind": "epoch", **record})
-        self._log.flush()
-
-    def _write(self, record: Mapping[str, Any]) -> None:
-        self._log.write(files.dumps(record) + "\n")
-
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json: what `--json` prints."""
-        files.write_json(self.path / "summary.json", summary)
+            status = self._status.model_copy(update={"heartbeat": utc_now()})
+            files.write_json(self.path / STATUS, status.model_dump(exclude_none=True))
 
     def close(self) -> None:
-        """Close the log of metrics."""
-        self._log.close()
+        """Close the log and give the folder free."""
+        self.log.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def discard(self) -> None:
+        """Remove what was made for a run that never started: its folder, and those above it where new."""
+        self.close()
+        for path in self.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # others write beside it
+            for folder in self._made:
+                folder.rmdir()
+
+    # What a run has written
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The file of its configuration."""
+        return self.path / CONFIG
+
+    @property
+    def summary_path(self) -> Path:
+        """The file of its summary."""
+        return self.path / SUMMARY
+
+    @property
+    def figures(self) -> Path:
+        """Where pictures go, each with the data behind it; made when it is asked for."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def cell(self, name: str) -> RunDirectory:
+        """The run of one cell of a comparison."""
+        return RunDirectory(self.path / "cells" / name)
+
+    def exists(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.path / STATUS).is_file()
+
+    def has_log(self) -> bool:
+        """Whether a step or an epoch was logged."""
+        return (self.path / LOG).is_file()
+
+    def status(self) -> Status:
+        """What status.json says; of state "unknown" where it cannot be read."""
+        try:
+            return Status.model_validate(_read_json(self.path / STATUS))
+        except ValidationError:
+            return Status()
+
+    def state(self) -> State:
+        """The state now: "killed" where it says running and its process is gone."""
+        return self.status().current
+
+    def summary(self) -> dict[str, Any] | None:
+        """What `--json` printed; None where it is not there or damaged."""
+        return _read_json(self.path / SUMMARY) or None
+
+    def config_text(self) -> str | None:
+        """The configuration as TOML; None where it is not there or damaged."""
+        try:
+            return self.config_path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The records of the epochs in metrics.jsonl."""
+        return [record for record in read_records(self.path / LOG) if record.get("kind") == "epoch"]
+
+    def figure_data(self, name: str) -> dict[str, Any]:
+        """The data behind a picture, such as "confusion"; empty where there is none or it is damaged."""
+        return _read_json(self.path / "figures" / f"{name}.json")
+
+    def file_names(self) -> list[str]:
+        """Every file below the folder, sorted, but for the lock."""
+        paths = (path for path in self.path.rglob("*") if path.is_file() and path.name != LOCK)
+        return sorted(str(path.relative_to(self.path)) for path in paths)
 
 
-def create(runs_dir: Path, command: str, title: str, *, out: Path | None = None) -> RunDirectory:
-    """Make a new folder `runs_dir/command/TIME-title-RANDOM`, or `out`, that nobody else has.
-
-    `UsageError` where `out` is taken; `NnkitError` (exit 1) where nothing can be written.
-    """
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", title).strip("-.")[:80]
-    path = out if out is not None else runs_dir / command / f"{stamp}-{slug}-{secrets.token_hex(3)}"
-    try:
-        path.mkdir(parents=True, exist_ok=out is not None)
-        taken = any(path.iterdir())
-        if not taken:  # two processes may find the same folder empty: one of them makes this file
-            (path / LOG).touch(exist_ok=False)
-    except FileExistsError:
-        taken = True
-    except OSError as error:
-        raise NnkitError(
-            f"no run can be written at {path}: {error.strerror}", hint="choose another --runs-dir or --out"
-        ) from None
-    if taken:
-        raise UsageError(f"{path} is already there", hint="give --out a new or empty folder")
-    return RunDirectory(path)
+def _is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a process left that was killed before its run began."""
+    return all(path.name == LOCK or files.is_temporary(path) for path in folder.iterdir())
 
 
 def default_runs_dir(given: Path | None) -> Path:
@@ -126,48 +261,15 @@ def default_runs_dir(given: Path | None) -> Path:
     return given if given is not None else Path("runs")
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, as environment.json and `nnkit doctor` tell them."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "versions": {name: _version(name) for name in _LIBRARIES},
-        "command": sys.argv,
-    }
+def run_directories(folder: Path) -> Iterator[RunDirectory]:
+    """The runs in a folder of runs, by command or side by side; cells of a comparison are not among them."""
+    for pattern in (f"*/{STATUS}", f"*/*/{STATUS}"):
+        yield from (RunDirectory(path.parent) for path in sorted(folder.glob(pattern)))
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a torn tail is left out."""
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return [record for record in records if isinstance(record, dict)]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-        return match[1] if match else platform.processor()
-    except OSError:
-        return platform.processor()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -14,7 +14,8 @@ from typing import Any
 from nnkit import registry
 from nnkit.config import PlaceConfig
 from nnkit.registry import BUILT_IN, Entry
-from nnkit.runs.directory import default_runs_dir, environment
+from nnkit.runs.directory import default_runs_dir
+from nnkit.runs.environment import environment
 from nnkit.studies.paths import cache_folder, data_place
 
 IMPORT_TIME_LIMIT_S = 20.0

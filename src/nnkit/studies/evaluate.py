@@ -19,6 +19,7 @@ from nnkit.errors import UsageError
 from nnkit.results.base import Result
 from nnkit.runs import checkpoints
 from nnkit.runs.checkpoints import ModelCard
+from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec, from_toml
 from nnkit.studies.paths import data_place
 from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
@@ -57,6 +58,8 @@ def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     config = resolved.config
     set_threads(config.threads)
     device = choose_device(config.device)
+    if not config.run.exists():  # a name
+        config = config.model_copy(update={"run": RunDirectory.find(config.run, config.runs_dir).path})
     model, card = checkpoints.load_bare(config.run)
     trained = _training_config(config.run)
     spec = config.dataset or (trained.dataset if trained else None)
@@ -128,7 +131,7 @@ def per_class(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[
 
 
 def _training_config(run: Path) -> TrainConfig | None:
-    path = run / "config.toml"
+    path = RunDirectory(run).config_path
     return resolve(TrainConfig, {}, files=[path]).config if path.is_file() else None
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one asks to stop between two batches, the second stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks to stop between two batches, the second stops at once."""
 
 from __future__ import annotations
 
@@ -20,24 +20,37 @@ class Interrupt:
 
     @property
     def exit_code(self) -> int:
-        """130 for SIGINT, 143 for SIGTERM."""
+        """130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.signal
 
     def check(self) -> None:
         """`InterruptedRun` once a signal has asked to stop."""
         if self.signal:
-            word = "interrupted" if self.signal == signal.SIGINT else "terminated"
+            words = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+            word = words.get(signal.Signals(self.signal), "hung up")
             raise InterruptedRun(word, exit_code=self.exit_code)
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """The signals that ask a run to stop, of those that the system has and that are not ignored."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        found.append(hangup)
+    return found
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[Interrupt]:
-    """Catch the first SIGINT or SIGTERM while the block runs; outside the main thread nothing is caught."""
+    """Catch the first of these signals while the block runs; outside the main thread none is caught.
+
+    A SIGHUP that is ignored already, as under nohup, stays ignored.
+    """
     asked = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.getsignal(number) for number in stopping_signals()}
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.signal = number

@@ -46,7 +46,7 @@ class MetricsLog:
         """Write the epoch, and the steps that wait."""
         self.flush()
         self.epochs.append(epoch)
-        self.run.log_epoch(epoch)
+        self.run.log.epoch(epoch)
 
     def flush(self) -> None:
         """Write the steps that wait, one synchronisation for all."""
@@ -54,7 +54,7 @@ class MetricsLog:
         losses = torch.stack([step.loss for step in steps]).tolist() if steps else []
         for step, loss in zip(steps, losses, strict=True):
             self.first_epoch.append((step.step, loss))
-            self.run.log_step(epoch=1, step=step.step, loss=loss, learning_rate=step.learning_rate)
+            self.run.log.step(epoch=1, step=step.step, loss=loss, learning_rate=step.learning_rate)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import SoftFileLock
 from torch import Tensor, nn
 
 from fake_clock import NANOSECOND, FakeClock, Memory
@@ -22,6 +23,7 @@ from fake_clock import clock as clock
 from nnkit import registry
 from nnkit.data.images import Images
 from nnkit.registry import Entry
+from nnkit.runs import directory
 from nnkit.studies.bench.study import bench
 from nnkit.surrogates.pipelines import Pipeline, parse_pipeline
 from nnkit.types import Data, DataPlace, Split
@@ -137,6 +139,8 @@ def machine(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setitem(sys.modules, "timed_parts", module)
     monkeypatch.setattr(registry, "entries", lambda: tuple(found))
     monkeypatch.setenv("NNKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(directory, "FileLock", SoftFileLock)
+    monkeypatch.setattr(SoftFileLock, "acquire", lambda lock: None)  # it reads the clock while it waits
     global world
     world = World(clock, {"loop": [4.0], "batch": [1.0], "pil": [2.0], "net": [0.5]})
     with Memory(clock):

@@ -189,9 +189,9 @@ def test_every_cell_but_the_loop_is_compared_at_its_own_setting(tmp_path: Path) 
     assert (result.a, result.b) == (tmp_path / "a", tmp_path / "b")
 
 
-def test_a_folder_stands_for_its_bench_json(tmp_path: Path) -> None:
-    a = measured(tmp_path / "one" / "bench.json", {"net": [1.0] * 7})
-    b = measured(tmp_path / "two" / "bench.json", {"net": [2.0] * 7})
+def test_a_folder_stands_for_its_summary(tmp_path: Path) -> None:
+    a = measured(tmp_path / "one" / "summary.json", {"net": [1.0] * 7})
+    b = measured(tmp_path / "two" / "summary.json", {"net": [2.0] * 7})
     assert only_cell(a.parent, b)["change"] == 2
     assert only_cell(a, b.parent)["change"] == 2
 

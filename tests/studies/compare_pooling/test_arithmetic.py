@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +23,10 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 
-from nnkit import registry
+from nnkit import files, registry
 from nnkit.config import Resolved, TrainConfig
 from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
+from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec, parse
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells, train_one
 from nnkit.studies.compare_pooling.study import ComparePoolingResult, check_complete, compare_pooling
@@ -408,14 +411,25 @@ def test_a_comparison_at_work_in_its_folder_is_not_disturbed(
     compare: Compare, trainer: Trainer, tmp_path: Path
 ) -> None:
     compare()
-    path = tmp_path / "out" / "status.json"
-    status = json.loads(path.read_text())
-    path.write_text(json.dumps({**status, "state": "running"}))
-    with pytest.raises(UsageError, match=f"in use by process {status['pid']} on {status['host']}"):
+    at_work = RunDirectory.reopen(tmp_path / "out")
+    at_work.set_state("running")
+    with pytest.raises(UsageError, match=f"in use by process {os.getpid()} on {socket.gethostname()}"):
         compare()
-    path.unlink()
+    at_work.close()  # as the system does for a process that was killed: its state stays "running"
     compare()
     assert len(trainer.configs) == 9
+
+
+def test_a_comparison_killed_before_its_first_state_was_written_goes_on(
+    compare: Compare, trainer: Trainer, tmp_path: Path
+) -> None:
+    compare()
+    (tmp_path / "out" / "status.json").unlink()
+    (tmp_path / "out" / f".ab.{files.host()}.{2**22 + 1}.tmp").write_text("half a status")
+    compare()
+    assert len(trainer.configs) == 9
+    assert not list((tmp_path / "out").glob("*.tmp"))
+    assert RunDirectory(tmp_path / "out").state() == "finished"
 
 
 # Single cells.

@@ -15,6 +15,7 @@ import pytest
 from data.image_files import encoded, write_folder
 from fake_plugins import write_plugin
 from nnkit.errors import ConfigError, InterruptedRun, NnkitError, PartialError, UsageError
+from nnkit.runs.directory import RunDirectory
 from nnkit.spec import parse
 from nnkit.studies.compare_pooling import study
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, train_cells
@@ -215,10 +216,10 @@ def test_a_folder_with_something_else_or_in_use_is_refused(
     out.mkdir()
     for name in ("config.toml", "status.json"):
         shutil.copy(done.run_dir / name, out)
-    status = json.loads((out / "status.json").read_text())
-    (out / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    at_work = RunDirectory.reopen(out)
     with pytest.raises(UsageError, match="in use"):
         compare_pooling(config=[out / "config.toml"], out=str(out))
+    at_work.close()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ An arm makes what one pass over the images is at a grid setting; the clock is no
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,9 @@ from nnkit.build import plan
 from nnkit.config import BenchConfig
 from nnkit.errors import UsageError
 from nnkit.runs import checkpoints
+from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.spec import from_toml, parse
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
-from nnkit.studies.runs import find_run, list_runs
 from nnkit.surrogates.pipelines import How, Pipeline
 from nnkit.surrogates.pipelines.analysis import analyse
 from nnkit.training.least_squares import fit_closed_form
@@ -309,12 +308,12 @@ def _find_run(text: str, config: BenchConfig) -> Path | None:
         return path
     if not path.exists():
         name = text.partition(":")[0].rpartition("/")[2]
-        runs = list_runs(config.runs_dir)["runs"]
+        runs = list(run_directories(default_runs_dir(config.runs_dir)))
         if any(entry.name == name for entry in registry.entries()) or not any(
-            run["name"].startswith(text) or run["name"].endswith(text) for run in runs
+            run.name.startswith(text) or run.name.endswith(text) for run in runs
         ):
             return None
-    return find_run(path, config.runs_dir)
+    return RunDirectory.find(path, config.runs_dir).path
 
 
 def _from_run(path: Path, data: Data) -> _Made:
@@ -326,8 +325,7 @@ def _from_run(path: Path, data: Data) -> _Made:
                 f"{path}: its model was made for {key}={value}, the images have {key}={known[key]}",
                 hint="name the dataset that it was trained on with --dataset",
             )
-    summary = path / "summary.json"
-    seconds = json.loads(summary.read_text(encoding="utf-8")).get("seconds") if summary.is_file() else None
+    seconds = (RunDirectory(path).summary() or {}).get("seconds")
     return _Made(str(from_toml(card.model, "model")), checkpoints.load(path), seconds, f"run {path.name}")
 
 

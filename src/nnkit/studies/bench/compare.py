@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nnkit.errors import GateError, NnkitError, UsageError
 from nnkit.results.base import Result
+from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench.grid import Setting
 from nnkit.studies.bench.timing import Ratio, resampled_medians, verdict
 from nnkit.studies.bench.verdicts import LOOP
@@ -78,7 +79,7 @@ class BenchCompareResult(Result):
 def bench_compare(
     a: Path, b: Path, *, fail_above: float | None = None, min_effect: float = 0.02, seed: int = 0
 ) -> BenchCompareResult:
-    """Compare two files that `nnkit bench` saved: bench.json, or its folder.
+    """Compare two benchmarks that `nnkit bench` saved: their folders, or their JSON documents.
 
     Times are divided by those of `reference-loop` in the same rounds, which takes out how fast the machine
     was at the time. A regression is a cell whose whole interval lies above 1 + `fail_above`. `UsageError` for
@@ -161,17 +162,19 @@ def _title(key: Key) -> str:
 
 
 def _read(path: Path) -> Saved:
-    path = path / "bench.json" if path.is_dir() else path
+    if path.is_dir():
+        path = RunDirectory(path).summary_path
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"there is no benchmark at {path}", hint="`nnkit bench` says where its bench.json is"
+            f"there is no benchmark at {path}",
+            hint="name a folder of `nnkit bench`, or its summary.json",
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=AGAIN) from None
     if not isinstance(document, dict) or document.get("schema") != "nnkit.bench/1":
-        raise UsageError(f"{path} is no result of nnkit bench", hint="give bench.json files")
+        raise UsageError(f"{path} is no result of nnkit bench", hint="name two folders of `nnkit bench`")
     try:
         return Saved.model_validate(document)
     except ValidationError as error:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nnkit import ops
 from nnkit.errors import UsageError
 from nnkit.results.base import Result
-from nnkit.runs.directory import environment
+from nnkit.runs.environment import environment
 from nnkit.studies.bench.live_memory import peak_bytes
 from nnkit.studies.bench.timing import Timing, interleave, paired_ratio
 from nnkit.training.devices import choose_device, set_threads

@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import BenchConfig, Resolved, resolve
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.results.base import Result
-from nnkit.runs.directory import LOG, create, default_runs_dir, environment
+from nnkit.runs.directory import PLACES, RunDirectory
+from nnkit.runs.environment import environment
+from nnkit.runs.status import State
 from nnkit.studies.bench.arms import Arm, Input, Pass, model_arms, reference_arms
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
 from nnkit.studies.bench.timing import interleave
@@ -42,6 +45,7 @@ class BenchResult(Result):
 
     schema_name: ClassVar[str] = "nnkit.bench/1"
 
+    run_dir: Path
     environment: dict[str, Any]
     dataset: str
     pipeline: str
@@ -78,15 +82,6 @@ def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
     return resolved
 
 
-def make_folder(config: BenchConfig) -> Path:
-    """A new folder for the result: `out`, or one under the runs folder. `UsageError` where `out` is taken."""
-    runs_dir = default_runs_dir(config.runs_dir)
-    folder = create(runs_dir, "bench", config.preset or config.dataset.name, out=config.out)
-    folder.close()
-    (folder.path / LOG).unlink(missing_ok=True)
-    return folder.path
-
-
 def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
     pipeline = getattr(dataset, "pipeline", None)
     if dataset.task != "transform" or not isinstance(pipeline, Pipeline):
@@ -103,6 +98,32 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
     set_threads(config.threads)
     dataset: Dataset = plan("datasets", config.dataset).make()
     pipeline = _pipeline_of(dataset, config)
+    title = config.preset or config.dataset.name
+    folder = RunDirectory.create(config.runs_dir, "bench", title, out=config.out)
+    try:
+        folder.write_config(configuration.dumps(config, leave_out=PLACES))
+        folder.write_environment({})
+        folder.set_state("running")
+        result = _benchmark(config, dataset, pipeline, folder, watch)
+        folder.write_summary(result.document())
+    except UsageError:  # found before anything was timed
+        folder.discard()
+        raise
+    except BaseException as error:
+        state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
+        folder.set_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
+        raise
+    else:
+        folder.set_state("finished", reason="every cell is timed")
+        return result
+    finally:
+        folder.close()
+
+
+def _benchmark(
+    config: BenchConfig, dataset: Dataset, pipeline: Pipeline, folder: RunDirectory, watch: Watch | None
+) -> BenchResult:
+    """Load, time and judge."""
     data = dataset.load(data_place(config))
     levels, targets = _test_images(data, config.limit)
     surroundings = _surroundings()  # before the arms make a load of their own
@@ -119,6 +140,7 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
         for row in rows
     ]
     return BenchResult(
+        run_dir=folder.path,
         environment={**environment(), **surroundings},
         dataset=str(config.dataset),
         pipeline=str(pipeline),

@@ -7,7 +7,6 @@ with it. What crosses to it and back is plain data; the cell's result is the run
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import shutil
@@ -23,6 +22,7 @@ from typing import Any
 
 from nnkit.config import Resolved, TrainConfig
 from nnkit.errors import InterruptedRun, NnkitError
+from nnkit.runs.directory import RunDirectory
 from nnkit.studies.train import study as train
 from nnkit.training.interrupts import listening
 
@@ -56,11 +56,8 @@ class Outcome:
 
 def finished_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished cell, with its test; None where there is none yet."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return summary if isinstance(summary, dict) and isinstance(summary.get("test"), dict) else None
+    summary = RunDirectory(folder).summary()
+    return summary if summary is not None and isinstance(summary.get("test"), dict) else None
 
 
 def train_cells(cells: Sequence[Cell], *, jobs: int = 1) -> Generator[tuple[Cell, Outcome]]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nnkit import config as configuration
-from nnkit import files
 from nnkit.config import ComparePoolingConfig, resolve
 from nnkit.errors import UsageError, quote
-from nnkit.runs import directory as run_directory
-from nnkit.runs.directory import RunDirectory
-from nnkit.studies.runs import show_run
+from nnkit.runs.directory import PLACES, RunDirectory
 
 ELSEWHERE = ("out", "runs_dir", "data_root", "download", "threads", "jobs")
 """What may differ between two starts of one comparison: where things are and how many work at it."""
@@ -24,25 +20,21 @@ def open_folder(config: ComparePoolingConfig) -> RunDirectory:
     `UsageError` where `out` holds something else, with the difference, or where a process is at work in it.
     """
     out = config.out
-    if out is not None and (out / "config.toml").is_file():
-        _check_same(out, config)
-        folder = RunDirectory(out)
-        files.remove_strays(out)
+    if out is not None and RunDirectory(out).config_path.is_file():
+        _check_same(RunDirectory(out), config)
+        folder = RunDirectory.reopen(out)
     else:
         title = f"{config.dataset.name}-{config.model.name}"
-        runs_dir = run_directory.default_runs_dir(config.runs_dir)
-        folder = run_directory.create(runs_dir, "compare-pooling", title, out=out)
-        folder.write_config(configuration.dumps(config, leave_out=run_directory.PLACES))
-    # Its cells keep logs of metrics; the comparison has none of its own.
-    folder.close()
-    (folder.path / "metrics.jsonl").unlink(missing_ok=True)
+        folder = RunDirectory.create(config.runs_dir, "compare-pooling", title, out=out)
+        folder.write_config(configuration.dumps(config, leave_out=PLACES))
     folder.write_environment({})
     return folder
 
 
-def _check_same(out: Path, config: ComparePoolingConfig) -> None:
+def _check_same(folder: RunDirectory, config: ComparePoolingConfig) -> None:
+    out = folder.path
     try:
-        there = resolve(ComparePoolingConfig, {}, files=[out / "config.toml"]).config
+        there = resolve(ComparePoolingConfig, {}, files=[folder.config_path]).config
     except UsageError:
         hint = "give --out a new folder"
         raise UsageError(f"{out} is already there and holds no comparison of poolings", hint=hint) from None
@@ -51,13 +43,7 @@ def _check_same(out: Path, config: ComparePoolingConfig) -> None:
         raise UsageError(
             f"{out} holds another comparison: {'; '.join(differences)}",
             hint="give --out a new folder, or repeat the options of the comparison in it: "
-            f"--config {out / 'config.toml'}",
-        )
-    status = show_run(out)["status"] if (out / "status.json").is_file() else {}
-    if status.get("state") == "running":
-        raise UsageError(
-            f"{out} is in use by process {status.get('pid')} on {status.get('host')}",
-            hint="wait for it; if it is gone for sure, remove status.json there",
+            f"--config {folder.config_path}",
         )
 
 

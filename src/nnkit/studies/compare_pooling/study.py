@@ -9,7 +9,6 @@ is what is compared.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -157,20 +156,22 @@ def run_study(
     class_names = data.class_names
     del data, dataset  # the cells load their own: this process would hold a second copy all the while
     folder = open_folder(config)
-    comparison = _Comparison(config, arms, _cells(config, arms, folder.path))
-    folder.set_state("running")
+    comparison = _Comparison(config, arms, _cells(config, arms, folder))
     try:
+        folder.set_state("running")
         _train_missing(comparison, folder, watcher)
         result = _result(comparison, folder.path)
         folder.write_summary(result.document())
         _write_figures(comparison, folder, result, class_names)
-    except InterruptedRun as error:
-        folder.set_state("interrupted", reason=error.message)
-        raise
+    except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
+        stopped = _interrupted(comparison, folder, error)
+        folder.set_state("interrupted", reason=stopped.message)
+        raise stopped from None
     except BaseException as error:
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        folder.set_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
+        folder.set_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
         raise
+    finally:
+        folder.close()
     failed = len(result.failed)
     reason = f"{failed} of {len(comparison.cells)} cells failed" if failed else "all cells are done"
     folder.set_state("failed" if failed else "finished", reason=reason)
@@ -229,13 +230,15 @@ def _arm(config: ComparePoolingConfig, pooling: Spec, data: Data) -> _Arm:
     return _Arm(pooling, _read("models", given, known), match)
 
 
-def _cells(config: ComparePoolingConfig, arms: Sequence[_Arm], folder: Path) -> dict[tuple[int, int], Cell]:
+def _cells(
+    config: ComparePoolingConfig, arms: Sequence[_Arm], folder: RunDirectory
+) -> dict[tuple[int, int], Cell]:
     """A cell per pooling and seed, by the pooling's place and the seed; pairs stand side by side."""
     cells = {}
     for seed in config.seeds:
         for place, arm in enumerate(arms):
             slug = re.sub(r"[^A-Za-z0-9._]+", "-", str(arm.pooling)).strip("-.")[:40]
-            path = folder / "cells" / f"{place}-{slug}-seed-{seed}"
+            path = folder.cell(f"{place}-{slug}-seed-{seed}").path
             title = f"{arm.pooling}, {config.vary} {arm.match.value}, seed {seed}"
             cells[place, seed] = Cell(title, _train_config(config, arm, seed, path))
     return cells
@@ -259,26 +262,34 @@ def _train_missing(comparison: _Comparison, folder: RunDirectory, watcher: Watch
     if watcher is not None:
         watcher.begin(folder.path, len(cells), len(cells) - len(missing))
     set_threads(comparison.config.threads)
-    try:
-        with contextlib.closing(train_cells(missing, jobs=comparison.config.jobs)) as ended:
-            for cell, outcome in ended:
-                summary = None if outcome.error else comparison.read(cell)
-                if summary is None:
-                    comparison.errors[cell.folder] = outcome
-                folder.beat()
-                if watcher is not None:
-                    watcher.cell_done(cell, summary, outcome.error)
-    except (InterruptedRun, KeyboardInterrupt) as error:
-        done = sum(comparison.read(cell) is not None for cell in cells)
-        raise InterruptedRun(
-            f"interrupted with {done} of {len(cells)} cells done",
-            exit_code=error.exit_code if isinstance(error, InterruptedRun) else 130,
-            hint=f"to go on: {_again(folder.path)}",
-        ) from None
+    with contextlib.closing(train_cells(missing, jobs=comparison.config.jobs)) as ended:
+        for cell, outcome in ended:
+            summary = None if outcome.error else comparison.read(cell)
+            if summary is None:
+                comparison.errors[cell.folder] = outcome
+            folder.beat()
+            if watcher is not None:
+                watcher.cell_done(cell, summary, outcome.error)
+
+
+def _interrupted(comparison: _Comparison, folder: RunDirectory, error: BaseException) -> InterruptedRun:
+    """What to raise after Ctrl-C or a signal: how far the comparison came, and how to go on."""
+    cells = comparison.cells.values()
+    done = sum(comparison.read(cell) is not None for cell in cells)
+    code = 130
+    if isinstance(error, InterruptedRun):
+        code = error.exit_code
+    elif isinstance(error, SystemExit) and isinstance(error.code, int):
+        code = error.code  # a signal that came between two cells
+    return InterruptedRun(
+        f"interrupted with {done} of {len(cells)} cells done",
+        exit_code=code,
+        hint=f"to go on: {_again(folder.path)}",
+    )
 
 
 def _again(folder: Path) -> str:
-    return f"nnkit compare-pooling --config {folder / 'config.toml'} --out {folder}"
+    return f"nnkit compare-pooling --config {RunDirectory(folder).config_path} --out {folder}"
 
 
 def _result(comparison: _Comparison, folder: Path) -> ComparePoolingResult:
@@ -394,8 +405,8 @@ def _confusion(cell: Cell) -> np.ndarray | None:
     if finished_summary(cell.folder) is None:
         return None
     try:
-        document = json.loads((cell.folder / "figures" / "confusion.json").read_text(encoding="utf-8"))
-        return np.array(document["matrices"]["all"], dtype=np.int64)
-    except (OSError, ValueError, KeyError, TypeError):
+        counts = RunDirectory(cell.folder).figure_data("confusion")["matrices"]["all"]
+        return np.array(counts, dtype=np.int64)
+    except (KeyError, TypeError, ValueError):
         logger.warning("%s has no confusion matrix that can be read", cell.folder)
         return None

@@ -14,13 +14,12 @@ from torch import nn
 from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
-from nnkit.data import tensor_files
 from nnkit.data.batches import Batches, moved
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.base import Result
 from nnkit.runs import checkpoints
-from nnkit.runs import directory as run_directory
-from nnkit.runs.directory import RunDirectory
+from nnkit.runs.directory import PLACES, RunDirectory
+from nnkit.runs.status import State
 from nnkit.studies.paths import data_place
 from nnkit.studies.train.experiment import (
     Experiment,
@@ -95,12 +94,8 @@ def run(
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         experiment = prepare(config, data, device)
-        folder = run_directory.create(
-            run_directory.default_runs_dir(config.runs_dir),
-            "train",
-            f"{config.dataset.name}-{experiment.model_plan.spec.name}",
-            out=config.out,
-        )
+        title = f"{config.dataset.name}-{experiment.model_plan.spec.name}"
+        folder = RunDirectory.create(config.runs_dir, "train", title, out=config.out)
         try:
             return _run_in(folder, experiment, observers, started, advise=advise)
         finally:
@@ -122,15 +117,20 @@ def _run_in(
     advise: bool,
 ) -> TrainResult:
     config = experiment.config
-    folder.write_config(configuration.dumps(config, leave_out=run_directory.PLACES))
+    folder.write_config(configuration.dumps(config, leave_out=PLACES))
     folder.write_environment({"device": str(experiment.device), "threads": torch.get_num_threads()})
-    indices = {name: torch.from_numpy(experiment.data.splits[name].indices) for name in SPLITS}
-    tensor_files.save(folder.path / "splits.safetensors", indices, {})
+    folder.write_splits({name: experiment.data.splits[name].indices for name in SPLITS})
     folder.set_state("running")
     try:
         result = _train(folder, experiment, observers, started)
     except InterruptedRun as error:
         folder.set_state("interrupted", reason=error.message)
+        raise
+    except UsageError as error:
+        if not folder.has_log():  # it never started
+            folder.discard()
+        else:
+            folder.set_state("failed", reason=error.message)
         raise
     except DivergedError as error:
         folder.set_state(
@@ -140,7 +140,7 @@ def _run_in(
         raise
     except BaseException as error:
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        state = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
+        state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
         folder.set_state(state, reason=message)
         if not (advise and is_out_of_memory(error) and config.solver == "gradient"):
             raise

@@ -1,0 +1,60 @@
+"""metrics.jsonl: one JSON record a line, for each epoch, and for each step of the first epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from nnkit import files
+from nnkit.types import EpochResult
+
+
+class MetricsFile:
+    """The log of a run while it is written; the file is opened by the first record."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def step(self, *, epoch: int, step: int, loss: float, learning_rate: float) -> None:
+        """Append one step."""
+        self._write(
+            {"kind": "step", "epoch": epoch, "step": step, "loss": loss, "learning_rate": learning_rate}
+        )
+
+    def epoch(self, result: EpochResult) -> None:
+        """Append one epoch and let readers see it."""
+        record = asdict(result)
+        del record["validation"]  # every number of it stands in `metrics` and `by_resolution`
+        self._write({"kind": "epoch", **record})
+        assert self._file is not None
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8")
+        self._file.write(files.dumps(record) + "\n")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; what follows a torn or damaged line is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except (ValueError, RecursionError):
+            break
+    return [record for record in records if isinstance(record, dict)]
