@@ -11,8 +11,10 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
+import torch
 
 from nnkit import files
+from nnkit.data import tensor_files
 
 WRITERS: list[Callable[[Path], None]] = [
     lambda path: files.write_bytes(path, b"new \xff"),
@@ -198,6 +200,18 @@ def test_the_name_of_the_host_is_hashed_whatever_its_bytes(monkeypatch: pytest.M
 
 class Kind(Enum):
     A = "a"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_others_may_read_a_file_as_far_as_the_umask_lets_them(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_text(tmp_path / "text", "x")
+        tensor_files.save(tmp_path / "weights.safetensors", {"w": torch.ones(2)}, {})
+    finally:
+        os.umask(before)
+    for name in ("text", "weights.safetensors"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
 def test_json_is_strict():

@@ -45,3 +45,24 @@ def test_what_cannot_be_is_refused_in_one_message(
     assert out == ""
     assert json.loads(err.splitlines()[-1])["error"]["code"] == code
     assert "Traceback" not in err
+
+
+def test_a_run_is_named_as_runs_list_names_it(
+    run: Path, tiny: TinyPlugin, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNKIT_RUNS", str(tiny.runs))
+    assert main.run(["evaluate", run.name, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["run_dir"] == str(run)
+    assert main.run(["evaluate", "no-such-run"]) == 2
+
+
+def test_of_a_comparison_one_run_is_asked_for(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "many" / "cells").mkdir(parents=True)
+    (tmp_path / "many" / "status.json").write_text("{}")
+    run.rename(tmp_path / "many" / "cells" / "0-max-seed-0")
+    assert main.run(["evaluate", str(tmp_path / "many")]) == 2
+    error = capfd.readouterr().err
+    assert "is a comparison" in error
+    assert "cells/0-max-seed-0" in error

@@ -1,4 +1,4 @@
-"""Ctrl-C in a step, a save, an evaluation, twice; SIGTERM: a whole checkpoint and the right exit code."""
+"""Ctrl-C in a step, a save, an evaluation, twice; SIGTERM, SIGHUP: a whole checkpoint, the right code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,10 @@ def last_of(run_dir: Path) -> dict[str, torch.Tensor]:
     return tensor_files.read(run_dir / "checkpoints/last/state.safetensors")[0]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_in_a_step_leaves_a_checkpoint_after_it(
     run: Run, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
@@ -127,8 +130,19 @@ def test_the_second_ctrl_c_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPat
     assert not list(folder.rglob("*.tmp"))
 
 
+def test_a_hangup_that_is_ignored_stays_ignored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        monkeypatch.setattr(loop, "_compute", after(8, (signal.SIGHUP,), loop._compute))
+        code, folder = run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert code == 0
+    assert state_of(folder)["state"] == "finished"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_process_ends_within_five_seconds_and_leaves_no_child(
     tiny: TinyPlugin, tmp_path: Path, number: int, code: int
 ) -> None:

@@ -22,9 +22,13 @@ from fake_clock import NANOSECOND, FakeClock, Memory
 from fake_clock import clock as clock
 from nnkit import registry
 from nnkit.data.images import Images
+from nnkit.errors import NnkitError
 from nnkit.registry import Entry
 from nnkit.runs import directory
+from nnkit.runs.directory import RunDirectory
+from nnkit.studies.bench import study
 from nnkit.studies.bench.study import bench
+from nnkit.studies.runs import list_runs
 from nnkit.surrogates.pipelines import Pipeline, parse_pipeline
 from nnkit.types import Data, DataPlace, Split
 
@@ -449,3 +453,26 @@ def test_each_arm_says_what_it_is_and_how_true_it_is(machine: World) -> None:
     names = ("dataset", "pipeline", "loader", "preset")
     pipeline = "grayscale,hflip,brightness(1.5)"
     assert [document[name] for name in names] == ["timed-images", pipeline, "memory", None]
+
+
+def test_where_nothing_can_be_written_nothing_is_timed(machine: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NnkitError, match="no run can be written"):
+        run(runs_dir=str(tmp_path / "file"))
+    assert not machine.clock.events
+
+
+def test_a_benchmark_is_a_run_with_its_state(machine: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = run(repeats=3)
+    done = RunDirectory(Path(document["run_dir"]))
+    assert (done.state(), done.summary()) == ("finished", document)
+    assert "cifar" not in (done.config_text() or "")
+    assert 'dataset = "timed-images"' in (done.config_text() or "")
+
+    def fail(*parts: Any, **settings: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(study, "_measure", fail)
+    with pytest.raises(MemoryError):
+        run(repeats=3)
+    assert sorted(row["state"] for row in list_runs(done.path.parents[1])["runs"]) == ["failed", "finished"]

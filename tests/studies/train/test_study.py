@@ -15,6 +15,7 @@ import torch
 import nnkit
 from nnkit.errors import ConfigError, UsageError
 from nnkit.runs import checkpoints
+from nnkit.runs.directory import RunDirectory
 from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train.study import TrainResult, train
 from tiny_plugin import NUM, Tiny, TinyPlugin
@@ -195,9 +196,26 @@ def test_evaluate_gives_the_numbers_of_training(quick: Any, split: str) -> None:
     assert 0 <= found["accuracy"] <= 1
 
 
-def test_parts_that_do_not_fit_are_named_with_the_cause(quick: Any) -> None:
+def test_parts_that_do_not_fit_are_named_with_the_cause_and_leave_no_folder(
+    quick: Any, tiny: TinyPlugin
+) -> None:
     with pytest.raises(UsageError, match=r'"mse" cannot train on "tiny"'):
         quick(loss="mse")
+    assert not tiny.runs.exists()
+
+
+def test_a_mistake_found_after_training_keeps_what_was_trained(
+    drawn: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*parts: Any) -> None:
+        raise UsageError("this cannot be drawn")
+
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", fail)
+    with pytest.raises(UsageError, match="drawn"):
+        drawn(out=str(tmp_path / "out"))
+    kept = RunDirectory(tmp_path / "out")
+    assert (kept.state(), len(kept.epochs())) == ("failed", 2)
+    assert checkpoints.load(tmp_path / "out")
 
 
 def test_a_loss_that_is_no_scalar_is_refused(quick: Any) -> None:
