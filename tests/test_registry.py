@@ -141,6 +141,8 @@ def test_metadata_that_is_gone_or_no_text_hides_nothing_else(plugins):
     (plugins / "binary-1.0.dist-info" / "entry_points.txt").write_bytes(b"nnkit.\xff\xfe")
     registry.refresh()
     assert [(entry.provider, entry.version) for entry in entries_of("stale")] == [("stale", "3.1")]
+    (binary,) = entries_of("binary")
+    assert (binary.name, binary.error) == ("(unreadable)", "entry_points.txt is not UTF-8")
     assert entries_of("nnkit")
 
 

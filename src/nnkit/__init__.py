@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nnkit.metadata import tolerate_malformed_entry_points
+
 if TYPE_CHECKING:
     from nnkit.build import components
     from nnkit.runs.checkpoints import load
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from nnkit.studies.count_params.study import count_params
     from nnkit.studies.evaluate import evaluate
     from nnkit.studies.train.study import train
+
+tolerate_malformed_entry_points()  # before anything imports torch
 
 _HOME = {
     "bench": "nnkit.studies.bench.study",

@@ -148,10 +148,28 @@ def _distributions() -> Iterator[importlib.metadata.Distribution]:
 
 
 def _entry_points(dist: importlib.metadata.Distribution) -> str:
+    """The text of entry_points.txt; bytes that are not UTF-8 are replaced, see `_is_unreadable`."""
     try:
         return dist.read_text("entry_points.txt") or ""
-    except (OSError, ValueError):  # a folder, or bytes that are no text: nobody's components
+    except OSError:  # a folder: nobody's components
         return ""
+    except ValueError:
+        folder = getattr(dist, "_path", None)
+        return (
+            ""
+            if folder is None
+            else folder.joinpath("entry_points.txt").read_bytes().decode("utf-8", "replace")
+        )
+
+
+def _is_unreadable(dist: importlib.metadata.Distribution) -> bool:
+    try:
+        dist.read_text("entry_points.txt")
+    except OSError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def _owner(dist: importlib.metadata.Distribution) -> tuple[str, str]:
@@ -174,6 +192,9 @@ def _entries_of(dist: importlib.metadata.Distribution) -> Iterator[Entry]:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     provider, version = _owner(dist)
+    if _is_unreadable(dist):
+        yield Entry("datasets", "(unreadable)", provider, version, "", "entry_points.txt is not UTF-8")
+        return
     try:
         parser.read_string(_entry_points(dist))
     except ParserError as error:

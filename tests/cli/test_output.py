@@ -13,21 +13,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from nnkit.cli import output
+from nnkit.cli import output, streams
 from nnkit.errors import GateError, UsageError
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     logger = logging.getLogger("nnkit")
-    before = (logger.handlers, logger.propagate, logger.level, os.environ.get("NNKIT_DEBUG"))
+    before = (logger.handlers, logger.propagate, logger.level)
     with warnings.catch_warnings():
         yield
-    logger.handlers, logger.propagate, level, debug = before
+    streams.release()
+    logger.handlers, logger.propagate, level = before
     logger.setLevel(level)
-    os.environ.pop("NNKIT_DEBUG", None)
-    if debug is not None:
-        os.environ["NNKIT_DEBUG"] = debug
 
 
 @pytest.mark.parametrize(("quiet", "lines"), [(False, 3), (True, 1)])

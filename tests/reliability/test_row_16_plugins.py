@@ -1,6 +1,9 @@
 """Row 16: broken plugins break nothing but themselves."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -65,3 +68,23 @@ def test_the_doctor_names_each_culprit_and_waits_for_none(plugins, monkeypatch):
     assert "malformed" in errors["bad name"]
     assert errors["patience"] == ""
     assert len(document["problems"]) >= len(BROKEN) + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[nnkit.models]\nx = \xff:Y\n", "entry_points.txt is not UTF-8"),
+        (b"[nnkit.models]\nno equals sign\n", "malformed name"),
+    ],
+)
+def test_malformed_entry_points_break_no_import_and_are_told(tmp_path, content, said):
+    write_plugin(tmp_path, "broken", "")
+    (tmp_path / "broken-1.0.dist-info" / "entry_points.txt").write_bytes(content)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    for command, shown in (("info max", "pooling"), ("list", said)):
+        done = subprocess.run(
+            [sys.executable, "-m", "nnkit", *command.split()],
+            capture_output=True, text=True, timeout=60, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert shown in " ".join(done.stdout.split())

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnkit.cli import output
+from nnkit.cli import output, streams
 from nnkit.cli.quick import QuickGroup
 from nnkit.errors import NnkitError, UsageError, hints, quote
 
@@ -100,6 +100,7 @@ def _nnkit(
 
 def main() -> None:
     """The console script."""
+    streams.open_missing()
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _terminated)
@@ -119,7 +120,10 @@ def run(arguments: Sequence[str]) -> int:
 
         completion.get_completion_inspect_parameters()  # registers the shells, as Typer itself does
     try:
-        code = app(list(arguments), prog_name="nnkit", standalone_mode=False)
+        try:
+            code = app(list(arguments), prog_name="nnkit", standalone_mode=False)
+        finally:
+            streams.release()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

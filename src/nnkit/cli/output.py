@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from nnkit.cli import streams
 from nnkit.errors import NnkitError
 
 
 def set_up(*, quiet: bool, debug: bool) -> None:
-    """Send nnkit's warnings to stderr as single lines; other libraries' only with --debug."""
+    """Begin a command: stdout is its result's, nnkit's warnings are lines on stderr, others' need --debug."""
     logger = logging.getLogger("nnkit")
     logger.handlers = [_Lines()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO)
-    if debug:
-        os.environ["NNKIT_DEBUG"] = "1"
-    else:
-        os.environ.pop("NNKIT_DEBUG", None)
+    if not debug:
         warnings.simplefilter("ignore")
+    streams.reserve()
 
 
 class _Lines(logging.Handler):
@@ -47,8 +45,9 @@ def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     from nnkit import files
 
     out = files.dumps(document) if as_json else _printable(text)
-    encoding = sys.stdout.encoding or "utf-8"
-    print(out.encode(encoding, errors="replace").decode(encoding), flush=True)
+    stream = streams.result()
+    encoding = stream.encoding or "utf-8"
+    print(out.encode(encoding, errors="replace").decode(encoding), file=stream, flush=True)
 
 
 def _printable(text: str) -> str:
