@@ -15,6 +15,7 @@ import torch
 
 from nnkit import files
 from nnkit.data import tensor_files
+from nnkit.errors import WriteError
 
 WRITERS: list[Callable[[Path], None]] = [
     lambda path: files.write_bytes(path, b"new \xff"),
@@ -49,8 +50,12 @@ def test_a_replacement_that_fails_leaves_the_old_file_and_no_temporary_one(
         raise PermissionError(13, "refused")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(
+        WriteError, match=r"a\.json cannot be written: refused \([\d,]+ MiB are free there\)"
+    ) as told:
         files.write_bytes(path, b"new")
+    assert "what it held before is kept" in told.value.hint
+    assert isinstance(told.value, OSError)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -6,10 +6,11 @@ NnkitError              1   failed
 ├── DataError           1   a dataset is missing from the data root, or damaged
 ├── PluginError         1   a component that cannot be loaded; names its distribution
 ├── CheckpointError     1   a run or checkpoint that cannot be read
+├── WriteError          1   a file that cannot be written, as on a full disk; also an OSError
 ├── DivergedError       1   training met a number that is not finite
 ├── PartialError        3   some cells or files failed, the rest is done
 ├── GateError           4   a gate failed: tolerance, parity, regression
-└── InterruptedRun      130 or 143, after a checkpoint was saved
+└── InterruptedRun      129, 130 or 143, after a checkpoint was saved
 """
 
 from __future__ import annotations
@@ -81,6 +82,16 @@ class CheckpointError(NnkitError):
     """A run directory or checkpoint that cannot be read."""
 
 
+class WriteError(NnkitError, OSError):
+    """A file cannot be written. What it held before is kept."""
+
+    def __init__(self, message: str, cause: OSError, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.errno, self.strerror = cause.errno, cause.strerror
+
+    __str__ = NnkitError.__str__
+
+
 class DivergedError(NnkitError):
     """Training met a loss, weight or validation metric that is not finite."""
 
@@ -103,7 +114,7 @@ class GateError(NnkitError):
 
 
 class InterruptedRun(NnkitError):
-    """The run was interrupted (130) or terminated (143), after its checkpoint was saved."""
+    """The run was hung up (129), interrupted (130) or terminated (143), after its checkpoint was saved."""
 
     def __init__(self, message: str, *, exit_code: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -16,22 +17,38 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from nnkit.errors import WriteError
+
 _TEMPORARY = re.compile(r"\.[0-9a-f]+\.([0-9a-f]+)\.([0-9]+)\.tmp")
 _STRAY_S = 86_400
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes `path`'s place, on failure it goes."""
+    """Yield a temporary path beside `path`; on success it takes `path`'s place, on failure it goes.
+
+    What the system refuses, as on a full disk, is a `WriteError`.
+    """
     temporary = path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that nobody else may read
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and not isinstance(error, WriteError):
+            raise _explained(path, error) from error
         raise
+
+
+def _explained(path: Path, error: OSError) -> WriteError:
+    """The error with the file, the space that is free, and what is left of the file's content."""
+    message = f"{path} cannot be written: {error.strerror or error}"
+    with contextlib.suppress(OSError):
+        message += f" ({shutil.disk_usage(path.parent).free / 2**20:,.0f} MiB are free there)"
+    kept = "what it held before is kept" if path.exists() else "nothing of it is left"
+    return WriteError(message, error, hint=f"{kept}; make room, or write to another place")
 
 
 def remove_strays(folder: Path) -> None:

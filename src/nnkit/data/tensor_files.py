@@ -6,6 +6,8 @@ The same tensors and header give the same bytes. safetensors itself has no check
 from __future__ import annotations
 
 import json
+import os
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +31,16 @@ def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -
     # One key: safetensors writes several in random order.
     metadata = {_KEY: f"{_of_text(text):08x} {_of_tensors(contiguous):08x} {text}"}
     with files.replacing(path) as temporary:
-        save_file(contiguous, temporary, metadata)
+        try:
+            save_file(contiguous, temporary, metadata)
+        except SafetensorError as error:
+            raise _as_os_error(error) from error
+
+
+def _as_os_error(error: SafetensorError) -> OSError:
+    """What the system said, which safetensors hands on as text: "No space left on device (os error 28)"."""
+    code = re.search(r"os error (\d+)", str(error))
+    return OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
