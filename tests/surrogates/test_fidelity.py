@@ -35,7 +35,7 @@ def by_a_loop(images: list[list[tuple[float, float]]]) -> str | None:
         for reference, error in image:
             total += abs(error)
             near = abs(reference % 1 - 0.5) < 1e-5 * 255
-            if round(reference) != round(reference + error) and not near:
+            if (round(reference) != round(reference + error) and not near) or abs(error) >= 1:
                 levels_agree = False
     if levels_agree:
         return "exact"
@@ -62,8 +62,11 @@ def test_the_class_is_that_of_a_loop_over_values(
         assert metrics.result()["fidelity"]["class"] == expected
 
 
-def of(differing: int, near_boundary: int, mae_sum: float, num_values: int = 784) -> str:
-    metrics = {"levels": {"differing": differing, "near_boundary": near_boundary}, "mae_sum": mae_sum}
+def of(
+    differing: int, near_boundary: int, mae_sum: float, num_values: int = 784, largest: float = 0.0
+) -> str:
+    levels = {"differing": differing, "near_boundary": near_boundary}
+    metrics = {"levels": levels, "mae_sum": mae_sum, "max_abs_error": largest}
     return fidelity_class(metrics, num_values)
 
 
@@ -77,9 +80,12 @@ def test_the_half_level_is_1_537_for_28_by_28_values_and_is_not_reached() -> Non
     assert of(1, 0, 0.5 / 255 * 783, num_values=784) == "half-level"
 
 
-def test_levels_that_agree_away_from_boundaries_are_exact_whatever_the_error() -> None:
+def test_levels_that_agree_away_from_boundaries_are_exact_with_any_error_below_a_level() -> None:
     assert of(0, 0, 0.0) == "exact"
     assert of(7, 7, 100.0) == "exact"
+    assert of(7, 7, 100.0, largest=math.nextafter(1 / 255, 0)) == "exact"
+    assert of(7, 7, 100.0, largest=1 / 255) == "approximate"
+    assert of(0, 0, 1.0, largest=1 / 255) == "half-level"
     assert of(7, 6, 100.0) == "approximate"
     assert of(7, 0, 0.1) == "half-level"
 
@@ -88,3 +94,12 @@ def test_levels_that_agree_away_from_boundaries_are_exact_whatever_the_error() -
 @pytest.mark.parametrize("differing", [0, 3])
 def test_an_error_that_is_no_number_is_approximate(mae_sum: float, differing: int) -> None:
     assert of(differing, 0, mae_sum) == of(differing, differing, mae_sum) == "approximate"
+
+
+@pytest.mark.parametrize(("reference", "output"), [(-1.0, -2.98), (1.5, 3.0), (0.0, -0.01), (1.0, 1.005)])
+def test_an_error_outside_the_range_of_8_bit_values_is_an_error(reference: float, output: float) -> None:
+    """Both clamp to one 8-bit value: after a `normalize` step, errors of any size did."""
+    target = torch.full((4, 1, 2, 2), reference)
+    metrics = TransformMetrics(CPU)
+    metrics.add(torch.full_like(target, output), Batch(target, target, np.arange(4)), torch.tensor(0.0))
+    assert metrics.result()["fidelity"]["class"] == "approximate"

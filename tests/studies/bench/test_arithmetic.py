@@ -438,7 +438,7 @@ def test_each_arm_says_what_it_is_and_how_true_it_is(machine: World) -> None:
     batches = "float32 (B, C, H, W)"
     assert rows[:2] == [row("reference-loop", "float32 (C, H, W)", 1), row("reference-batched", batches, 4)]
     assert (rows[2]["name"], rows[2]["takes"]) == ("pil-loop", "PIL image")
-    why = "unavailable: the pipeline is not affine, so no operator equals it"
+    why = "unavailable: the pipeline is not affine: no operator equals it"
     unknown = {"class": None, "max_abs_error": None, "mae_sum": None, "levels": None}
     assert rows[3] == row("exact", "", None, fidelity={**unknown, "error": f"UsageError: {why}"})
     fit = {"train_s": pytest.approx(60), "note": "fitted in closed form on 5 images"}

@@ -57,12 +57,14 @@ def test_the_images_own_shape_is_examined_where_they_are_there(
 
 
 def test_what_cannot_be_examined_says_why(tmp_path: Path) -> None:
-    large = facts(":pipeline='resize(200)'", tmp_path)
-    assert "too many to examine" in str(large["not_examined"])
-    assert large["linear"] is None
     unknown = facts(":source=nowhere.zip", tmp_path)
     assert "not there" in str(unknown["not_examined"])
     assert "not examined" in info_text(info("cifar-transform:source=nowhere.zip"))
+
+
+def test_a_large_operator_is_examined_too(tmp_path: Path) -> None:
+    large = facts(":pipeline='resize(200)'", tmp_path)
+    assert (large["linear"], large["separable"], large["rank"]) == (True, True, 3 * 32 * 32)
 
 
 def test_a_dataset_without_a_pipeline_says_nothing_of_one() -> None:

@@ -175,9 +175,22 @@ def test_a_pipeline_that_is_not_affine_has_no_operator():
         found.operator()
 
 
-def test_an_operator_too_large_to_hold_is_refused():
-    with pytest.raises(UsageError, match="too many to examine"):
-        analyse(parse_pipeline("hflip"), (3, 224, 224))
+@pytest.mark.parametrize(
+    ("text", "shape", "rank"),
+    [
+        ("hflip", (3, 48, 64), 9216),
+        ("resize(32),grayscale", (3, 224, 224), 1024),
+        ("normalize(0.5,2),rotate90", (3, 60, 70), 12600),
+    ],
+)
+def test_a_separable_operator_of_any_size_is_examined_per_axis(text, shape, rank):
+    pipeline = parse_pipeline(text)
+    found = analyse(pipeline, shape)
+    assert (found.affine, found.separable, found.rank) == (True, True, rank)
+    assert found.matrix is None
+    images = torch.randint(0, 256, (2, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    difference = found.operator()(images / 255) - pipeline.apply(images)
+    assert float(difference.abs().max()) <= max(2 * found.max_error, 1e-6)
 
 
 def test_images_that_a_step_cannot_take_are_refused():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from nnkit.errors import UsageError
-from nnkit.surrogates.pipelines import STEPS, Pipeline, StepKind, analysis, parse_pipeline
+from nnkit.surrogates.pipelines import STEPS, Pipeline, StepKind, analysis, parse_pipeline, per_axis
 from nnkit.surrogates.pipelines.analysis import Factors, LinearAnalysis, analyse, factorise, operator_matrix
 from nnkit.surrogates.pipelines.steps import Step
 
@@ -295,6 +295,34 @@ def test_the_operator_has_at_most_as_many_entries_as_are_allowed(monkeypatch: py
     with pytest.raises(UsageError, match="3×4×5 images has 42×60 entries") as caught:
         operator_matrix(pipeline, (3, 4, 5))
     assert str(entries - 1) in caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "transform", "shape"), CASES, ids=IDS)
+def test_without_the_matrix_the_same_is_found_as_with_it(
+    text: str, transform: v2.Transform, shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dense_found = analyse(parse_pipeline(text), shape)
+    monkeypatch.setattr(analysis, "MAX_ENTRIES", 0)
+    monkeypatch.setattr(per_axis, "CHUNK_VALUES", 100)
+    found = analyse(parse_pipeline(text), shape)
+    for name in ("affine", "linear", "separable", "transposed", "rank", "output_shape"):
+        assert getattr(found, name) == getattr(dense_found, name)
+    np.testing.assert_allclose(product(found), product(dense_found), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.offset, dense_found.offset, rtol=0, atol=1e-12)
+    assert found.max_error == pytest.approx(dense_found.max_error, abs=3e-7)
+
+
+def test_without_the_matrix_what_is_not_affine_is_told_from_what_is_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(analysis, "MAX_ENTRIES", 0)
+    assert analyse(parse_pipeline("brightness(0)"), (3, 4, 4)).rank == 0
+    for bent in (parse_pipeline("brightness(1.5)"), of(lambda x: x**2), of(lambda x: x * x.roll(1, -1))):
+        found = analyse(bent, (1, 16, 16))
+        assert (found.affine, found.separable, found.factors) == (False, False, None)
+        assert found.max_error > 0.05
+    with pytest.raises(UsageError, match="1×4×4 images is not separable, and has 16×16 entries"):
+        analyse(of(lambda x: x + 0.5 * x.transpose(-1, -2)), (1, 4, 4))
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 60, 100])

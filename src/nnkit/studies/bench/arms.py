@@ -233,7 +233,7 @@ class Transforms(nn.Module):
 
 
 def reference_arms(pipeline: Pipeline, levels: Tensor, floats: Tensor, config: BenchConfig) -> list[Arm]:
-    """The four arms that every benchmark has; without "exact" where the pipeline is not affine."""
+    """The four arms that every benchmark has; "exact" says why where there is no operator."""
     own = levels if pipeline.dtype == "uint8" else floats
     arms: list[Arm] = [
         LoopArm("reference-loop", "pil" if pipeline.backend == "pil" else "loop", pipeline, levels),
@@ -241,13 +241,12 @@ def reference_arms(pipeline: Pipeline, levels: Tensor, floats: Tensor, config: B
         LoopArm("pil-loop", "pil", pipeline, levels),
     ]
     shape = (levels.shape[1], levels.shape[2], levels.shape[3])
-    analysis = analyse(pipeline, shape)
-    if analysis.affine:
-        arms += batch_arms("exact", "reference", analysis.operator(), levels, floats, config)
+    try:
+        operator = analyse(pipeline, shape).operator()
+    except UsageError as error:
+        arms.append(MissingArm("exact", f"{UNAVAILABLE}: {error.message}"))
     else:
-        arms.append(
-            MissingArm("exact", f"{UNAVAILABLE}: the pipeline is not affine, so no operator equals it")
-        )
+        arms += batch_arms("exact", "reference", operator, levels, floats, config)
     return arms
 
 

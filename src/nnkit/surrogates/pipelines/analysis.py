@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,13 @@ from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.surrogates.pipelines import Pipeline, Shape
+from nnkit.surrogates.pipelines.per_axis import (
+    CHUNK_VALUES,
+    Entry,
+    Evaluate,
+    lines_through,
+    strong_entry,
+)
 from nnkit.surrogates.separable_map import MAX_TAPS, narrowed, separable_map
 
 MAX_ENTRIES = 1 << 25  # of the operator: 256 MiB as float64, and three times that while it is examined
@@ -160,9 +168,11 @@ def analyse(pipeline: Pipeline, shape: Shape) -> LinearAnalysis:
     The operator is what becomes of each one-pixel image, less what becomes of a black one; the pipeline is
     affine if that predicts it on probe images: every colour of channels at 0 and 1, and random ones. Float
     pipelines are examined in float64, others on their levels. Raises `UsageError` where the images do not fit
-    the pipeline or the operator would have more than `MAX_ENTRIES` entries.
+    the pipeline, and for an operator of more than `MAX_ENTRIES` entries that is affine and not separable.
     """
     output_shape = pipeline.output_shape(shape)
+    if math.prod(shape) * math.prod(output_shape) > MAX_ENTRIES:
+        return _analyse_large(pipeline, shape, output_shape)
     matrix, offset = operator_matrix(pipeline, shape)
     probes = _probes(shape)
     outputs = _evaluate(pipeline, probes)
@@ -187,6 +197,107 @@ def analyse(pipeline: Pipeline, shape: Shape) -> LinearAnalysis:
         factors=factors,
         matrix=kept,
     )
+
+
+def _analyse_large(pipeline: Pipeline, shape: Shape, output_shape: Shape) -> LinearAnalysis:
+    """As `analyse`, without the matrix: three lines of the operator give its factors if it has any."""
+    black = torch.zeros(1, *shape, dtype=torch.uint8)
+    offset = _evaluate(pipeline, black)[0]
+    probes = _probes(shape)
+
+    def response(images: Tensor) -> Tensor:
+        return _evaluate(pipeline, images) - offset
+
+    entry = strong_entry(response, shape)
+    for transposed in (False, True):
+        factors = _factors_at(response, shape, output_shape, entry, transposed)
+        if _error_of(pipeline, factors, offset, probes) <= TOLERANCE:
+            break
+    else:
+        error = _additivity_error(response, probes)
+        if error > TOLERANCE:
+            return _not_affine(shape, output_shape, error, offset)
+        raise UsageError(
+            f"the operator of this pipeline on {shape[0]}×{shape[1]}×{shape[2]} images is not separable, "
+            f"and has {math.prod(output_shape)}×{math.prod(shape)} entries, too many to examine",
+            hint=f"examine smaller images: at most {MAX_ENTRIES} entries",
+        )
+    if entry is not None:
+        black32 = _evaluate(pipeline, black, torch.float32)[0]
+        single = _factors_at(
+            lambda images: _evaluate(pipeline, images, torch.float32) - black32,
+            shape, output_shape, entry, transposed,
+        )  # fmt: skip
+        factors = min((factors, single), key=lambda found: _operator_error(pipeline, found, offset, probes))
+    return LinearAnalysis(
+        input_shape=shape,
+        output_shape=output_shape,
+        linear=float(offset.abs().max()) <= TOLERANCE,
+        affine=True,
+        separable=True,
+        rank=operator_rank(factors),
+        max_error=_operator_error(pipeline, factors, offset, probes),
+        offset=offset,
+        factors=factors,
+    )
+
+
+def _factors_at(
+    response: Evaluate, shape: Shape, output_shape: Shape, entry: Entry | None, transposed: bool
+) -> Factors:
+    """The factors that K has if it has any; of zeros where K is zero."""
+    (out_channels, out_height, out_width), (channels, height, width) = output_shape, shape
+    if entry is None:
+        rows, cols = torch.zeros(out_height, height), torch.zeros(out_width, width)
+        return Factors(torch.zeros(out_channels, channels).double(), rows.double(), cols.double())
+    for _ in range(2):  # through any strong entry, then through the strongest, where rounding weighs least
+        lines = lines_through(response, shape, entry)
+        rows, cols = (lines.rows_w, lines.cols_h) if transposed else (lines.rows_h, lines.cols_w)
+        o, c = _strongest(lines.channels)
+        p, of_row = _strongest(rows)
+        q, of_col = _strongest(cols)
+        h, w = (of_col, of_row) if transposed else (of_row, of_col)
+        pivot = lines.channels[entry.o, entry.c]
+        entry = Entry(o, p, q, c, h, w)
+    return _scaled(rows, cols, lines.channels, pivot, transposed)
+
+
+def _strongest(matrix: Tensor) -> tuple[int, int]:
+    row, column = torch.unravel_index(matrix.abs().argmax(), matrix.shape)
+    return int(row), int(column)
+
+
+def _chunks(images: Tensor) -> Iterator[Tensor]:
+    yield from torch.split(images, max(1, CHUNK_VALUES // images[0].numel()))
+
+
+def _error_of(pipeline: Pipeline, factors: Factors, offset: Tensor, probes: Tensor) -> float:
+    """The largest difference in float64 between the factors and the pipeline, relative to its outputs."""
+    error = largest = 0.0
+    for images in _chunks(probes):
+        values = images.double() / 255
+        values = values.transpose(-1, -2) if factors.transposed else values
+        predicted = factors.rows @ torch.einsum("oc,bchw->bohw", factors.channels, values) @ factors.cols.T
+        outputs = _evaluate(pipeline, images)
+        error = max(error, float((predicted + offset - outputs).abs().max()))
+        largest = max(largest, float(outputs.abs().max()))
+    return error / (largest or 1.0)
+
+
+def _operator_error(pipeline: Pipeline, factors: Factors, offset: Tensor, probes: Tensor) -> float:
+    operator = SeparableOperator(factors, offset)
+    return max(_float32_error(pipeline, operator, images) for images in _chunks(probes))
+
+
+def _additivity_error(response: Evaluate, probes: Tensor) -> float:
+    """How far the response to images is from the sum of those to two parts of their levels: 0 if affine."""
+    share = torch.rand(probes.shape[1:], generator=torch.Generator().manual_seed(1))
+    error = 0.0
+    for images in _chunks(probes):
+        part = (images * share).to(torch.uint8)
+        sum_of_parts = response(part) + response(images - part)
+        error = max(error, float((response(images) - sum_of_parts).abs().max()))
+    return error
 
 
 def _not_affine(shape: Shape, output_shape: Shape, error: float, offset: Tensor) -> LinearAnalysis:
@@ -265,11 +376,16 @@ def _lines(array: Tensor, transposed: bool) -> Factors:
     if transposed:
         array = array.transpose(-1, -2)
     o, p, q, c, h, w = torch.unravel_index(array.abs().argmax(), array.shape)
-    pivot = array[o, p, q, c, h, w]
+    rows, cols = array[o, :, q, c, :, w], array[o, p, :, c, h, :]
+    return _scaled(rows, cols, array[:, p, q, :, h, w], array[o, p, q, c, h, w], transposed)
+
+
+def _scaled(rows: Tensor, cols: Tensor, channels: Tensor, pivot: Tensor, transposed: bool) -> Factors:
+    """Factors from the lines of K through one entry, `pivot`: what they multiply to, over its square."""
     scale = 1 / pivot if pivot != 0 else pivot
-    rows, cols = array[o, :, q, c, :, w] * scale, array[o, p, :, c, h, :] * scale
+    rows, cols = rows * scale, cols * scale
     row_sum, col_sum = rows.abs().sum(1).max(), cols.abs().sum(1).max()
-    channels = array[:, p, q, :, h, w] * row_sum * col_sum
+    channels = channels * row_sum * col_sum
     if pivot != 0:
         rows, cols = rows / row_sum, cols / col_sum
     return Factors(channels, rows, cols, transposed)
