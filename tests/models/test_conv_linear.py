@@ -16,7 +16,7 @@ def test_a_closed_form_finds_the_colours_and_the_linear_map_again() -> None:
     with torch.no_grad():
         targets = true(inputs)
         facts = model.fit_closed_form(inputs, targets)
-        assert facts.keys() == {"iterations", "notes"}
+        assert facts.keys() == {"iterations", "residual", "notes"}
         assert 1 < facts["iterations"] < 15
         assert facts["notes"] == []
         torch.testing.assert_close(model(inputs), targets, rtol=0, atol=1e-5)

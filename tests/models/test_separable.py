@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from nnkit.errors import UsageError
+from nnkit.errors import NnkitError, UsageError
 from nnkit.models.separable import Separable
+from nnkit.surrogates.pipelines import parse_pipeline
 from nnkit.training.loop import keep_average
 
 
@@ -145,3 +146,45 @@ def test_an_average_of_the_weights_keeps_the_places_of_the_band() -> None:
     for _ in range(5):
         average.update_parameters(model)
     assert torch.equal(average.module.row_columns, model.row_columns)  # type: ignore[arg-type]
+
+
+def smooth(num_images: int, size: int, seed: int = 0) -> torch.Tensor:
+    """Images whose neighbouring pixels are alike, as photographs' are: noise with a spectrum of 1/f."""
+    generator = torch.Generator().manual_seed(seed)
+    frequencies = torch.fft.fftfreq(size).square()
+    amplitude = (frequencies[:, None] + frequencies + size**-2).rsqrt()
+    noise = torch.randn(num_images, 1, size, size, generator=generator)
+    noise = noise + 0.3 * torch.randn(num_images, 3, size, size, generator=generator)
+    images = torch.fft.ifft2(torch.fft.fft2(noise) * amplitude).real
+    images = images - images.amin((1, 2, 3), keepdim=True)
+    return (images / images.amax((1, 2, 3), keepdim=True) * 255).round().to(torch.uint8)
+
+
+@pytest.mark.slow
+def test_a_fit_of_large_images_asks_for_as_many_as_it_needs() -> None:
+    pipeline = parse_pipeline("resize(32),grayscale")
+    model = Separable(image_size=(224, 224), target_size=(32, 32))
+    images, others = smooth(model.closed_form_images, 224), smooth(4, 224, seed=1)
+    facts = model.fit_closed_form(images / 255, pipeline.apply(images))
+    assert facts["residual"] < 1e-5
+    assert float((model(others / 255) - pipeline.apply(others)).abs().max()) < 1e-5
+
+
+def test_a_fit_whose_error_still_falls_is_an_error_and_no_result() -> None:
+    pipeline = parse_pipeline("resize(12),grayscale")
+    images = smooth(9, 96)
+    model = Separable(image_size=(96, 96), target_size=(12, 12))
+    before = model.rows.clone()
+    with pytest.raises(NnkitError, match=r"did not converge: after 200 rounds on 9 images") as told:
+        model.fit_closed_form(images / 255, pipeline.apply(images))
+    assert told.value.exit_code == 1
+    assert torch.equal(model.rows, before)
+
+
+def test_what_no_such_network_does_is_fitted_as_well_as_it_goes_and_said() -> None:
+    images = smooth(60, 16)
+    model = Separable(image_size=(16, 16), target_size=(8, 8))
+    bright = parse_pipeline("resize(8),grayscale,brightness(1.8)")
+    facts = model.fit_closed_form(images / 255, bright.apply(images))
+    assert 0.01 < facts["residual"] < 0.5
+    assert any("relative error of" in note for note in facts["notes"])

@@ -54,3 +54,15 @@ def left(inputs: Tensor, targets: Tensor, channels: Tensor) -> float:
     design = torch.cat([mixed, torch.ones(len(mixed), 1)], dim=1)
     flat = targets[:, 0].double()
     return float((design @ torch.linalg.lstsq(design, flat).solution - flat).square().sum())
+
+
+def test_colours_are_found_where_few_of_the_targets_values_ever_change() -> None:
+    """A border of zeros around one pixel: an even sample of the values missed it, and the colours with it."""
+    inputs = torch.rand(200, 3, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    grey = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+    targets = torch.zeros(200, 1, 225, dtype=torch.float64)
+    targets[:, 0, 113] = (grey @ inputs)[:, 27]
+    found = fit_mixed_linear(inputs, targets)
+    assert found.residual < 1e-6
+    torch.testing.assert_close(outputs(found, inputs), targets, rtol=0, atol=1e-6)
+    assert fit_mixed_linear(inputs, targets.square()).residual > 0.05

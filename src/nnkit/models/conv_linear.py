@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nnkit.models._checks import check_counts, check_sizes
-from nnkit.models._closed_form import notes_on, require_linear, set_weights
+from nnkit.models._closed_form import notes_on, notes_on_residual, require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
 from nnkit.surrogates.least_squares import RIDGE
 from nnkit.surrogates.variable_projection import fit_mixed_linear
@@ -60,4 +60,5 @@ class ConvLinear(nn.Module):
             (self.linear.bias, found.bias),
         )
         notes = notes_on(len(inputs), self.linear.in_features + 1, per="target pixel")
-        return {"iterations": found.iterations, "notes": notes}
+        notes += notes_on_residual(found.residual)
+        return {"iterations": found.iterations, "residual": found.residual, "notes": notes}

@@ -12,6 +12,8 @@ from nnkit.surrogates.least_squares import solve_ridge
 RIDGE = 1e-12
 TOLERANCE = 1e-8
 MAX_ITERATIONS = 200
+PLATEAU_ROUNDS, PLATEAU = 50, 0.01
+"""An error that fell by less than this share in the last rounds has reached its end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,10 @@ class Separated:
     rows: Tensor
     cols: Tensor
     iterations: int = 0
+    residual: float = 0.0
+    """Root of the squared error over that of the targets: 0 for an exact fit, 1 for one of no use."""
+    converged: bool = True
+    """False where the error was still falling after the last round: then the factors mean little."""
 
 
 def fit_separable(
@@ -47,8 +53,9 @@ def fit_separable(
 
     with sums over images n and target channels o, and a ridge as in `solve_ridge`. No step raises the error.
     It starts at the mean of the channels and of each row of pixels (or at `start`), and ends when no factor
-    changes by more than 1e-8 of its largest entry, or after 200 rounds. With `row_columns`, int64 (h', k),
-    row i of A is zero but in those columns; `col_columns` (w', k) is the same for B.
+    changes by more than 1e-8 of its largest entry, or after 200 rounds: then it converged if the error fell
+    by less than 1 % in the last 50. With `row_columns`, int64 (h', k), row i of A is zero but in those
+    columns; `col_columns` (w', k) is the same for B.
     """
     width = images.shape[3]
     # Channel and row first, so that every sum below is one matrix product without a copy.
@@ -56,6 +63,8 @@ def fit_separable(
     y = targets.double().permute(1, 2, 0, 3).contiguous()
     flat_y = y.flatten(0, 2)
     w, a, b = _start(images, targets) if start is None else (start.channels, start.rows, start.cols)
+    power = float(y.square().sum()) or 1.0
+    residuals: list[float] = []
     iterations, settled = 0, False
     while not settled and iterations < MAX_ITERATIONS:
         iterations, before = iterations + 1, (w, a, b)
@@ -66,9 +75,16 @@ def fit_separable(
         t = (a @ mixed.flatten(2)).reshape(-1, width)
         b = _unit(solve_ridge(t.T @ t, flat_y.T @ t, ridge=ridge, columns=col_columns))
         m = ((a @ x.flatten(2)).reshape(-1, width) @ b.T).view(len(x), -1)
-        w = solve_ridge(m @ m.T, y.flatten(1) @ m.T, ridge=ridge)
+        products = y.flatten(1) @ m.T
+        w = solve_ridge(m @ m.T, products, ridge=ridge)
+        residuals.append(max(0.0, 1 - float((w * products).sum()) / power) ** 0.5)
         settled = all(_settled(new, old) for new, old in zip((w, a, b), before, strict=True))
-    return Separated(w, a, b, iterations)
+    return Separated(w, a, b, iterations, residuals[-1], settled or _is_flat(residuals))
+
+
+def _is_flat(residuals: list[float]) -> bool:
+    before = residuals[-PLATEAU_ROUNDS - 1]
+    return before - residuals[-1] <= PLATEAU * before
 
 
 def _start(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
