@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import nnkit
-from nnkit.config import read_seeds
 from nnkit.present.tables import table
 from nnkit.studies.compare_pooling.intervals import estimate, paired_difference
+
+import nnkit
+from nnkit.config import read_seeds
 
 HERE = Path(__file__).parent
 ARMS = {"resized to 28×28": "varres-resized-32.toml", "own resolution": "varres-max.toml"}
@@ -37,7 +38,7 @@ def main() -> None:
     for name, file in ARMS.items():
         for seed in seeds:
             result = nnkit.train(config=[HERE / file], seed=seed, **options)
-            found[name].append(result.test["accuracy"])
+            found[name].append(result.test.accuracy)
             print(f"{name}, seed {seed}: {found[name][-1]:.2%}, {result.run_dir}", flush=True)
         mean = estimate(found[name])
         rows.append([name, f"{result.parameters:,}", f"{mean.mean:.2%}", interval(mean.ci95)])

@@ -15,8 +15,9 @@ from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
 from nnkit.config import TrainConfig
+from nnkit.results.train import TrainResult
 from nnkit.studies.compare_pooling.cells import Cell
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 
 pytestmark = pytest.mark.usefixtures("plugins")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nnkit.present.runs import files_left, run_text
-from nnkit.present.tables import train_table
+from nnkit.present.train import train_table
+from nnkit.results.runs import RunResult
 from nnkit.studies.runs import show_run
 from present.conftest import Trained
 from present.reading import read_pairs, read_table, shows
@@ -19,12 +19,12 @@ WIDTHS = [40, 80, 120]
 
 
 @pytest.fixture
-def page(trained: Trained) -> dict[str, Any]:
+def page(trained: Trained) -> RunResult:
     return show_run(trained.result.run_dir)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_head_is_the_runs_status(page: dict[str, Any], width: int) -> None:
+def test_the_head_is_the_runs_status(page: RunResult, width: int) -> None:
     head, status = read_pairs(run_text(page, width=width))[0], page["status"]
     assert head == [
         ("run", page["run_dir"]), ("state", "finished"), ("reason", "epochs"),
@@ -33,12 +33,12 @@ def test_the_head_is_the_runs_status(page: dict[str, Any], width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_result_is_that_of_training(page: dict[str, Any], trained: Trained, width: int) -> None:
-    assert train_table(trained.result.document(), width=width) in run_text(page, width=width)
+def test_the_result_is_that_of_training(page: RunResult, trained: Trained, width: int) -> None:
+    assert train_table(trained.result, width=width) in run_text(page, width=width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_each_epoch_has_its_losses_and_accuracy(page: dict[str, Any], trained: Trained, width: int) -> None:
+def test_each_epoch_has_its_losses_and_accuracy(page: RunResult, trained: Trained, width: int) -> None:
     rows = read_table(run_text(page, width=width), "epoch", "train_loss", "val_loss", "val_accuracy")
     for row, epoch in zip(rows, trained.epochs, strict=True):
         assert row["epoch"] == str(epoch.epoch)
@@ -54,7 +54,7 @@ def test_each_epoch_of_a_transform_has_its_summed_error(transformed: Trained) ->
         assert shows(row["val_mae_sum"], epoch.metrics["val_mae_sum"])
 
 
-def test_the_configuration_stands_there_as_it_is_read_back(page: dict[str, Any], trained: Trained) -> None:
+def test_the_configuration_stands_there_as_it_is_read_back(page: RunResult, trained: Trained) -> None:
     text = run_text(page)
     written = re.search(r"(?ms)^(data_root|download|threads).*?^test = true$", text)
     assert written
@@ -62,7 +62,7 @@ def test_the_configuration_stands_there_as_it_is_read_back(page: dict[str, Any],
     assert tomllib.loads(written[0])["lr"] == 0.02
 
 
-def test_the_files_come_last_one_a_line(page: dict[str, Any], trained: Trained) -> None:
+def test_the_files_come_last_one_a_line(page: RunResult, trained: Trained) -> None:
     folder = trained.result.run_dir
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     lines = run_text(page).rpartition("\n\n")[2].splitlines()

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from nnkit import registry
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.studies.evaluate import evaluate, per_class
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin
 

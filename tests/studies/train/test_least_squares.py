@@ -13,10 +13,11 @@ from data.image_files import random_png, write_folder
 from nnkit.config import TrainConfig, resolve
 from nnkit.errors import ConfigError, UsageError
 from nnkit.models.separable import Separable
+from nnkit.results.train import TrainResult
 from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train.experiment import complete
 from nnkit.studies.train.solvers import OF_GRADIENTS
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 
 SYNTHETIC = "cifar-transform:source=synthetic"
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import nnkit
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.results.train import TrainResult
+from nnkit.studies.train.study import train
 from tiny_plugin import Tiny, TinyPlugin
 
 Run = Callable[..., TrainResult]

@@ -14,9 +14,10 @@ import torch
 
 import nnkit
 from nnkit.errors import ConfigError, UsageError
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 from tiny_plugin import NUM, Tiny, TinyPlugin
 
 

@@ -6,19 +6,21 @@ An arm makes what one pass over the images is at a grid setting; the clock is no
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from nnkit import registry
 from nnkit.build import plan
 from nnkit.config import BenchConfig
 from nnkit.errors import UsageError
+from nnkit.results.reading import read
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.spec import from_toml, parse
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
@@ -309,9 +311,9 @@ def _find_run(text: str, config: BenchConfig) -> Path | None:
         return path
     if not path.exists():
         name = text.partition(":")[0].rpartition("/")[2]
-        runs = list_runs(config.runs_dir)["runs"]
+        runs = list_runs(config.runs_dir).runs
         if any(entry.name == name for entry in registry.entries()) or not any(
-            run["name"].startswith(text) or run["name"].endswith(text) for run in runs
+            run.name.startswith(text) or run.name.endswith(text) for run in runs
         ):
             return None
     return find_run(path, config.runs_dir)
@@ -326,8 +328,10 @@ def _from_run(path: Path, data: Data) -> _Made:
                 f"{path}: its model was made for {key}={value}, the images have {key}={known[key]}",
                 hint="name the dataset that it was trained on with --dataset",
             )
-    summary = path / "summary.json"
-    seconds = json.loads(summary.read_text(encoding="utf-8")).get("seconds") if summary.is_file() else None
+    try:
+        seconds = read(path / "summary.json", TypeAdapter(TrainResult)).seconds if path.is_dir() else None
+    except FileNotFoundError:
+        seconds = None
     return _Made(str(from_toml(card.model, "model")), checkpoints.load(path), seconds, f"run {path.name}")
 
 

@@ -7,7 +7,6 @@ with it. What crosses to it and back is plain data; the cell's result is the run
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import shutil
@@ -19,10 +18,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from nnkit.config import Resolved, TrainConfig
 from nnkit.errors import InterruptedRun, NnkitError
+from nnkit.results.reading import read
+from nnkit.results.train import TrainResult
 from nnkit.studies.train import study as train
 from nnkit.training.interrupts import listening
 
@@ -54,13 +56,17 @@ class Outcome:
     signal_code: int = 0
 
 
-def finished_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished cell, with its test; None where there is none yet."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+def finished_summary(folder: Path) -> TrainResult | None:
+    """The summary of a finished cell, with its test; None where there is none yet.
+
+    `CheckpointError` where the summary is damaged.
+    """
+    path = folder / "summary.json"
+    if not path.is_file():
         return None
-    return summary if isinstance(summary, dict) and isinstance(summary.get("test"), dict) else None
+    hint = f"remove {folder}: its cell is then trained again"
+    summary = read(path, TypeAdapter(TrainResult), hint=hint)
+    return summary if summary.test is not None else None
 
 
 def train_cells(cells: Sequence[Cell], *, jobs: int = 1) -> Generator[tuple[Cell, Outcome]]:

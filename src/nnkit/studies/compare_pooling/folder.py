@@ -12,7 +12,7 @@ from nnkit.config import ComparePoolingConfig, resolve
 from nnkit.errors import UsageError, quote
 from nnkit.runs import directory as run_directory
 from nnkit.runs.directory import RunDirectory
-from nnkit.studies.runs import show_run
+from nnkit.studies.runs import status_of
 
 ELSEWHERE = ("out", "runs_dir", "data_root", "download", "threads", "jobs")
 """What may differ between two starts of one comparison: where things are and how many work at it."""
@@ -53,10 +53,10 @@ def _check_same(out: Path, config: ComparePoolingConfig) -> None:
             hint="give --out a new folder, or repeat the options of the comparison in it: "
             f"--config {out / 'config.toml'}",
         )
-    status = show_run(out)["status"] if (out / "status.json").is_file() else {}
-    if status.get("state") == "running":
+    status = status_of(out)
+    if status.state == "running":
         raise UsageError(
-            f"{out} is in use by process {status.get('pid')} on {status.get('host')}",
+            f"{out} is in use by process {status.pid} on {status.host}",
             hint="wait for it; if it is gone for sure, remove status.json there",
         )
 
