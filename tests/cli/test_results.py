@@ -111,7 +111,7 @@ def test_count_params_matches_as_it_is_told(answer: Ask) -> None:
 def test_list_prints_the_components_of_the_groups_asked_for(shown: Show, answer: Ask, width: int) -> None:
     known = list_components(["losses", "datasets"])
     assert answer("list", "losses", "datasets")[:2] == (0, known.document())
-    assert {row["group"] for row in known["components"]} == {"losses", "datasets"}
+    assert {row.group for row in known.components} == {"losses", "datasets"}
     assert shown("list", "losses", "datasets", width=width) == list_table(known, width=width) + "\n"
     assert answer("list")[1] == list_components().document()
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, JsonValue, WithJsonSchema
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, WithJsonSchema
 
 from nnkit import files
 
@@ -59,16 +58,6 @@ class Part(BaseModel):
 class Result(Part):
     """A command's answer. Each has a field `schema_name`, the `schema` key of its document."""
 
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """The document always says its schema."""
-        schema = handler(core_schema)
-        resolved = handler.resolve_ref_schema(schema)
-        resolved["required"] = list(dict.fromkeys(["schema", *resolved.get("required", [])]))
-        return schema
-
 
 def _plain(value: object) -> JsonValue:
     if isinstance(value, Part):
@@ -77,5 +66,7 @@ def _plain(value: object) -> JsonValue:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
     plain: JsonValue = files.strict(value)
     return plain

@@ -1,15 +1,16 @@
-"""The result of `nnkit list`. (The module bears an underscore because `list` is a built-in.)"""
+"""The result of `nnkit list`. (The module bears an underscore because `list` is a built-in.)
+
+Plain dataclasses, where the other results are pydantic's: to import pydantic would double the command's time.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Literal
 
-from pydantic import Field
 
-from nnkit.results.base import Part, Result
-
-
-class Component(Part):
+@dataclass(frozen=True)
+class Component:
     """A component as metadata names it; `error` is what is wrong with it, or empty."""
 
     group: str
@@ -20,10 +21,13 @@ class Component(Part):
     error: str
 
 
-class ListResult(Result):
+@dataclass(frozen=True)
+class ListResult:
     """The components that are installed."""
 
-    schema_name: Literal["nnkit.list/1"] = Field(
-        default="nnkit.list/1", validation_alias="schema", serialization_alias="schema"
-    )
     components: tuple[Component, ...]
+    schema: Literal["nnkit.list/1"] = "nnkit.list/1"
+
+    def document(self) -> dict[str, str | list[dict[str, str]]]:
+        """The JSON document."""
+        return {"schema": self.schema, "components": [asdict(component) for component in self.components]}

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from nnkit import files
 from nnkit.results.base import Document, Result
 from nnkit.results.bench import BenchResult
@@ -23,7 +25,8 @@ from nnkit.results.new_plugin import NewPluginResult
 from nnkit.results.runs import RunResult, RunsResult
 from nnkit.results.train import TrainResult
 
-RESULTS: Mapping[str, type[Result]] = {
+Kind = type[Result] | type[ListResult]
+RESULTS: Mapping[str, Kind] = {
     "train": TrainResult,
     "evaluate": EvaluateResult,
     "count-params": CountResult,
@@ -43,10 +46,13 @@ RESULTS: Mapping[str, type[Result]] = {
 """Each command's result by the name of its schema's file."""
 
 
-def json_schema(kind: type[Result]) -> Document:
-    """The JSON schema (draft 2020-12) of a result's document."""
-    dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": dialect, **kind.model_json_schema(by_alias=True, mode="serialization")}
+def json_schema(kind: Kind) -> Document:
+    """The JSON schema (draft 2020-12) of a result's document, which always says its own schema's name."""
+    schema = TypeAdapter(kind).json_schema(by_alias=True, mode="serialization")
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "schema" in part.get("properties", {}):
+            part["required"] = list(dict.fromkeys(["schema", *part["required"]]))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def write(folder: Path) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, JsonValue, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, JsonValue, model_validator
 
 from nnkit import files
 from nnkit.results.base import Document, Number, Part, Result
 from nnkit.results.metrics import SplitMetrics
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 _RECORD = ("train_", "val_")
 

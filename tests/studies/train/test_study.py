@@ -269,11 +269,11 @@ def test_a_transform_run_draws_examples(tmp_path: Path) -> None:
         runs_dir=tmp_path,
         monitor="mae_sum",
     )
-    assert set(result.test) == {
+    assert set(result.test.document()) == {
         "loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels", "fidelity",
     }  # fmt: skip
-    assert set(result.test["levels"]) == {"differing", "near_boundary"}
-    assert set(result.best["metrics"]["levels"]) == {"differing", "near_boundary"}
+    assert set(result.test.document()["levels"]) == {"differing", "near_boundary"}
+    assert set(result.best.metrics.document()["levels"]) == {"differing", "near_boundary"}
     assert (result.run_dir / "figures/examples.png").is_file()
     assert (result.run_dir / "figures/examples.npz").is_file()
     assert evaluate(result.run_dir, limit=64).metrics == result.test
