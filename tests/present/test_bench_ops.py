@@ -103,3 +103,15 @@ def test_the_picture_has_a_line_per_convolution_and_direction_for_time_and_for_m
     assert (times.get_title(loc="left"), times.get_ylabel()) == ("Time", "seconds, median")
     assert memory.get_title(loc="left") == "Memory"
     assert memory.get_ylabel().startswith("MiB")
+
+
+def test_large_ratios_and_times_stay_whole_at_80_columns(operations: BenchOpsResult) -> None:
+    """As nested loops reach: a number was broken after its comma, and 3.9 s were 3.91e+03 ms."""
+    slow = operations.cells[0].model_copy(
+        update={"name": "naive", "median_s": 3.91, "ratio": 5203.4, "ci95": (3101.2, 8252.3), "noisy": True}
+    )
+    text = bench_ops_table(operations.model_copy(update={"cells": (slow,)}), width=80)
+    assert "5,203 [3,101, 8,252]" in text
+    assert "3.9 s !" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.splitlines()[0].endswith(", 1 thread")

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from nnkit.present.runs import files_left, run_text
+from nnkit.present.compare_pooling import comparison_table
+from nnkit.present.runs import files_left, run_text, runs_table
 from nnkit.present.train import train_table
-from nnkit.results.runs import RunResult
+from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.runs import RunResult, RunRow, RunsResult
 from nnkit.studies.runs import show_run
 from present.conftest import Trained
 from present.reading import read_pairs, read_table, shows
@@ -86,3 +88,28 @@ def test_the_files_left_are_paths_the_ones_on_top_first(trained: Trained) -> Non
     tops = [path for path in paths if path.parent == folder]
     assert tops == sorted(tops)
     assert paths[: len(tops)] == tops
+
+
+def test_the_page_of_a_comparison_is_its_result_and_counts_the_files_of_its_cells(
+    won: ComparePoolingResult,
+) -> None:
+    page = show_run(won.run_dir)
+    assert page.summary == won
+    text = run_text(page, width=80)
+    assert comparison_table(won, width=80) in text
+    assert "winner    avg" in text or "winner  avg" in text
+    own, cells = (
+        [name for name in page.files if name.startswith("cells/") == inside] for inside in (False, True)
+    )
+    assert len(cells) > 30
+    assert text.rpartition("\n\n")[2].splitlines() == [*own, f"cells/ with {len(cells)} files"]
+
+
+def test_the_list_names_the_winner_of_a_comparison(won: ComparePoolingResult) -> None:
+    row = RunRow(
+        name="a", path="runs/a", state="finished", reason=None, dataset="d", model="varres-net", metric=None,
+        best=None, epochs=2, seconds=3.0, started=None, winner=won.winner,
+    )  # fmt: skip
+    text = runs_table(RunsResult(runs_dir="runs", runs=(row,)), width=120)
+    (shown,) = read_table(text, "name", "state", "best", "dataset", "model", "epochs", "time", "started")
+    assert (shown["best"], shown["model"]) == ("winner avg", "varres-net")

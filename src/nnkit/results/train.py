@@ -37,6 +37,10 @@ class BestMetrics(Part):
         record = {key: item for key, item in value.items() if key.startswith(_RECORD)}
         return {"validation": {key: value[key] for key in value if key not in record}, "record": record}
 
+    def __getitem__(self, key: str) -> object:
+        """A metric of either, by its name."""
+        return self.record[key] if key in self.record else self.validation[key]
+
     def document(self) -> Document:
         """Both in one object."""
         return {**self.validation.document(), **files.strict(self.record)}

@@ -244,3 +244,8 @@ def test_several_models_stand_side_by_side() -> None:
 )
 def test_memory_is_written_as_people_say_it(amount: int, text: str) -> None:
     assert num_bytes(amount) == text
+
+
+def test_a_match_that_is_far_off_says_so_without_an_exponent() -> None:
+    with pytest.raises(GateError, match=r"which is off by 46,\d\d\d %"):
+        check_tolerance(count_params(["mlp-bottleneck"], match="10", vary="hidden"))

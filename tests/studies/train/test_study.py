@@ -192,7 +192,7 @@ def test_evaluate_gives_the_numbers_of_training(quick: Any, split: str) -> None:
     if split == "test":
         assert found == result.test
     if split == "val":
-        assert found == {key: result.best["metrics"][key] for key in found}
+        assert found == result.best.metrics.validation
     assert 0 <= found["accuracy"] <= 1
 
 
