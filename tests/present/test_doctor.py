@@ -62,7 +62,7 @@ def test_each_folder_says_whether_it_is_there_and_may_be_written(
 
 def test_datasets_and_components_are_counted(pairs: dict[str, str], document: DoctorResult) -> None:
     assert pairs["datasets there"] == "mnist-varres"
-    owners = Counter(row["provider"] for row in document["components"])
+    owners = Counter(row.provider for row in document.components)
     assert owners["nnkit-torn"] == 1
     assert pairs["components"] == ", ".join(f"{num} of {owner}" for owner, num in owners.items())
 

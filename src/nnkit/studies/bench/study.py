@@ -92,7 +92,7 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
     measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
     rows = tuple(measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True))
     return BenchResult(
-        environment=BenchEnvironment(**environment(), **surroundings),
+        environment=surroundings,
         dataset=str(config.dataset),
         pipeline=str(pipeline),
         images=len(levels),
@@ -248,18 +248,19 @@ def check_complete(result: BenchResult) -> None:
         )
 
 
-def _surroundings() -> dict[str, Any]:
-    """What the times depend on beside versions and processor."""
+def _surroundings() -> BenchEnvironment:
+    """What the times depend on."""
     load = os.getloadavg() if hasattr(os, "getloadavg") else None
     flags = {key: os.environ[key] for key in FLAGS if key in os.environ}
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "threads": torch.get_num_threads(),
-        "load_average": list(load) if load else None,
-        "gpus": gpus,
-        "flags": flags,
-        "commit": _commit(),
-    }
+    return BenchEnvironment(
+        **environment(),
+        threads=torch.get_num_threads(),
+        load_average=load,
+        gpus=tuple(gpus),
+        flags=flags,
+        commit=_commit(),
+    )
 
 
 def _commit() -> str | None:
