@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import nnkit
 from nnkit.build import build
 from nnkit.config import TrainConfig, resolve
-from nnkit.present.tables import table
+from nnkit.present.layout import table
 from nnkit.studies.bench.timing import interleave
 from nnkit.studies.paths import data_place
 from nnkit.types import Split

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import nnkit
 from nnkit.config import read_seeds
-from nnkit.present.tables import table
-from nnkit.studies.compare_pooling.intervals import estimate, paired_difference
+from nnkit.present.layout import table
+from nnkit.studies.statistics import differences, estimate
 
 HERE = Path(__file__).parent
 ARMS = {"resized to 28×28": "varres-resized-32.toml", "own resolution": "varres-max.toml"}
@@ -37,11 +37,11 @@ def main() -> None:
     for name, file in ARMS.items():
         for seed in seeds:
             result = nnkit.train(config=[HERE / file], seed=seed, **options)
-            found[name].append(result.test["accuracy"])
+            found[name].append(result.test.accuracy)
             print(f"{name}, seed {seed}: {found[name][-1]:.2%}, {result.run_dir}", flush=True)
         mean = estimate(found[name])
         rows.append([name, f"{result.parameters:,}", f"{mean.mean:.2%}", interval(mean.ci95)])
-    difference = paired_difference(found["own resolution"], found["resized to 28×28"])
+    difference = estimate(differences(found["own resolution"], found["resized to 28×28"]))
     rows.append(["difference", "", f"{difference.mean:+.2%}", interval(difference.ci95)])
     print("\n" + table(rows, ["images", "parameters", "test accuracy", "95 %"], align="nrrn"))
 

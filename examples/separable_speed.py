@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nnkit.present.tables import table
+from nnkit.present.layout import table
 from nnkit.studies.bench.timing import interleave, paired_ratio
 from nnkit.surrogates.pipelines import parse_pipeline
 from nnkit.surrogates.pipelines.analysis import analyse

@@ -12,6 +12,7 @@ SUBCOMMANDS = {"runs": ("list", "show"), "bench": ("ops",)}
 HEAD = """# The commands
 
 What `nnkit COMMAND --help` prints, all in one page. It is written from the commands themselves.
+The JSON that each prints with `--json` is described by a JSON schema in [schemas/](schemas).
 """
 
 

@@ -15,8 +15,9 @@ from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
 from nnkit.config import TrainConfig
+from nnkit.results.train import TrainResult
 from nnkit.studies.compare_pooling.cells import Cell
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
@@ -92,9 +93,10 @@ def test_each_cell_of_a_comparison_is_a_line_with_how_it_ended(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = json.loads((finished / "summary.json").read_text())
+    result = TrainResult.model_validate(summary)
     progress = CellProgress(quiet=False)
     progress.begin(finished, 4, 1)
-    progress.cell_done(Cell("avg, seed 0", TrainConfig()), {**summary, "seconds": 75.0}, "")
+    progress.cell_done(Cell("avg, seed 0", TrainConfig()), result.model_copy(update={"seconds": 75.0}), "")
     progress.cell_done(Cell("max, seed 0", TrainConfig()), None, "MemoryError: no room\nmore")
     progress.cell_done(Cell("max, seed 1", TrainConfig()), None, "")
     accuracy = f"{100 * summary['test']['accuracy']:.2f} %"
@@ -107,7 +109,7 @@ def test_each_cell_of_a_comparison_is_a_line_with_how_it_ended(
     ]
     quiet = CellProgress(quiet=True)
     quiet.begin(finished, 4, 1)
-    quiet.cell_done(Cell("avg, seed 0", TrainConfig()), summary, "")
+    quiet.cell_done(Cell("avg, seed 0", TrainConfig()), result, "")
     assert capsys.readouterr().err == ""
 
 

@@ -83,6 +83,16 @@ def read_table(text: str, *heads: str, may_be_empty: Collection[str] = ()) -> li
     return [dict(zip(heads, block.values(), strict=True)) for block in blocks]
 
 
+def read_columns(text: str, first: str) -> dict[str, Row]:
+    """The values of all tables whose first column has this head, by what stands in it and by head."""
+    found: dict[str, Row] = {}
+    for grid in _grids(text):
+        if grid.heads[0] == first:
+            for row in grid.rows(grid.heads, ()):
+                found.setdefault(row[first], {}).update({k: v for k, v in row.items() if k != first})
+    return found
+
+
 def has_table(text: str, *heads: str) -> bool:
     """Whether a table with these heads is there."""
     wanted = [squeezed(head) for head in heads]

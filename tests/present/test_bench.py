@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 
 from golden_files import check_layout
-from nnkit.present.bench import bench_compare_table, bench_markdown, bench_table, write_bench
-from nnkit.studies.bench.compare import BenchCompareResult, bench_compare
-from nnkit.studies.bench.study import BenchResult
-from nnkit.studies.train.study import TrainResult
+from nnkit.present.bench import bench_markdown, bench_table, write_bench
+from nnkit.present.bench_compare import bench_compare_table
+from nnkit.results.bench import BenchResult
+from nnkit.results.bench_compare import BenchCompareResult
+from nnkit.results.train import TrainResult
+from nnkit.studies.bench.compare import bench_compare
 from present.conftest import drawn_figures
 from present.reading import MISSING, Row, read_pairs, read_table, shows, squeezed, values
 
@@ -80,7 +82,7 @@ def tables_of_arms(text: str) -> list[list[Row]]:
 @pytest.mark.parametrize("width", range(40, 161, 8))
 def test_each_arm_is_shown_at_its_fastest_and_then_every_cell(benchmarked: BenchResult, width: int) -> None:
     document = benchmarked.document()
-    best, every = tables_of_arms(bench_table(document, width=width))
+    best, every = tables_of_arms(bench_table(benchmarked, width=width))
     assert len(best) == len(document["arms"]) == 6
     for row, arm in zip(best, document["arms"], strict=True):
         check_row(row, arm, fastest(arm))
@@ -92,7 +94,7 @@ def test_each_arm_is_shown_at_its_fastest_and_then_every_cell(benchmarked: Bench
 def test_where_there_is_room_every_column_is_there_and_settings_only_where_they_differ(
     benchmarked: BenchResult,
 ) -> None:
-    for rows in tables_of_arms(bench_table(benchmarked.document(), width=200)):
+    for rows in tables_of_arms(bench_table(benchmarked, width=200)):
         assert list(rows[0]) == ["arm", "fidelity", "device", "batch", "drop last", *MEASURED]
 
 
@@ -100,13 +102,13 @@ def test_where_there_is_room_every_column_is_there_and_settings_only_where_they_
 def test_on_a_narrow_terminal_the_device_the_speed_and_the_ratios_stay(
     benchmarked: BenchResult, width: int
 ) -> None:
-    for rows in tables_of_arms(bench_table(benchmarked.document(), width=width)):
+    for rows in tables_of_arms(bench_table(benchmarked, width=width)):
         assert {"arm", "device", "batch", "drop last", "images/s", "× loop", "× floor"} <= set(rows[0])
 
 
 def test_of_one_setting_there_is_one_table(benchmarked_once: BenchResult) -> None:
     document = benchmarked_once.document()
-    (rows,) = tables_of_arms(bench_table(document, width=120))
+    (rows,) = tables_of_arms(bench_table(benchmarked_once, width=120))
     assert list(rows[0]) == ["arm", "fidelity", *MEASURED]
     for row, arm in zip(rows, document["arms"], strict=True):
         check_row(row, arm, arm["cells"][0])
@@ -115,7 +117,7 @@ def test_of_one_setting_there_is_one_table(benchmarked_once: BenchResult) -> Non
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_head_says_what_was_timed_and_on_what(benchmarked: BenchResult, width: int) -> None:
     document = benchmarked.document()
-    head = dict(read_pairs(bench_table(document, width=width))[0])
+    head = dict(read_pairs(bench_table(BenchResult.model_validate(document), width=width))[0])
     environment, versions = document["environment"], document["environment"]["versions"]
     assert squeezed(head["images"]) == squeezed(f"3 of {document['dataset']}")
     assert head["pipeline"] == document["pipeline"] == "resize(8),grayscale,hflip"
@@ -129,7 +131,7 @@ def test_the_head_says_what_was_timed_and_on_what(benchmarked: BenchResult, widt
 
 def test_noise_outliers_and_errors_are_told_of_below(benchmarked: BenchResult) -> None:
     document = benchmarked.document()
-    text = bench_table(document, width=80)
+    text = bench_table(benchmarked, width=80)
     noisy = {arm["name"] for arm, cell in cells_of(document) if cell["noisy"]}
     assert 0 < len(noisy) < len(document["arms"])
     (line,) = (line for line in text.splitlines() if line.startswith("! noisy"))
@@ -147,7 +149,7 @@ def test_without_noise_and_errors_nothing_is_told_of_them(benchmarked_once: Benc
     document = benchmarked_once.document()
     for _, cell in cells_of(document):
         cell["noisy"], cell["outliers"] = False, 0
-    text = bench_table(document, width=80)
+    text = bench_table(BenchResult.model_validate(document), width=80)
     assert "noisy" not in text
     assert "outliers" not in text
     assert "unavailable" not in text
@@ -158,7 +160,7 @@ def test_each_comparison_says_its_ratio_its_interval_and_whether_it_replaces_the
     benchmarked: BenchResult, markdown: bool
 ) -> None:
     document = benchmarked.document()
-    text = bench_markdown(document) if markdown else bench_table(document, width=80)
+    text = bench_markdown(benchmarked) if markdown else bench_table(benchmarked, width=80)
     wanted = []
     for pair in document["comparisons"]:
         interval = r"\(([\d.,]+) to ([\d.,]+)\)"
@@ -184,7 +186,7 @@ def test_the_conclusions_are_the_best_cell_the_break_even_the_levels_and_notes(
     benchmarked: BenchResult, paced: TrainResult, width: int
 ) -> None:
     document = benchmarked.document()
-    last = read_pairs(bench_table(document, width=width))[-1]
+    last = read_pairs(bench_table(benchmarked, width=width))[-1]
     best = document["best"]
     assert best["class"] in ("exact", "half-level")
     (said,) = values(last, "best")
@@ -217,12 +219,12 @@ def test_the_conclusions_are_the_best_cell_the_break_even_the_levels_and_notes(
 
 def test_where_nothing_may_replace_the_transforms_there_is_no_best(benchmarked_once: BenchResult) -> None:
     document = {**benchmarked_once.document(), "best": None}
-    assert "best" not in bench_table(document, width=80)
+    assert "best" not in bench_table(BenchResult.model_validate(document), width=80)
 
 
 def test_the_markdown_holds_the_same_tables_in_full(benchmarked: BenchResult) -> None:
     document = benchmarked.document()
-    text = bench_markdown(document)
+    text = bench_markdown(benchmarked)
     assert text.startswith("# Benchmark\n\n- images: 3 of cifar-transform")
     best, every = pipe_tables(text)
     for row, arm in zip(best, document["arms"], strict=True):
@@ -249,7 +251,7 @@ def test_the_markdown_escapes_what_would_break_its_tables(benchmarked_once: Benc
     """As a network from a file may be called."""
     document = benchmarked_once.document()
     document["arms"][3]["name"] = "a|b"
-    (rows,) = pipe_tables(bench_markdown(document))
+    (rows,) = pipe_tables(bench_markdown(BenchResult.model_validate(document)))
     assert [row["arm"] for row in rows] == ["reference-loop", "reference-batched", "pil-loop", "a\\|b"]
 
 
@@ -257,7 +259,7 @@ def test_the_markdown_escapes_what_would_break_its_tables(benchmarked_once: Benc
 def written(benchmarked: BenchResult, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder = tmp_path_factory.mktemp("bench") / "new"
     with drawn_figures() as figures:
-        paths = write_bench(folder, benchmarked.document())
+        paths = write_bench(folder, benchmarked)
     assert paths == [folder / name for name in ("bench.json", "bench.csv", "bench.md", "bench.png")]
     return folder, figures["bench.png"]
 
@@ -267,7 +269,7 @@ def test_the_files_are_the_document_the_markdown_and_a_picture(
 ) -> None:
     folder, _ = written
     assert json.loads((folder / "bench.json").read_text()) == benchmarked.document()
-    assert (folder / "bench.md").read_text() == bench_markdown(benchmarked.document())
+    assert (folder / "bench.md").read_text() == bench_markdown(benchmarked)
     with Image.open(folder / "bench.png") as picture:
         picture.load()
         assert picture.format == "PNG"
@@ -327,7 +329,7 @@ def test_with_one_batch_size_the_picture_has_a_bar_per_arm(
 ) -> None:
     document = benchmarked_once.document()
     with drawn_figures(render=False) as figures:
-        write_bench(tmp_path, document)
+        write_bench(tmp_path, benchmarked_once)
     (axes,) = figures["bench.png"].axes
     bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in axes.patches}
     names = [label.get_text().splitlines() for label in axes.get_yticklabels()]
@@ -357,8 +359,8 @@ def test_the_layout_is_as_agreed(benchmarked: BenchResult, paced: TrainResult, p
         arm["note"] = arm["note"].replace(paced.run_dir.name, "20261120-141800-paced-net-3fa9c1")
         for cell in arm["cells"]:
             cell["error"] = cell["error"] and "unavailable: torch sees 0 CUDA devices"
-    check_layout("present/bench-120.txt", bench_table(document, width=120))
-    check_layout("present/bench.md", bench_markdown(document))
+    check_layout("present/bench-120.txt", bench_table(BenchResult.model_validate(document), width=120))
+    check_layout("present/bench.md", bench_markdown(BenchResult.model_validate(document)))
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +388,7 @@ def test_a_comparison_shows_each_cells_change_interval_and_verdict(
     before_and_after: tuple[dict[str, Any], dict[str, Any], Path], width: int
 ) -> None:
     result = compared(before_and_after, fail_above=0.05)
-    text = bench_compare_table(result.document(), width=width)
+    text = bench_compare_table(result, width=width)
     rows = read_table(text, "arm", "batch", "drop last", "time, b over a", "b is")
     for row, cell in zip(rows, result.document()["cells"], strict=True):
         assert row["arm"] == squeezed(cell["arm"])
@@ -413,12 +415,12 @@ def test_a_comparison_of_two_machines_says_so_and_names_what_only_one_has(
         "arms": [*arms[:4], {**arms[4], "name": "renamed", "cells": arms[4]["cells"][:1]}, arms[5]],
     }
     result = compared((before, elsewhere, folder))
-    text = bench_compare_table(result.document(), width=160)
+    text = bench_compare_table(result, width=160)
     rows = read_table(text, "arm", "batch", "drop last", "time, b over a", "b is")
     assert {row["b is"] for row in rows} == {"different machine"}
     notes = read_pairs(text)[-1]
-    assert values(notes, "different machine") == result.differences
+    assert values(notes, "different machine") == list(result.differences)
     assert [text.partition(":")[0] for text in result.differences] == ["cpu", "cores"]
-    assert values(notes, "only in a") == result.only_in_a
-    assert values(notes, "only in b") == result.only_in_b
+    assert values(notes, "only in a") == list(result.only_in_a)
+    assert values(notes, "only in b") == list(result.only_in_b)
     assert (len(result.only_in_a), len(result.only_in_b)) == (4, 1)

@@ -12,7 +12,8 @@ from fake_plugins import write_plugin
 from golden_files import check_golden
 from nnkit import registry
 from nnkit.present.check_plugin import check_plugin_text
-from nnkit.studies.check_plugin import CheckPluginResult, check_plugin
+from nnkit.results.check_plugin import CheckPluginResult
+from nnkit.studies.check_plugin import check_plugin
 from present.reading import read_table, squeezed
 
 ENTRY_POINTS = """
@@ -49,7 +50,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CheckPluginRes
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_each_component_has_a_row_with_its_counts(checked: CheckPluginResult, width: int) -> None:
-    text = check_plugin_text(checked.document(), width=width)
+    text = check_plugin_text(checked, width=width)
     rows = read_table(text, "group", "component", "passed", "failed", "skipped")
     counts = Counter((check.group, check.component, check.status) for check in checked.checks)
     assert sorted((row["group"], row["component"]) for row in rows) == [
@@ -66,7 +67,7 @@ def test_each_component_has_a_row_with_its_counts(checked: CheckPluginResult, wi
 def test_failures_come_before_skips_each_with_its_reason_on_one_line(
     checked: CheckPluginResult, width: int
 ) -> None:
-    text = check_plugin_text(checked.document(), width=width)
+    text = check_plugin_text(checked, width=width)
     assert text.startswith(f"nnkit-mixed 1.2: {checked.failed} of {len(checked.checks)} checks failed\n\n")
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     parts = text.split("\n\n")
@@ -83,5 +84,5 @@ def test_failures_come_before_skips_each_with_its_reason_on_one_line(
 
 def test_without_failures_and_skips_there_is_the_table_alone(checked: CheckPluginResult) -> None:
     passed = [check for check in checked.checks if check.status == "passed"]
-    document = checked.model_copy(update={"checks": passed, "failed": 0, "skipped": 0}).document()
-    check_golden("present/check-plugin-passed.txt", check_plugin_text(document))
+    result = checked.model_copy(update={"checks": passed, "failed": 0, "skipped": 0})
+    check_golden("present/check-plugin-passed.txt", check_plugin_text(result))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nnkit.present import figures
-from nnkit.studies.evaluate import EvaluateResult
+from nnkit.results.evaluate import EvaluateResult
 from present.conftest import Trained, drawn_figures
 
 
@@ -58,7 +58,7 @@ def test_the_data_beside_say_what_rows_and_columns_are(trained: Trained, evaluat
         "class_names": ["a", "b", "c"],
         "rows": "true",
         "columns": "predicted",
-        "matrices": evaluated.confusion,
+        "matrices": evaluated.document()["confusion"],
     }
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nnkit.present.count_params import count_params_text
-from nnkit.studies.count_params.study import CountResult, count_params
+from nnkit.results.count_params import CountResult
+from nnkit.studies.count_params.study import count_params
 from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed
 
 WIDTHS = [40, 80, 120]
@@ -21,7 +22,7 @@ def shared() -> CountResult:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_each_layer_has_its_type_output_parameters_flops_and_memory(shared: CountResult, width: int) -> None:
-    rows = read_table(count_params_text(shared.document(), width=width), *LAYERS)
+    rows = read_table(count_params_text(shared, width=width), *LAYERS)
     for row, layer in zip(rows, shared.models[0].layers, strict=True):
         assert squeezed(row["layer"]) == squeezed(layer.name)
         assert squeezed(row["type"]) == layer.type
@@ -35,7 +36,7 @@ def test_each_layer_has_its_type_output_parameters_flops_and_memory(shared: Coun
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_sums_say_trainable_frozen_and_buffers(shared: CountResult, width: int) -> None:
-    pairs = dict(read_pairs(count_params_text(shared.document(), width=width))[-1])
+    pairs = dict(read_pairs(count_params_text(shared, width=width))[-1])
     model = shared.models[0]
     assert (model.trainable, model.frozen, model.buffers) == (4 * 19, 6, 9)
     assert pairs["model"] == "shared-net:in_channels=2"
@@ -52,7 +53,7 @@ def test_the_sums_say_trainable_frozen_and_buffers(shared: CountResult, width: i
 def test_models_stand_side_by_side_with_all_sums_where_any_is_frozen(width: int) -> None:
     result = count_params(["shared-net", "mnist-convnet"], input="1x28x28")
     heads = ("model", "input", "total", "trainable", "frozen", "buffers", "FLOPs", "activations")
-    rows = read_table(count_params_text(result.document(), width=width), *heads)
+    rows = read_table(count_params_text(result, width=width), *heads)
     for row, model in zip(rows, result.models, strict=True):
         assert (squeezed(row["model"]), row["input"]) == (model.spec, "1x28x28")
         for key in ("total", "trainable", "frozen", "buffers"):
@@ -65,7 +66,7 @@ def test_models_stand_side_by_side_with_all_sums_where_any_is_frozen(width: int)
 def test_models_that_are_all_trainable_have_one_column_of_parameters(width: int) -> None:
     result = count_params(["varres-net", "varres-net:width=81"])
     rows = read_table(
-        count_params_text(result.document(), width=width),
+        count_params_text(result, width=width),
         "model",
         "input",
         "parameters",
@@ -77,7 +78,7 @@ def test_models_that_are_all_trainable_have_one_column_of_parameters(width: int)
 
 def matched(**options: Any) -> tuple[dict[str, str], str]:
     result = count_params(["mlp-bottleneck"], vary="hidden", **options)
-    text = count_params_text(result.document(), width=80)
+    text = count_params_text(result, width=80)
     return dict(read_pairs(text)[0]), text
 
 
@@ -101,7 +102,7 @@ def test_a_match_with_a_number_and_outside_the_tolerance_says_so() -> None:
 
 
 def test_memory_is_in_powers_of_ten_with_three_digits() -> None:
-    text = count_params_text(count_params(["conv-linear"], input="3x32x32").document(), width=120)
+    text = count_params_text(count_params(["conv-linear"], input="3x32x32"), width=120)
     memory = {row["layer"]: row["activations"] for row in read_table(text, *LAYERS)}
     assert {name: shown for name, shown in memory.items() if name in ("conv", "linear")} == {
         "conv": "4.1 kB", "linear": "3.14 kB"

@@ -9,7 +9,8 @@ import pytest
 
 from nnkit import files
 from nnkit.config import BenchConfig, Resolved, TrainConfig, dump, resolve
-from nnkit.present.dry_run import dry_run_document, dry_run_table
+from nnkit.present.dry_run import dry_run_table
+from nnkit.studies.dry_run import describe
 from present.reading import read_table, squeezed
 
 
@@ -28,7 +29,7 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved[TrainC
 def test_each_value_has_its_row_and_origin(
     resolved: Resolved[TrainConfig], width: int, tmp_path: Path
 ) -> None:
-    rows = read_table(dry_run_table(resolved, width=width), "key", "value", "from")
+    rows = read_table(dry_run_table(describe("train", resolved), width=width), "key", "value", "from")
     shown = {row["key"]: (row["value"], row["from"]) for row in rows}
     assert len(shown) == len(rows)
     file = squeezed(f"file {tmp_path / 'a.toml'}")
@@ -56,7 +57,7 @@ def test_a_list_of_values_is_shown_with_all_of_them() -> None:
     )
     rows = {
         row["key"]: row["value"]
-        for row in read_table(dry_run_table(resolved, width=120), "key", "value", "from")
+        for row in read_table(dry_run_table(describe("train", resolved), width=120), "key", "value", "from")
     }
     assert (rows["batch_size"], rows["shuffle"], rows["model"]) == (
         "4; 8",
@@ -68,7 +69,7 @@ def test_a_list_of_values_is_shown_with_all_of_them() -> None:
 def test_the_document_is_the_configuration_with_an_origin_for_each_key(
     resolved: Resolved[TrainConfig],
 ) -> None:
-    document = json.loads(files.dumps(dry_run_document("train", resolved)))
+    document = json.loads(files.dumps(describe("train", resolved).document()))
     assert document["schema"] == "nnkit.train.dry-run/1"
     assert document["config"] == dump(resolved.config)
     assert set(document["origins"]) == {*document["config"], *resolved.origins}

@@ -122,7 +122,7 @@ def test_a_transform_shows_its_targets_and_what_its_pipeline_is_as_a_map(
     assert shows(parameters.split()[0], pipeline["parameters"])
     assert pipeline["parameters"] == 3 + 12 * 8 + 10 * 8
     assert shows(error, pipeline["max_error"])
-    assert values(block, "note") == document["facts"]["notes"]
+    assert values(block, "note") == list(document["facts"]["notes"])
     assert read_table(text, "size", "train", "val", "test") == [
         {"size": "12x10", "train": "24", "val": "3", "test": "3"}
     ]

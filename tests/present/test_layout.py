@@ -7,7 +7,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnkit.present.layout import fits, key_values, table
+from nnkit.present.layout import fits, key_values, table, wide_table
 from present.reading import read_pairs, read_table, squeezed
 
 words = st.text("abc–é:/=,.-_", min_size=1, max_size=30).filter(lambda word: word.strip("-") and word != "–")
@@ -112,3 +112,14 @@ def test_a_word_that_would_pass_the_edge_by_a_letter_goes_to_the_next_line() -> 
     assert key_values([("k", "abcde ghijkl")], width=15).splitlines() == ["k  abcde ghijkl"]
     assert table([["abcdef ghijkl"]], ["t"], align="l", width=12).splitlines()[2:] == ["abcdef", "ghijkl"]
     assert table([["abcde ghijkl"]], ["t"], align="l", width=12).splitlines()[2:] == ["abcde ghijkl"]
+
+
+def test_a_wide_table_goes_on_below_and_leaves_out_rows_without_values() -> None:
+    rows = [["train", "1", None, None], ["val", "2", "3", "4"]]
+    heads = ["split", "loss", "a long heading", "another one"]
+    assert wide_table(rows, heads, align="nrrr", width=80) == table(rows, heads, align="nrrr", width=80)
+    first, second = wide_table(rows, heads, align="nrrr", width=30).split("\n\n")
+    assert first.splitlines()[0].split() == ["split", "loss", "a", "long", "heading"]
+    assert [line.split() for line in second.splitlines()] == [
+        ["split", "another", "one"], ["-----", "-----------"], ["val", "4"]
+    ]  # fmt: skip

@@ -13,7 +13,7 @@ from nnkit.studies.new_plugin.study import new_plugin
 @pytest.mark.parametrize("kind", ["dataset", "model", "pooling", "loss", "stopping-rule"])
 def test_files_and_commands_stand_each_on_a_line(kind: str, tmp_path: Path) -> None:
     made = new_plugin("nnkit-neat", kind=kind, out=tmp_path)
-    lines = new_plugin_text(made.document()).splitlines()
+    lines = new_plugin_text(made).splitlines()
     folder = tmp_path / "nnkit-neat"
     assert lines[0] == f'wrote the {kind} "neat":'
     at = lines.index("")

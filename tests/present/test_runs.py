@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nnkit.present.runs import files_left, run_text
-from nnkit.present.tables import train_table
+from nnkit.present.compare_pooling import comparison_table
+from nnkit.present.runs import files_left, run_text, runs_table
+from nnkit.present.train import train_table
+from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.runs import RunResult, RunRow, RunsResult
 from nnkit.studies.runs import show_run
 from present.conftest import Trained
 from present.reading import read_pairs, read_table, shows
@@ -19,12 +21,12 @@ WIDTHS = [40, 80, 120]
 
 
 @pytest.fixture
-def page(trained: Trained) -> dict[str, Any]:
+def page(trained: Trained) -> RunResult:
     return show_run(trained.result.run_dir)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_head_is_the_runs_status(page: dict[str, Any], width: int) -> None:
+def test_the_head_is_the_runs_status(page: RunResult, width: int) -> None:
     head, status = read_pairs(run_text(page, width=width))[0], page["status"]
     assert head == [
         ("run", page["run_dir"]), ("state", "finished"), ("reason", "epochs"),
@@ -33,12 +35,12 @@ def test_the_head_is_the_runs_status(page: dict[str, Any], width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_result_is_that_of_training(page: dict[str, Any], trained: Trained, width: int) -> None:
-    assert train_table(trained.result.document(), width=width) in run_text(page, width=width)
+def test_the_result_is_that_of_training(page: RunResult, trained: Trained, width: int) -> None:
+    assert train_table(trained.result, width=width) in run_text(page, width=width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_each_epoch_has_its_losses_and_accuracy(page: dict[str, Any], trained: Trained, width: int) -> None:
+def test_each_epoch_has_its_losses_and_accuracy(page: RunResult, trained: Trained, width: int) -> None:
     rows = read_table(run_text(page, width=width), "epoch", "train_loss", "val_loss", "val_accuracy")
     for row, epoch in zip(rows, trained.epochs, strict=True):
         assert row["epoch"] == str(epoch.epoch)
@@ -54,7 +56,7 @@ def test_each_epoch_of_a_transform_has_its_summed_error(transformed: Trained) ->
         assert shows(row["val_mae_sum"], epoch.metrics["val_mae_sum"])
 
 
-def test_the_configuration_stands_there_as_it_is_read_back(page: dict[str, Any], trained: Trained) -> None:
+def test_the_configuration_stands_there_as_it_is_read_back(page: RunResult, trained: Trained) -> None:
     text = run_text(page)
     written = re.search(r"(?ms)^(data_root|download|threads).*?^test = true$", text)
     assert written
@@ -62,7 +64,7 @@ def test_the_configuration_stands_there_as_it_is_read_back(page: dict[str, Any],
     assert tomllib.loads(written[0])["lr"] == 0.02
 
 
-def test_the_files_come_last_one_a_line(page: dict[str, Any], trained: Trained) -> None:
+def test_the_files_come_last_one_a_line(page: RunResult, trained: Trained) -> None:
     folder = trained.result.run_dir
     files = {str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if path.is_file()}
     lines = run_text(page).rpartition("\n\n")[2].splitlines()
@@ -86,3 +88,28 @@ def test_the_files_left_are_paths_the_ones_on_top_first(trained: Trained) -> Non
     tops = [path for path in paths if path.parent == folder]
     assert tops == sorted(tops)
     assert paths[: len(tops)] == tops
+
+
+def test_the_page_of_a_comparison_is_its_result_and_counts_the_files_of_its_cells(
+    won: ComparePoolingResult,
+) -> None:
+    page = show_run(won.run_dir)
+    assert page.summary == won
+    text = run_text(page, width=80)
+    assert comparison_table(won, width=80) in text
+    assert "winner    avg" in text or "winner  avg" in text
+    own, cells = (
+        [name for name in page.files if name.startswith("cells/") == inside] for inside in (False, True)
+    )
+    assert len(cells) > 30
+    assert text.rpartition("\n\n")[2].splitlines() == [*own, f"cells/ with {len(cells)} files"]
+
+
+def test_the_list_names_the_winner_of_a_comparison(won: ComparePoolingResult) -> None:
+    row = RunRow(
+        name="a", path="runs/a", state="finished", reason=None, dataset="d", model="varres-net", metric=None,
+        best=None, epochs=2, seconds=3.0, started=None, winner=won.winner,
+    )  # fmt: skip
+    text = runs_table(RunsResult(runs_dir="runs", runs=(row,)), width=120)
+    (shown,) = read_table(text, "name", "state", "best", "dataset", "model", "epochs", "time", "started")
+    assert (shown["best"], shown["model"]) == ("winner avg", "varres-net")

@@ -14,12 +14,18 @@ import pytest
 from fake_plugins import write_plugin
 from golden_files import check_layout
 from nnkit import registry
-from nnkit.present import tables
-from nnkit.studies.evaluate import EvaluateResult, evaluate
+from nnkit.present.evaluate import evaluate_table
+from nnkit.present.list_ import list_table
+from nnkit.present.runs import runs_table
+from nnkit.present.train import train_table
+from nnkit.results.evaluate import EvaluateResult
+from nnkit.results.runs import RunsResult
+from nnkit.results.train import TrainResult
+from nnkit.studies.evaluate import evaluate
 from nnkit.studies.list_ import list_components
 from nnkit.studies.runs import list_runs
 from present.conftest import Trained, quick_train, with_fixed
-from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed, values
+from present.reading import MISSING, has_table, read_columns, read_pairs, read_table, shows, squeezed, values
 
 WIDTHS = [40, 80, 120]
 RUN = "runs/train/20261120-141800-mnist-varres-varres-net-3fa9c1"
@@ -47,26 +53,23 @@ def flat(metrics: Mapping[str, Any]) -> dict[str, float]:
 def check_splits(text: str, document: Mapping[str, Any]) -> None:
     """The table of metrics holds every metric of training, validation and test, and nothing else."""
     record, test = document["best"]["metrics"], document["test"]
-    heads = ("metric", "train", "val", *(["test"] if test else []))
-    rows = {row["metric"]: row for row in read_table(text, *heads)}
+    splits = ["train", "val", *(["test"] if test else [])]
+    shown = read_columns(text, "split")
+    assert set(shown) == set(splits)
     of = {
         "train": {name.removeprefix("train_"): v for name, v in flat(record).items() if name[:6] == "train_"},
         "val": {name: v for name, v in flat(record).items() if not re.match("train_|val_", name)},
         "test": flat(test or {}),
     }
     names = {name for split in of.values() for name in split}
-    assert set(rows) - {"fidelity"} == {squeezed_or(UNITS[name][0], rows) for name in names}
-    for name, split in itertools.product(names, heads[1:]):
+    heads = {head for row in shown.values() for head in row}
+    assert heads - {"fidelity"} == {UNITS[name][0] for name in names}
+    for name, split in itertools.product(names, splits):
         word, unit = UNITS[name]
-        assert shows(rows[squeezed_or(word, rows)][split], of[split].get(name), unit), (name, split, text)
+        assert shows(shown[split].get(word, MISSING), of[split].get(name), unit), (name, split, text)
     if "fidelity" in record:
         classes = [MISSING, record["fidelity"]["class"], *([test["fidelity"]["class"]] if test else [])]
-        assert [rows["fidelity"][split] for split in heads[1:]] == classes
-
-
-def squeezed_or(word: str, rows: Mapping[str, Any]) -> str:
-    """The word, or where it was wrapped what is left of it."""
-    return word if word in rows else squeezed(word)
+        assert [shown[split].get("fidelity", MISSING) for split in splits] == classes
 
 
 def check_resolutions(text: str, metrics: Mapping[str, Any], prefix: str = "") -> None:
@@ -81,7 +84,7 @@ def check_resolutions(text: str, metrics: Mapping[str, Any], prefix: str = "") -
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_runs_head_says_what_was_trained_on_what_and_what_came_of_it(trained: Trained, width: int) -> None:
     result = trained.result
-    head = dict(read_pairs(tables.train_table(result.document(), width=width))[0])
+    head = dict(read_pairs(train_table(result, width=width))[0])
     assert head["run"] == str(result.run_dir)
     assert squeezed(head["dataset"]) == result.dataset
     assert (head["model"], head["loss"]) == (result.model, result.loss)
@@ -96,7 +99,7 @@ def test_a_runs_head_says_what_was_trained_on_what_and_what_came_of_it(trained: 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_runs_metrics_stand_by_split_and_by_resolution(trained: Trained, width: int) -> None:
     document = trained.result.document()
-    text = tables.train_table(document, width=width)
+    text = train_table(trained.result, width=width)
     check_splits(text, document)
     check_resolutions(text, document["test"], "test ")
 
@@ -104,13 +107,13 @@ def test_a_runs_metrics_stand_by_split_and_by_resolution(trained: Trained, width
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_transforms_metrics_stand_by_split_with_their_units(transformed: Trained, width: int) -> None:
     document = transformed.result.document()
-    check_splits(tables.train_table(document, width=width), document)
+    check_splits(train_table(transformed.result, width=width), document)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_fit_in_closed_form_says_how_long_it_took_and_what_it_noted(fitted: Trained, width: int) -> None:
     document = fitted.result.document()
-    text = tables.train_table(document, width=width)
+    text = train_table(fitted.result, width=width)
     check_splits(text, document)
     pairs, solver = read_pairs(text)[0], document["solver"]
     name, rest = values(pairs, "solver")[0].split(", ")
@@ -124,10 +127,11 @@ def test_a_fit_in_closed_form_says_how_long_it_took_and_what_it_noted(fitted: Tr
 def test_a_run_without_test_or_validation_has_no_such_column(runs_dir: Path) -> None:
     result = quick_train(dataset="tiny:empty_val=true", epochs=1, test=False, runs_dir=runs_dir)
     document = result.document()
-    rows = read_table(tables.train_table(document), "metric", "train", "val")
-    assert [(row["metric"], row["val"]) for row in rows] == [("loss", MISSING), ("accuracy", MISSING)]
-    assert shows(rows[0]["train"], document["best"]["metrics"]["train_loss"])
-    assert shows(rows[1]["train"], document["best"]["metrics"]["train_accuracy"], "%")
+    rows = read_table(train_table(result), "split", "loss", "accuracy")
+    assert [row["split"] for row in rows] == ["train", "val"]
+    assert (rows[1]["loss"], rows[1]["accuracy"]) == (MISSING, MISSING)
+    assert shows(rows[0]["loss"], document["best"]["metrics"]["train_loss"])
+    assert shows(rows[0]["accuracy"], document["best"]["metrics"]["train_accuracy"], "%")
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -143,14 +147,16 @@ def test_the_layout_of_a_runs_result_is_as_agreed(
     if "solver_s" in document["solver"]:
         note = "band=3 dropped 1.8e-15 of the matrices' energy; the largest entry dropped is 3.2e-08"
         document["solver"] = {**document["solver"], "solver_s": 0.6, "notes": [note]}
-    check_layout(f"present/{name}-{width}.txt", tables.train_table(document, width=width))
+    check_layout(
+        f"present/{name}-{width}.txt", train_table(TrainResult.model_validate(document), width=width)
+    )
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_an_evaluations_head_names_the_run_the_split_and_each_metric(
     evaluated: EvaluateResult, width: int
 ) -> None:
-    head = dict(read_pairs(tables.evaluate_table(evaluated.document(), width=width))[0])
+    head = dict(read_pairs(evaluate_table(evaluated, width=width))[0])
     assert list(head) == ["run", "model", "dataset", "split", "images", "loss", "accuracy"]
     assert head["run"] == str(evaluated.run_dir)
     assert (head["model"], squeezed(head["dataset"])) == (evaluated.model, evaluated.dataset)
@@ -165,8 +171,8 @@ def test_an_evaluation_of_a_transform_shows_each_metric_with_its_unit(
 ) -> None:
     result = evaluate(transformed.result.run_dir, split="train", threads=1)
     assert result.images == 24
-    head = dict(read_pairs(tables.evaluate_table(result.document(), width=width))[0])
-    metrics = flat(result.metrics)
+    head = dict(read_pairs(evaluate_table(result, width=width))[0])
+    metrics = flat(result.metrics.document())
     assert set(head) == {
         "run", "model", "dataset", "split", "images", "fidelity", *(UNITS[name][0] for name in metrics)
     }  # fmt: skip
@@ -180,14 +186,13 @@ def class_rows(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """The table of classes, and its heads, which are short where there is little room."""
     long, short = ("class", "images", "precision", "recall"), ("class", "n", "prec.", "recall")
     heads = long if re.search(r"^class +images", text, re.M) else short
-    last = "accuracy" if heads is long else "acc."
-    rows = read_table(text, *heads, last) if has_table(text, *heads, last) else read_table(text, *heads)
+    rows = read_table(text, *heads)
     return dict(zip(long, heads, strict=True)), rows
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_each_class_has_its_count_precision_and_recall(evaluated: EvaluateResult, width: int) -> None:
-    heads, rows = class_rows(tables.evaluate_table(evaluated.document(), width=width))
+    heads, rows = class_rows(evaluate_table(evaluated, width=width))
     assert [row[heads["class"]] for row in rows] == ["a", "b", "c"]
     for row, known in zip(rows, evaluated.per_class, strict=True):
         assert shows(row[heads["images"]], known["count"])
@@ -196,9 +201,8 @@ def test_each_class_has_its_count_precision_and_recall(evaluated: EvaluateResult
     assert len({row[heads["precision"]] for row in rows}) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="the table has a column of accuracies, which no evaluation computes")
 def test_no_column_of_the_classes_is_always_empty(evaluated: EvaluateResult) -> None:
-    _, rows = class_rows(tables.evaluate_table(evaluated.document(), width=120))
+    _, rows = class_rows(evaluate_table(evaluated, width=120))
     assert not [head for head in rows[0] if all(row[head] == MISSING for row in rows)]
 
 
@@ -206,18 +210,18 @@ def test_no_column_of_the_classes_is_always_empty(evaluated: EvaluateResult) -> 
 def test_an_evaluation_shows_each_resolution_and_the_confusion_matrix(
     evaluated: EvaluateResult, width: int
 ) -> None:
-    text = tables.evaluate_table(evaluated.document(), width=width)
-    check_resolutions(text, evaluated.metrics)
+    text = evaluate_table(evaluated, width=width)
+    check_resolutions(text, evaluated.metrics.document())
     rows = read_table(text, "true", "a", "b", "c")
     assert [row["true"] for row in rows] == ["a", "b", "c"]
-    assert [[int(row[name]) for name in "abc"] for row in rows] == evaluated.confusion["all"]
+    assert tuple(tuple(int(row[name]) for name in "abc") for row in rows) == evaluated.confusion["all"]
     assert text.count("rows: true class, columns: predicted") == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_of_many_classes_the_most_frequent_confusions_are_shown(trained_on_many: Trained, width: int) -> None:
     result = evaluate(trained_on_many.result.run_dir, split="train", threads=1)
-    text = tables.evaluate_table(result.document(), width=width)
+    text = evaluate_table(result, width=width)
     names, matrix = result.class_names, result.confusion["all"]
     wrong = {
         (names[i], names[j]): matrix[i][j]
@@ -238,8 +242,8 @@ def test_of_many_classes_each_has_its_row_with_its_name_cut_to_30_letters(
     trained_on_many: Trained, width: int
 ) -> None:
     result = evaluate(trained_on_many.result.run_dir, split="train", threads=1)
-    heads, rows = class_rows(tables.evaluate_table(result.document(), width=width))
-    assert [found(row[heads["class"]], result.class_names) for row in rows] == result.class_names
+    heads, rows = class_rows(evaluate_table(result, width=width))
+    assert [found(row[heads["class"]], result.class_names) for row in rows] == list(result.class_names)
     assert max(len(row[heads["class"]]) for row in rows) <= 30
     for row, known in zip(rows, result.per_class, strict=True):
         assert shows(row[heads["precision"]], known["precision"], "%")
@@ -280,9 +284,10 @@ def gem_is_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_each_component_is_listed_with_group_provider_version_and_target(
     gem_is_there_twice: None, width: int
 ) -> None:
-    listed = list_components()["components"]
+    result = list_components()
+    listed = result.document()["components"]
     heads = ("group", "name", "provider", "version", "target")
-    text = tables.components_table(listed, width=width)
+    text = list_table(result, width=width)
     rows = read_table(text, *heads)
     assert [[row[head] for head in heads] for row in rows] == [
         [squeezed(row[head]) for head in heads] for row in listed
@@ -296,14 +301,14 @@ def test_each_component_is_listed_with_group_provider_version_and_target(
 
 
 def test_components_without_an_error_are_the_table_alone() -> None:
-    text = tables.components_table(list_components(["losses"])["components"], width=80)
+    text = list_table(list_components(["losses"]), width=80)
     assert "error" not in text
     assert "\n\n" not in text
     assert len(read_table(text, "group", "name", "provider", "version", "target")) == 6
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> RunsResult:
     """`runs list` of two runs, their states and times then fixed; the second has no summary yet."""
     folder = tmp_path_factory.mktemp("listed")
     first = quick_train(dataset="tiny", epochs=2, out=folder / "train/20261120-141800-tiny-tiny-net-3fa9c1")
@@ -321,8 +326,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("width", [*WIDTHS, 200])
-def test_each_run_is_listed_with_state_best_metric_epochs_and_time(runs: dict[str, Any], width: int) -> None:
-    text = tables.runs_table(runs["runs"], width=width)
+def test_each_run_is_listed_with_state_best_metric_epochs_and_time(runs: RunsResult, width: int) -> None:
+    text = runs_table(runs, width=width)
     heads = ["name", "state", "best", "dataset", "model", "epochs", "time", "started"]
     shown = next(
         subset
@@ -349,17 +354,12 @@ def test_each_run_is_listed_with_state_best_metric_epochs_and_time(runs: dict[st
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_the_layout_of_the_list_of_runs_is_as_agreed(runs: dict[str, Any], width: int) -> None:
-    check_layout(f"present/runs-{width}.txt", tables.runs_table(runs["runs"], width=width))
+def test_the_layout_of_the_list_of_runs_is_as_agreed(runs: RunsResult, width: int) -> None:
+    check_layout(f"present/runs-{width}.txt", runs_table(runs, width=width))
 
 
-def test_without_runs_there_are_the_heads() -> None:
-    assert (
-        read_table(
-            tables.runs_table([]), "name", "state", "best", "dataset", "model", "epochs", "time", "started"
-        )
-        == []
-    )
+def test_without_runs_it_says_where_it_looked() -> None:
+    assert runs_table(RunsResult(runs_dir="here", runs=())) == "No runs in here."
 
 
 @pytest.mark.parametrize("width", [120, 80, 60, 40])
@@ -367,11 +367,10 @@ def test_without_runs_there_are_the_heads() -> None:
 def test_only_a_path_is_wider_than_the_width(name: str, width: int, request: pytest.FixtureRequest) -> None:
     made = request.getfixturevalue(name)
     if isinstance(made, EvaluateResult):
-        text = tables.evaluate_table(with_fixed(made.document(), run_dir="runs/a"), width=width)
+        text = evaluate_table(made.model_copy(update={"run_dir": Path("runs/a")}), width=width)
     else:
-        text = tables.train_table(
-            with_fixed(made.result.document(), run_dir="runs/a", dataset="a"), width=width
-        )
+        fixed = {"run_dir": Path("runs/a"), "dataset": "a"}
+        text = train_table(made.result.model_copy(update=fixed), width=width)
     for line in text.splitlines():
         assert len(line) <= width, line
         assert line == line.rstrip()

@@ -36,7 +36,16 @@ def test_durations_are_said_in_the_units_that_suit_them(seconds: float | None, s
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(0.1, "0.1000"), (1234.5, "1234"), (1.2e-7, "1.200e-07"), (0, "0"), (math.inf, "inf"), (math.nan, "–")],
+    [
+        (0.1, "0.1000"),
+        (1234.5, "1234"),
+        (1.2e-7, "1.200e-07"),
+        (0, "0"),
+        (16930.4, "16,930"),
+        (9999.4, "9999"),
+        (math.inf, "inf"),
+        (math.nan, "–"),
+    ],
 )
 def test_numbers_have_four_significant_digits(value: float, written: str) -> None:
     assert text.number(value) == written
@@ -79,3 +88,9 @@ def test_a_long_name_loses_its_middle_and_keeps_both_ends() -> None:
     assert text.shorten("class number 12", 10) == "class…r 12"
     assert len(text.shorten("é" * 500, 12)) == 12
     assert text.shorten("short", 5) == "short"
+
+
+def test_a_count_and_its_noun_agree() -> None:
+    assert [text.counted(number, "thread") for number in (0, 1, 2, 1200)] == [
+        "0 threads", "1 thread", "2 threads", "1,200 threads"
+    ]  # fmt: skip

@@ -26,7 +26,7 @@ for seed in (0, 1):
     lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     timed = {"train_s", "data_wait_s", "seconds", "images_per_s"}
     metrics = [{key: line[key] for key in line if key not in timed} for line in lines]
-    found.append([hashlib.sha256(best).hexdigest(), metrics, result.test])
+    found.append([hashlib.sha256(best).hexdigest(), metrics, result.test.document()])
 print(json.dumps(found))
 """
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from nnkit.data import tensor_files
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 from tiny_plugin import TinyPlugin
 
 

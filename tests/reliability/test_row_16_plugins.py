@@ -62,7 +62,7 @@ def test_the_doctor_names_each_culprit_and_waits_for_none(plugins, monkeypatch):
     started = time.monotonic()
     document = doctor_module.doctor(PlaceConfig(), time_limit_s=6)
     assert time.monotonic() - started < 50
-    errors = {row["name"]: row["error"] for row in document["components"]}
+    errors = {row.name: row.error for row in document.components}
     for name, (_, cause) in BROKEN.items():
         assert cause in errors[f"rule-{name}"]
     assert "malformed" in errors["bad name"]

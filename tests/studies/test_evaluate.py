@@ -19,9 +19,11 @@ from torch.nn import functional as F
 from nnkit import registry
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
+from nnkit.results.evaluate import ClassScores
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.studies.evaluate import evaluate, per_class
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin
 
@@ -233,7 +235,7 @@ def test_the_data_root_of_the_run_is_used_unless_another_is_given(
 def test_the_document_has_metrics_classes_and_a_confusion_matrix(trained: TrainResult) -> None:
     document = evaluate(trained.run_dir).document()
     assert document["schema"] == "nnkit.evaluate/1"
-    assert document["metrics"] == trained.test
+    assert document["metrics"] == trained.test.document()
     assert document["images"] == 45
     assert sum(map(sum, document["confusion"]["all"])) == 45
     assert [row["name"] for row in document["per_class"]] == ["a", "b", "c"]
@@ -271,9 +273,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_precision_and_recall_are_those_of_the_matrix() -> None:
-    rows: list[dict[str, Any]] = per_class([[3, 1, 0], [0, 0, 0], [1, 0, 0]], ["a", "b", "c"])
-    assert rows[0] == {"name": "a", "count": 4, "precision": 0.75, "recall": 0.75}
-    assert math.isnan(rows[1]["recall"])
-    assert rows[1]["precision"] == 0.0
-    assert math.isnan(rows[2]["precision"])
+    rows = per_class(((3, 1, 0), (0, 0, 0), (1, 0, 0)), ["a", "b", "c"])
+    assert rows[0] == ClassScores(name="a", count=4, precision=0.75, recall=0.75)
+    assert math.isnan(rows[1].recall)
+    assert rows[1].precision == 0.0
+    assert math.isnan(rows[2].precision)
     assert rows[2]["recall"] == 0.0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nnkit.errors import NnkitError, UsageError
+from nnkit.errors import CheckpointError, NnkitError, UsageError
 from nnkit.studies.runs import list_runs, show_run
 
 
@@ -33,15 +33,36 @@ def test_a_run_is_found_by_the_unique_beginning_of_its_name(tmp_path):
         show_run(type(path)("2026"), tmp_path)
 
 
-def test_damaged_files_are_shown_as_far_as_they_go(tmp_path):
+def test_a_torn_log_and_an_unreadable_configuration_are_shown_as_far_as_they_go(tmp_path):
     path = make_run(tmp_path, "torn", state="finished")
-    (path / "summary.json").write_text("{")
     (path / "config.toml").write_bytes(b"\xff")
     (path / "metrics.jsonl").write_text('{"kind": "epoch", "epoch": 1, "metrics": {}}\n{"ki')
-    document = show_run(path)
-    assert document["summary"] is None
-    assert document["config"] is None
-    assert len(document["epochs"]) == 1
+    result = show_run(path)
+    assert result.summary is None
+    assert result.config is None
+    assert len(result.epochs) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("summary.json", "{"),
+        ("summary.json", "[1]"),
+        ("summary.json", '{"schema": "nnkit.train/1", "best": 3}'),
+        ("summary.json", '{"schema": "nnkit.unheard-of/1"}'),
+        ("summary.json", "[" * 100_000),
+        ("metrics.jsonl", '{"kind": "epoch", "a": ' + "[" * 100_000),
+        ("metrics.jsonl", '{"kind": "epoch", "epoch": "one", "metrics": {}}'),
+    ],
+)
+def test_a_damaged_file_is_one_error_that_names_it_and_the_list_still_has_the_run(tmp_path, name, content):
+    path = make_run(tmp_path, "damaged", state="finished")
+    (path / name).write_text(content)
+    with pytest.raises(CheckpointError, match=f"{name} is damaged") as caught:
+        show_run(path)
+    assert caught.value.exit_code == 1
+    assert "\n" not in caught.value.message
+    assert [(row.name, row.state) for row in list_runs(tmp_path).runs] == [("damaged", "finished")]
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -109,8 +109,9 @@ def bench(
     from nnkit.cli.rounds import Rounds
     from nnkit.config import BenchConfig, resolve
     from nnkit.present.bench import bench_table, write_bench
-    from nnkit.present.dry_run import dry_run_document, dry_run_table
+    from nnkit.present.dry_run import dry_run_table
     from nnkit.studies.bench import study
+    from nnkit.studies.dry_run import describe
 
     options = o.given(
         dataset=dataset, model=model, batch_size=batch_size, device=device, num_workers=num_workers,
@@ -120,14 +121,14 @@ def bench(
     )  # fmt: skip
     resolved = study.complete(resolve(BenchConfig, options, files=config or [], sets=set_ or []))
     if dry_run:
-        table = dry_run_table(resolved, width=output.width())
-        output.emit(dry_run_document("bench", resolved), table, as_json=json)
+        plan = describe("bench", resolved)
+        output.emit(plan.document(), dry_run_table(plan, width=output.width()), as_json=json)
         return
     result = study.run_study(resolved, watch=Rounds(quiet=quiet))
-    document = result.document()
-    paths = write_bench(result.run_dir, document)
-    text = f"{bench_table(document, width=output.width())}\n\n" + "\n".join(map(str, paths))
-    output.emit(document, text, as_json=json)
+    assert result.run_dir is not None
+    paths = write_bench(result.run_dir, result)
+    text = f"{bench_table(result, width=output.width())}\n\n" + "\n".join(map(str, paths))
+    output.emit(result.document(), text, as_json=json)
     study.check_complete(result)
 
 
@@ -152,14 +153,13 @@ def compare(
     Example: nnkit bench compare before/bench.json after/bench.json --fail-above 5%
     """
     output.set_up(quiet=quiet, debug=debug)
-    from nnkit.present.bench import bench_compare_table
+    from nnkit.present.bench_compare import bench_compare_table
     from nnkit.studies.bench import compare as study
     from nnkit.studies.percent import read_share
 
     share = None if fail_above is None else read_share(fail_above, "--fail-above")
     result = study.bench_compare(a, b, fail_above=share, min_effect=min_effect)
-    document = result.document()
-    output.emit(document, bench_compare_table(document, width=output.width()), as_json=json)
+    output.emit(result.document(), bench_compare_table(result, width=output.width()), as_json=json)
     study.check_gate(result)
 
 
@@ -202,8 +202,7 @@ def ops(
         device=device or "auto",
         threads=threads,
     )
-    document = result.document()
-    text = bench_ops_table(document, width=output.width())
+    text = bench_ops_table(result, width=output.width())
     if out is not None:
-        text += "\n\n" + "\n".join(str(path) for path in write_bench_ops(out, document))
-    output.emit(document, text, as_json=json)
+        text += "\n\n" + "\n".join(str(path) for path in write_bench_ops(out, result))
+    output.emit(result.document(), text, as_json=json)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nnkit.cli import output
 
 if TYPE_CHECKING:
+    from nnkit.results.train import TrainResult
     from nnkit.studies.compare_pooling.cells import Cell
 
 
@@ -25,7 +25,7 @@ class CellProgress:
         self._num_cells, self._num_ended = num_cells, num_done
         self._say(f"nnkit: {num_cells} cells, {num_done} done already; all is kept in {folder}")
 
-    def cell_done(self, cell: Cell, summary: Mapping[str, Any] | None, error: str) -> None:
+    def cell_done(self, cell: Cell, summary: TrainResult | None, error: str) -> None:
         """Say how a cell ended, and how many are left."""
         from nnkit.present.text import duration, metric
 
@@ -33,8 +33,8 @@ class CellProgress:
         if summary is None:
             how = f"failed: {error.splitlines()[0] if error else 'no summary'}"
         else:
-            accuracy = metric("accuracy", summary["test"].get("accuracy"))
-            how = f"test accuracy {accuracy} in {duration(summary.get('seconds'))}"
+            accuracy = metric("accuracy", getattr(summary.test, "accuracy", None))
+            how = f"test accuracy {accuracy} in {duration(summary.seconds)}"
         self._say(f"cell {self._num_ended}/{self._num_cells}: {cell.title}: {how}")
 
     def _say(self, text: str) -> None:

@@ -29,10 +29,10 @@ def check_plugin(
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.config import PlaceConfig, resolve
     from nnkit.present.check_plugin import check_plugin_text
+    from nnkit.studies.check_plugin import check_passed
     from nnkit.studies.check_plugin import check_plugin as study
 
     config = resolve(PlaceConfig, o.given(data_root=data_root, download=download)).config
     result = study(package, specs=spec or [], config=config)
-    document = result.document()
-    output.emit(document, check_plugin_text(document, width=output.width()), as_json=json)
-    result.raise_if_failed()
+    output.emit(result.document(), check_plugin_text(result, width=output.width()), as_json=json)
+    check_passed(result)

@@ -74,9 +74,10 @@ def compare_pooling(
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.cli.cell_progress import CellProgress
     from nnkit.config import ComparePoolingConfig, resolve
-    from nnkit.present.comparison import comparison_table
-    from nnkit.present.dry_run import dry_run_document, dry_run_table
+    from nnkit.present.compare_pooling import comparison_table
+    from nnkit.present.dry_run import dry_run_table
     from nnkit.studies.compare_pooling import study
+    from nnkit.studies.dry_run import describe
 
     options = o.given(
         dataset=dataset, pooling=pooling, model=model, budget=budget, vary=vary, seeds=seeds, epochs=epochs,
@@ -86,10 +87,9 @@ def compare_pooling(
     resolved = resolve(ComparePoolingConfig, options, files=config or [], sets=set_ or [])
     if dry_run:
         resolved = study.complete(resolved)
-        table = dry_run_table(resolved, width=output.width())
-        output.emit(dry_run_document("compare-pooling", resolved), table, as_json=json)
+        plan = describe("compare-pooling", resolved)
+        output.emit(plan.document(), dry_run_table(plan, width=output.width()), as_json=json)
         return
     result = study.run_study(resolved, watcher=CellProgress(quiet=quiet))
-    document = result.document()
-    output.emit(document, comparison_table(document, width=output.width()), as_json=json)
+    output.emit(result.document(), comparison_table(result, width=output.width()), as_json=json)
     study.check_complete(result)

@@ -55,6 +55,5 @@ def count_params(
     from nnkit.studies.count_params.study import count_params as study
 
     result = study(specs, input=input, match=match, vary=vary, tolerance=tolerance)
-    document = result.document()
-    output.emit(document, count_params_text(document, width=output.width()), as_json=json)
+    output.emit(result.document(), count_params_text(result, width=output.width()), as_json=json)
     check_tolerance(result)

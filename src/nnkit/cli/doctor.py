@@ -22,5 +22,5 @@ def doctor(
     from nnkit.present.doctor import doctor_text
     from nnkit.studies.doctor import doctor as study
 
-    document = study(resolve(PlaceConfig, o.given(data_root=data_root, runs_dir=runs_dir)).config)
-    output.emit(document, doctor_text(document, width=output.width()), as_json=json)
+    result = study(resolve(PlaceConfig, o.given(data_root=data_root, runs_dir=runs_dir)).config)
+    output.emit(result.document(), doctor_text(result, width=output.width()), as_json=json)

@@ -42,8 +42,9 @@ def evaluate(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.config import EvaluateConfig, resolve
-    from nnkit.present.dry_run import dry_run_document, dry_run_table
-    from nnkit.present.tables import evaluate_table
+    from nnkit.present.dry_run import dry_run_table
+    from nnkit.present.evaluate import evaluate_table
+    from nnkit.studies.dry_run import describe
     from nnkit.studies.evaluate import run_study
 
     options = o.given(
@@ -52,8 +53,8 @@ def evaluate(
     )  # fmt: skip
     resolved = resolve(EvaluateConfig, options, files=config or [], sets=set_ or [])
     if dry_run:
-        table = dry_run_table(resolved, width=output.width())
-        output.emit(dry_run_document("evaluate", resolved), table, as_json=json)
+        plan = describe("evaluate", resolved)
+        output.emit(plan.document(), dry_run_table(plan, width=output.width()), as_json=json)
         return
-    document = run_study(resolved).document()
-    output.emit(document, evaluate_table(document, width=output.width()), as_json=json)
+    result = run_study(resolved)
+    output.emit(result.document(), evaluate_table(result, width=output.width()), as_json=json)

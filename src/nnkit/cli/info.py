@@ -36,5 +36,5 @@ def info(
     from nnkit.studies.info.study import info as study
 
     config = resolve(PlaceConfig, o.given(data_root=data_root, download=download)).config
-    document = study(spec, group=group, batch_size=batch_size, config=config)
-    output.emit(document, info_text(document, width=output.width()), as_json=json)
+    result = study(spec, group=group, batch_size=batch_size, config=config)
+    output.emit(result.document(), info_text(result, width=output.width()), as_json=json)

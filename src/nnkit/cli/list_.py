@@ -29,8 +29,8 @@ def list_components(
     Example: nnkit list models
     """
     output.set_up(quiet=quiet, debug=debug)
-    from nnkit.present.tables import components_table
+    from nnkit.present.list_ import list_table
     from nnkit.studies.list_ import list_components as study
 
-    document = study(context.args)
-    output.emit(document, components_table(document["components"], width=output.width()), as_json=json)
+    result = study(context.args)
+    output.emit(result.document(), list_table(result, width=output.width()), as_json=json)

@@ -31,5 +31,5 @@ def new_plugin(
     from nnkit.present.new_plugin import new_plugin_text
     from nnkit.studies.new_plugin.study import new_plugin as study
 
-    document = study(name, kind=kind, out=out).document()
-    output.emit(document, new_plugin_text(document), as_json=json)
+    result = study(name, kind=kind, out=out)
+    output.emit(result.document(), new_plugin_text(result), as_json=json)

@@ -29,12 +29,11 @@ def list_runs(
     """
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.config import PlaceConfig, resolve
-    from nnkit.present.tables import runs_table
+    from nnkit.present.runs import runs_table
     from nnkit.studies import runs as study
 
-    document = study.list_runs(resolve(PlaceConfig, o.given(runs_dir=runs_dir)).config.runs_dir)
-    text = runs_table(document["runs"], width=output.width())
-    output.emit(document, text if document["runs"] else f"No runs in {document['runs_dir']}.", as_json=json)
+    result = study.list_runs(resolve(PlaceConfig, o.given(runs_dir=runs_dir)).config.runs_dir)
+    output.emit(result.document(), runs_table(result, width=output.width()), as_json=json)
 
 
 @app.command("show")
@@ -55,5 +54,5 @@ def show_run(
     from nnkit.studies import runs as study
 
     config = resolve(PlaceConfig, o.given(runs_dir=runs_dir)).config
-    document = study.show_run(run, config.runs_dir)
-    output.emit(document, run_text(document, width=output.width()), as_json=json)
+    result = study.show_run(run, config.runs_dir)
+    output.emit(result.document(), run_text(result, width=output.width()), as_json=json)

@@ -99,9 +99,10 @@ def train(
     output.set_up(quiet=quiet, debug=debug)
     from nnkit.cli.progress import Progress
     from nnkit.config import TrainConfig, resolve
-    from nnkit.present.dry_run import dry_run_document, dry_run_table
+    from nnkit.present.dry_run import dry_run_table
     from nnkit.present.runs import files_left
-    from nnkit.present.tables import train_table
+    from nnkit.present.train import train_table
+    from nnkit.studies.dry_run import describe
     from nnkit.studies.train import study
     from nnkit.studies.train.experiment import complete
 
@@ -114,12 +115,10 @@ def train(
     )  # fmt: skip
     resolved = complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
     if dry_run:
-        output.emit(
-            dry_run_document("train", resolved), dry_run_table(resolved, width=output.width()), as_json=json
-        )
+        plan = describe("train", resolved)
+        output.emit(plan.document(), dry_run_table(plan, width=output.width()), as_json=json)
         return
     with Progress(resolved.config, quiet=quiet) as progress:
         result = study.run(resolved, observers=[progress])
-    document = result.document()
-    text = f"{train_table(document, width=output.width())}\n\n{files_left(result.run_dir)}"
-    output.emit(document, text, as_json=json)
+    text = f"{train_table(result, width=output.width())}\n\n{files_left(result.run_dir)}"
+    output.emit(result.document(), text, as_json=json)

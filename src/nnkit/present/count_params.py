@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from nnkit.present.tables import key_values, table
+from nnkit.present.layout import WIDTH, key_values, table
 from nnkit.present.text import count
+from nnkit.results.count_params import CountResult, MatchCount, ModelCount
 
-_SUMS = ("total", "trainable", "frozen", "buffers")
 
-
-def count_params_text(document: Mapping[str, Any], *, width: int = 80) -> str:
+def count_params_text(result: CountResult, *, width: int = WIDTH) -> str:
     """The match, if one was asked for; then one model's layers, or several models, a row each."""
-    models: Sequence[Mapping[str, Any]] = document["models"]
-    found = document.get("match")
+    models, found = result.models, result.match
     parts = [_match(found, width)] if found else []
     parts.append(_comparison(models, width) if found or len(models) > 1 else _layers(models[0], width))
     return "\n\n".join(parts)
@@ -30,59 +27,67 @@ def num_bytes(amount: int) -> str:
     return f"{value:,.3g} TB" if value < 999.5 else f"{value:,.0f} TB"
 
 
-def _match(match: Mapping[str, Any], width: int) -> str:
-    share = match["difference"] / match["target_total"]
-    verdict = "within" if match["within_tolerance"] else "outside"
+def _match(match: MatchCount, width: int) -> str:
+    share = match.difference / match.target_total
+    verdict = "within" if match.within_tolerance else "outside"
     pairs = [
-        ("target", f"{match['target']}: {count(match['target_total'])} parameters"),
-        ("closest", f"{match['parameter']}={match['value']}: {count(match['total'])} parameters"),
-        ("difference", f"{match['difference']:+,} ({100 * share:+.2f} %)"),
-        ("tolerance", f"{100 * match['tolerance']:.4g} %: {verdict}"),
+        ("target", f"{match.target}: {count(match.target_total)} parameters"),
+        ("closest", f"{match.parameter}={match.value}: {count(match.total)} parameters"),
+        ("difference", f"{match.difference:+,} ({100 * share:+.2f} %)"),
+        ("tolerance", f"{100 * match.tolerance:.4g} %: {verdict}"),
     ]
-    if match["target"].replace(",", "").replace("_", "").isdigit():
-        pairs[0] = ("target", f"{count(match['target_total'])} parameters")
+    if match.target.replace(",", "").replace("_", "").isdigit():
+        pairs[0] = ("target", f"{count(match.target_total)} parameters")
     return key_values(pairs, width=width)
 
 
-def _comparison(models: Sequence[Mapping[str, Any]], width: int) -> str:
+def _comparison(models: Sequence[ModelCount], width: int) -> str:
     """A row per model; frozen parameters and buffers have columns where any model has some."""
-    all_trainable = not any(model["frozen"] or model["buffers"] for model in models)
-    sums = ("total",) if all_trainable else _SUMS
+    all_trainable = not any(model.frozen or model.buffers for model in models)
     rows = [
         [
-            model["spec"],
-            _shape(model["input"]),
-            *(count(model[key]) for key in sums),
-            count(model["flops"]),
-            num_bytes(model["activation_bytes"]),
+            model.spec,
+            _shape(model.input),
+            *([count(model.total)] if all_trainable else _sums(model).values()),
+            count(model.flops),
+            num_bytes(model.activation_bytes),
         ]
         for model in models
     ]
-    heads = ["parameters"] if all_trainable else list(sums)
+    heads = ["parameters"] if all_trainable else ["total", "trainable", "frozen", "buffers"]
     heads = ["model", "input", *heads, "FLOPs", "activations"]
     return table(rows, heads, align="ln" + "r" * (len(heads) - 2), width=width)
 
 
-def _layers(model: Mapping[str, Any], width: int) -> str:
+def _layers(model: ModelCount, width: int) -> str:
     heads = ["layer", "type", "output", "parameters", "FLOPs", "activations"]
     rows = [
         [
-            layer["name"],
-            layer["type"],
-            _shape(layer["output_shape"]),
-            count(layer["parameters"]),
-            count(layer["flops"]),
-            num_bytes(layer["activation_bytes"]),
+            layer.name,
+            layer.type,
+            _shape(layer.output_shape),
+            count(layer.parameters),
+            count(layer.flops),
+            num_bytes(layer.activation_bytes),
         ]
-        for layer in model["layers"]
+        for layer in model.layers
     ]
-    sums: list[tuple[str, object]] = [("model", model["spec"]), ("input", _shape(model["input"]))]
-    sums += [(key, count(model[key])) for key in _SUMS]
+    sums: list[tuple[str, object]] = [("model", model.spec), ("input", _shape(model.input))]
+    sums += _sums(model).items()
     sums += [
-        ("FLOPs per image", count(model["flops"])),
-        ("activations per image", f"{num_bytes(model['activation_bytes'])} at float32"),
+        ("FLOPs per image", count(model.flops)),
+        ("activations per image", f"{num_bytes(model.activation_bytes)} at float32"),
     ]
     return table(rows, heads, align="llnrrr", width=width) + "\n\n" + key_values(sums, width=width)
+
+
+def _sums(model: ModelCount) -> dict[str, str]:
+    return {
+        "total": count(model.total),
+        "trainable": count(model.trainable),
+        "frozen": count(model.frozen),
+        "buffers": count(model.buffers),
+    }
 
 
 def _shape(shape: Sequence[int] | None) -> str | None:

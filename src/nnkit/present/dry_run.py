@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from nnkit.config import Resolved, dump
-from nnkit.present.tables import table
-from nnkit.spec import Spec
+from pydantic import JsonValue
 
-
-def dry_run_document(command: str, resolved: Resolved[Any]) -> dict[str, Any]:
-    """The JSON document: the configuration, and where each value came from."""
-    config = dump(resolved.config)
-    origins = {key: resolved.origins.get(key, "default") for key in config} | dict(resolved.origins)
-    return {"schema": f"nnkit.{command}.dry-run/1", "config": config, "origins": origins}
+from nnkit.present.layout import WIDTH, table
+from nnkit.results.dry_run import DryRunResult
+from nnkit.spec import parse
 
 
-def dry_run_table(resolved: Resolved[Any], *, width: int = 80) -> str:
+def dry_run_table(result: DryRunResult, *, width: int = WIDTH) -> str:
     """One row per value: key, value, origin. A setting of a component that was changed has its own row."""
     rows = []
-    for key, value in dump(resolved.config).items():
-        rows.append((key, _show(value), resolved.origins.get(key, "default")))
-        spec = getattr(resolved.config, key)
-        for path, origin in resolved.origins.items():
-            if path.startswith(f"{key}.") and isinstance(spec, Spec):
-                rows.append((path, _show(spec.settings.get(path.partition(".")[2])), origin))
+    for key, value in result.config.items():
+        rows.append((key, _show(value), result.origins[key]))
+        for path, origin in result.origins.items():
+            if path.startswith(f"{key}."):
+                rows.append((path, _setting(value, path.removeprefix(f"{key}.")), origin))
     return table(rows, ("key", "value", "from"), align="nll", width=width)
 
 
-def _show(value: Any) -> str:
+def _setting(value: JsonValue, name: str) -> str:
+    """A setting of a component, which stands in a configuration as a table or as its spec."""
+    if isinstance(value, Mapping):
+        return _show(value.get(name))
+    return str(parse(value).settings.get(name)) if isinstance(value, str) else str(None)
+
+
+def _show(value: JsonValue) -> str:
     if isinstance(value, dict):
         settings = ", ".join(f"{key}={_show(item)}" for key, item in value.items() if key != "name")
         return f"{value['name']}: {settings}" if "name" in value else settings

@@ -52,6 +52,39 @@ def fits(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Align,
     return _fit([max(map(len, column)) for column in columns], align, width) is not None
 
 
+def wide_table(
+    rows: Iterable[Sequence[object]], headers: Sequence[str], *, align: Align, width: int = WIDTH
+) -> str:
+    """As `table`, but columns that do not fit stand in further tables, each beginning with the first column.
+
+    In those, rows without a value are left out.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    if fits(cells, headers, align, width):
+        return table(cells, headers, align=align, width=width)
+    groups: list[list[int]] = [[]]
+    for place in range(1, len(headers)):
+        columns = [0, *groups[-1], place]
+        picked = [[row[at] for at in columns] for row in cells]
+        heads, letters = [headers[at] for at in columns], "".join(align[at] for at in columns)
+        if groups[-1] and not fits(picked, heads, letters, width):
+            groups.append([])
+        groups[-1].append(place)
+    parts = []
+    for group in groups:
+        known = [row for row in cells if any(row[at] != MISSING for at in group)]
+        columns = [0, *group]
+        parts.append(
+            table(
+                [[row[at] for at in columns] for row in known],
+                [headers[at] for at in columns],
+                align="".join(align[at] for at in columns),
+                width=width,
+            )
+        )
+    return "\n\n".join(parts)
+
+
 def key_values(pairs: Iterable[tuple[str, object]], *, width: int = WIDTH) -> str:
     """Lines of "key  value". Values wrap between words; a path stays whole, so that it can be copied."""
     cells = [(clean(key), _cell(value)) for key, value in pairs]
@@ -59,6 +92,11 @@ def key_values(pairs: Iterable[tuple[str, object]], *, width: int = WIDTH) -> st
     room = max(width - left - _GAP, _NARROWEST)
     rows = [(key, "\n".join(_wrap(value, room, split_words=False))) for key, value in cells]
     return _trim(tabulate(rows, tablefmt="plain", disable_numparse=True))
+
+
+def joined(*parts: str) -> str:
+    """The parts that are not empty, with a blank line between."""
+    return "\n\n".join(part for part in parts if part)
 
 
 def _letter(values: Sequence[object]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from nnkit.results.new_plugin import NewPluginResult
 
 
-def new_plugin_text(document: Mapping[str, Any]) -> str:
+def new_plugin_text(result: NewPluginResult) -> str:
     """The files, then the next commands, each on a line of its own to be copied."""
-    files = "\n".join(f"  {document['folder']}/{name}" for name in document["files"])
-    commands = "\n".join(f"  {command}" for command in document["next_commands"])
-    return f'wrote the {document["kind"]} "{document["component"]}":\n{files}\n\nnext:\n{commands}'
+    files = "\n".join(f"  {result.folder}/{name}" for name in result.files)
+    commands = "\n".join(f"  {command}" for command in result.next_commands)
+    return f'wrote the {result.kind} "{result.component}":\n{files}\n\nnext:\n{commands}'

@@ -1,30 +1,92 @@
-"""One run's page, as `nnkit runs show` prints it."""
+"""Runs as `nnkit runs list` prints them, and one run's page as `nnkit runs show` does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from nnkit.present.tables import key_values, table, train_table
-from nnkit.present.text import metric
+from nnkit.present.bench import bench_table
+from nnkit.present.compare_pooling import comparison_table
+from nnkit.present.layout import WIDTH, fits, joined, key_values, table
+from nnkit.present.text import count, counted, duration, metric
+from nnkit.present.train import train_table
+from nnkit.results.bench import BenchResult
+from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
+
+_CELLS = "cells/"
+"""Where a comparison keeps the folders of its runs."""
 
 
-def run_text(document: Mapping[str, Any], *, width: int = 80) -> str:
+def runs_table(result: RunsResult, *, width: int = WIDTH) -> str:
+    """Runs, one per line. A name stays whole so that it can be copied.
+
+    On a narrow terminal columns give way one by one, which is said below; at last each run is a block.
+    """
+    listed = result.runs
+    if not listed:
+        return f"No runs in {result.runs_dir}."
+    columns: dict[str, Sequence[object]] = {
+        "name": [row.name for row in listed],
+        "state": [row.state for row in listed],
+        "best": [_best(row) for row in listed],
+        "dataset": [row.dataset for row in listed],
+        "model": [row.model for row in listed],
+        "epochs": [count(row.epochs) for row in listed],
+        "time": [duration(row.seconds) for row in listed],
+        "started": [row.started for row in listed],
+    }
+    letters = dict(zip(columns, "nnrnnrrn", strict=True))
+    shown, hidden = list(columns), []
+    for given_way in ("", "started", "model", "dataset", "time", "epochs"):
+        if given_way:
+            shown.remove(given_way)
+            hidden.append(given_way)
+        rows = list(zip(*(columns[name] for name in shown), strict=True))
+        align = "".join(letters[name] for name in shown)
+        if fits(rows, shown, align, width):
+            note = f"Not shown at this width: {', '.join(hidden)}." if hidden else ""
+            return joined(table(rows, shown, align=align, width=width), note)
+    return table(zip(*columns.values(), strict=True), list(columns), align="nnrnnrrn", width=width)
+
+
+def _best(row: RunRow) -> str:
+    return f"winner {row.winner}" if row.winner else metric(row.metric or "", row.best)
+
+
+def run_text(result: RunResult, *, width: int = WIDTH) -> str:
     """State and result, the epochs, the configuration, the files."""
-    status = document["status"]
+    status = result.status
     pairs = [
-        (key, status[key]) for key in ("state", "reason", "started", "heartbeat", "host") if status.get(key)
+        ("run", result.run_dir),
+        ("state", status.state),
+        ("reason", status.reason),
+        ("started", status.started),
+        ("heartbeat", status.heartbeat),
+        ("host", status.host),
     ]
-    parts = [key_values([("run", document["run_dir"]), *pairs], width=width)]
-    if document["summary"]:
-        parts.append(train_table(document["summary"], width=width))
-    if document["epochs"]:
-        parts.append(_epochs(document["epochs"], width))
-    if document["config"]:
-        parts.append(document["config"].strip())
-    parts.append("\n".join(document["files"]))
-    return "\n\n".join(parts)
+    return joined(
+        key_values([(key, value) for key, value in pairs if value], width=width),
+        _summary(result.summary, width) if result.summary else "",
+        _epochs(result.epochs, width),
+        (result.config or "").strip(),
+        _files(result.files),
+    )
+
+
+def _summary(summary: Summary, width: int) -> str:
+    if isinstance(summary, ComparePoolingResult):
+        return comparison_table(summary, width=width)
+    if isinstance(summary, BenchResult):
+        return bench_table(summary, width=width)
+    return train_table(summary, width=width)
+
+
+def _files(files: Sequence[str]) -> str:
+    """The run's own files one a line, those of a comparison's cells as a count."""
+    own = [name for name in files if not name.startswith(_CELLS)]
+    rest = len(files) - len(own)
+    return "\n".join([*own, *([f"{_CELLS} with {counted(rest, 'file')}"] if rest else [])])
 
 
 def files_left(run_dir: Path) -> str:
@@ -33,13 +95,11 @@ def files_left(run_dir: Path) -> str:
     return "\n".join(str(path) for path in sorted(paths, key=lambda path: (len(path.parts), path)))
 
 
-def _epochs(epochs: list[Mapping[str, Any]], width: int) -> str:
+def _epochs(epochs: Sequence[EpochRecord], width: int) -> str:
+    if not epochs:
+        return ""
     names = [
-        key
-        for key in ("train_loss", "val_loss", "val_accuracy", "val_mae_sum")
-        if key in epochs[0]["metrics"]
+        key for key in ("train_loss", "val_loss", "val_accuracy", "val_mae_sum") if key in epochs[0].metrics
     ]
-    rows = [
-        [epoch["epoch"], *(metric(name, epoch["metrics"].get(name)) for name in names)] for epoch in epochs
-    ]
+    rows = [[epoch.epoch, *(metric(name, epoch.metrics.get(name)) for name in names)] for epoch in epochs]
     return table(rows, ["epoch", *names], width=width)

@@ -31,10 +31,17 @@ def count(number: float | None) -> str:
     return MISSING if number is None or math.isnan(number) else f"{number:,.0f}"
 
 
+def counted(number: float, thing: str) -> str:
+    """A count with its noun: "1 thread", "2 threads"."""
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def number(value: float | None) -> str:
-    """A loss or error with four significant digits: "0.1230", "1235", "1.230e-06"."""
+    """A loss or error with four significant digits: "0.1230", "1235", "1.230e-06"; from 10,000 on a count."""
     if value is None or math.isnan(value):
         return MISSING
+    if 9999.5 <= abs(value) < 1e15:
+        return count(value)
     return "0" if value == 0 else f"{value:#.4g}".rstrip(".")
 
 

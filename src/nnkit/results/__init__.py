@@ -1,1 +1,1 @@
-"""What each command returns, as typed values: the JSON documents of `--json`."""
+"""What each command returns, as typed values: the JSON documents of `--json`. Nothing here imports torch."""

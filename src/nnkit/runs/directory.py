@@ -161,7 +161,7 @@ class RunDirectory:
         if force or now - self._beat >= HEARTBEAT_S:
             self._beat = now
             status = self._status.model_copy(update={"heartbeat": utc_now()})
-            files.write_json(self.path / STATUS, status.model_dump(exclude_none=True))
+            files.write_json(self.path / STATUS, status.document())
 
     def close(self) -> None:
         """Close the log and give the folder free."""
@@ -190,6 +190,11 @@ class RunDirectory:
     def config_path(self) -> Path:
         """The file of its configuration."""
         return self.path / CONFIG
+
+    @property
+    def log_path(self) -> Path:
+        """The file of its steps and epochs."""
+        return self.path / LOG
 
     @property
     def summary_path(self) -> Path:

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from nnkit.results.base import Part
 
 State = Literal["running", "finished", "failed", "interrupted", "killed", "unknown"]
 """`killed`: status.json says running, and the process is gone. `unknown`: it cannot be read."""
@@ -20,10 +22,8 @@ SAME_START_S = 2.0
 """Two readings of one process's start differ by less: systems count it in ticks since boot."""
 
 
-class Status(BaseModel):
+class Status(Part):
     """status.json. Times are ISO 8601 in UTC; `process_started` is in seconds since 1970."""
-
-    model_config = ConfigDict(frozen=True)
 
     state: State = "unknown"
     pid: int | None = None

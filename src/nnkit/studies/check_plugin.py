@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from nnkit import registry
 from nnkit.config import PlaceConfig
 from nnkit.errors import GateError, PluginError, UsageError, did_you_mean
 from nnkit.registry import Entry
-from nnkit.results.base import Result
+from nnkit.results.check_plugin import CheckPluginResult, CheckResult
 from nnkit.spec import Spec, parse
 from nnkit.studies.paths import data_place
 from nnkit.types import DataPlace
 
 IMPORTABLE = "can_be_imported"
 BY_BARE_NAME = "has_a_name_of_its_own"
-
-
-class CheckResult(BaseModel):
-    """What one check of one component found; `message` says what is wrong or why it was skipped."""
-
-    model_config = ConfigDict(frozen=True)
-
-    group: str
-    component: str
-    check: str
-    status: Literal["passed", "failed", "skipped"]
-    message: str
-
-
-class CheckPluginResult(Result):
-    """All checks of a distribution's components."""
-
-    schema_name: ClassVar[str] = "nnkit.check-plugin/1"
-
-    package: str
-    version: str
-    passed: int
-    failed: int
-    skipped: int
-    checks: list[CheckResult]
-
-    def raise_if_failed(self) -> None:
-        """`GateError` (exit 4) that names the components which failed a check."""
-        culprits = dict.fromkeys(check.component for check in self.checks if check.status == "failed")
-        if culprits:
-            raise GateError(
-                f"{self.package} failed {self.failed} of {len(self.checks)} checks: {', '.join(culprits)}",
-                hint="docs/plugins.md says what each kind promises",
-            )
 
 
 def check_plugin(
@@ -66,14 +31,31 @@ def check_plugin(
     entries = _entries_of(package)
     given = _by_name(specs, entries)
     place = data_place(config or PlaceConfig())
-    checks = [
+    checks = tuple(
         result
         for entry in entries
         for spec in given.get(entry.name, [Spec(entry.name)])
         for result in _check(entry, spec, place)
-    ]
-    count = {status: sum(c.status == status for c in checks) for status in ("passed", "failed", "skipped")}
-    return CheckPluginResult(package=entries[0].provider, version=entries[0].version, checks=checks, **count)
+    )
+    counts = Counter(check.status for check in checks)
+    return CheckPluginResult(
+        package=entries[0].provider,
+        version=entries[0].version,
+        passed=counts["passed"],
+        failed=counts["failed"],
+        skipped=counts["skipped"],
+        checks=checks,
+    )
+
+
+def check_passed(result: CheckPluginResult) -> None:
+    """`GateError` (exit 4) that names the components which failed a check."""
+    culprits = dict.fromkeys(check.component for check in result.checks if check.status == "failed")
+    if culprits:
+        raise GateError(
+            f"{result.package} failed {result.failed} of {len(result.checks)} checks: {', '.join(culprits)}",
+            hint="docs/plugins.md says what each kind promises",
+        )
 
 
 def _entries_of(package: str) -> list[Entry]:

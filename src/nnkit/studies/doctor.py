@@ -7,13 +7,16 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from nnkit import registry
 from nnkit.config import PlaceConfig
 from nnkit.registry import BUILT_IN, Entry
+from nnkit.results.doctor import Devices, DoctorResult, Folder
+from nnkit.results.environment import Environment
+from nnkit.results.list_ import Component
 from nnkit.runs.directory import default_runs_dir
 from nnkit.runs.environment import environment
 from nnkit.studies.paths import cache_folder, data_place
@@ -33,35 +36,35 @@ else:
 """
 
 
-def doctor(config: PlaceConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S) -> dict[str, Any]:
-    """The document of `nnkit doctor --json`. `problems` lists what is wrong, each with what to do."""
+def doctor(config: PlaceConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S) -> DoctorResult:
+    """What nnkit runs on, where it reads and writes, and what is wrong with any of it."""
     config = config or PlaceConfig()
-    components = [_check(entry, time_limit_s) for entry in registry.entries()]
+    components = tuple(_check(entry, time_limit_s) for entry in registry.entries())
     folders = {
         "data_root": _folder(data_place(config).root),
         "cache": _folder(cache_folder(), write=True),
         "runs": _folder(default_runs_dir(config.runs_dir), write=True),
     }
-    document: dict[str, Any] = {
-        "schema": "nnkit.doctor/1",
-        "environment": environment(),
-        "devices": _devices(),
-        "folders": folders,
-        "datasets": _datasets(data_place(config).root),
-        "plugins": os.environ.get("NNKIT_PLUGINS"),
-        "components": components,
-    }
-    document["problems"] = _problems(document)
-    return document
+    return DoctorResult(
+        environment=Environment(**environment()),
+        devices=_devices(),
+        folders=folders,
+        datasets=_datasets(data_place(config).root),
+        plugins=os.environ.get("NNKIT_PLUGINS"),
+        components=components,
+        problems=tuple(_problems(components, folders)),
+    )
 
 
-def _check(entry: Entry, time_limit_s: float) -> dict[str, Any]:
+def _check(entry: Entry, time_limit_s: float) -> Component:
     """Import a third party's component in a process of its own, with a time limit; ours in this one."""
     if entry.provider == BUILT_IN:
-        return {**asdict(entry), "error": entry.error or _import_here(entry)}
-    if entry.error and "also provided" not in entry.error:
-        return asdict(entry)
-    return {**asdict(entry), "error": _import_elsewhere(entry, time_limit_s) or entry.error}
+        error = entry.error or _import_here(entry)
+    elif entry.error and "also provided" not in entry.error:
+        error = entry.error
+    else:
+        error = _import_elsewhere(entry, time_limit_s) or entry.error
+    return Component(**{**asdict(entry), "error": error})
 
 
 def _import_here(entry: Entry) -> str:
@@ -98,28 +101,28 @@ def _import_elsewhere(entry: Entry, time_limit_s: float) -> str:
     return f"the {title} ended its process at import (exit {done.returncode})"
 
 
-def _devices() -> dict[str, Any]:
+def _devices() -> Devices:
     import torch
 
     cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "auto": "cuda" if cuda else "mps" if torch.backends.mps.is_available() else "cpu",
-        "cuda": cuda,
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-    }
+    return Devices(
+        auto="cuda" if cuda else "mps" if torch.backends.mps.is_available() else "cpu",
+        cuda=tuple(cuda),
+        threads=torch.get_num_threads(),
+        cores=os.cpu_count(),
+        machine=platform.machine(),
+    )
 
 
-def _folder(path: Path, *, write: bool = False) -> dict[str, Any]:
+def _folder(path: Path, *, write: bool = False) -> Folder:
     parent = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
-    return {
-        "path": str(path),
-        "exists": path.is_dir(),
-        "readable": path.is_dir() and os.access(path, os.R_OK),
-        "writable": parent.is_dir() and os.access(parent, os.W_OK),
-        "must_write": write,
-    }
+    return Folder(
+        path=str(path),
+        exists=path.is_dir(),
+        readable=path.is_dir() and os.access(path, os.R_OK),
+        writable=parent.is_dir() and os.access(parent, os.W_OK),
+        must_write=write,
+    )
 
 
 def _datasets(root: Path) -> dict[str, bool]:
@@ -132,11 +135,11 @@ def _datasets(root: Path) -> dict[str, bool]:
     return {name: (root / place).exists() for name, place in places.items()}
 
 
-def _problems(document: dict[str, Any]) -> list[str]:
-    problems = [f"{c['group']} {c['name']}: {c['error']}" for c in document["components"] if c["error"]]
-    for name, folder in document["folders"].items():
-        if folder["must_write"] and not folder["writable"]:
-            problems.append(f"{name}: {folder['path']} cannot be written")
-    if not document["components"]:
+def _problems(components: Sequence[Component], folders: Mapping[str, Folder]) -> list[str]:
+    problems = [f"{c.group} {c.name}: {c.error}" for c in components if c.error]
+    for name, folder in folders.items():
+        if folder.must_write and not folder.writable:
+            problems.append(f"{name}: {folder.path} cannot be written")
+    if not components:
         problems.append("no component is found: nnkit is not installed (pip install -e .)")
     return problems

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,34 +16,18 @@ from nnkit.build import build, plan
 from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
 from nnkit.data.batches import Batches
 from nnkit.errors import UsageError
-from nnkit.results.base import Result
+from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import checkpoints
 from nnkit.runs.checkpoints import ModelCard
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec, from_toml
+from nnkit.studies.metrics import split_metrics
 from nnkit.studies.paths import data_place
 from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
 from nnkit.types import Data, Dataset
-
-
-class EvaluateResult(Result):
-    """How a model does on a split. `confusion` counts true classes (rows) by predicted ones (columns)."""
-
-    schema_name: ClassVar[str] = "nnkit.evaluate/1"
-
-    run_dir: Path
-    dataset: str
-    model: str
-    split: str
-    images: int
-    metrics: dict[str, Any]
-    per_class: list[dict[str, Any]]
-    class_names: list[str]
-    confusion: dict[str, list[list[int]]]
-    seconds: float
 
 
 def evaluate(run: Path | str, *, config: Sequence[Path | str] = (), **options: Any) -> EvaluateResult:
@@ -97,37 +81,37 @@ def _measure(
 def _result(
     config: EvaluateConfig, spec: Spec, card: ModelCard, data: Data, metrics: Metrics, seconds: float
 ) -> EvaluateResult:
-    classes = isinstance(metrics, ClassificationMetrics)
-    confusion = metrics.confusion() if isinstance(metrics, ClassificationMetrics) else {}
+    found = metrics.confusion() if isinstance(metrics, ClassificationMetrics) else {}
+    confusion = {key: tuple(map(tuple, matrix)) for key, matrix in found.items()}
     return EvaluateResult(
         run_dir=config.run,
         dataset=str(spec),
         model=str(from_toml(card.model, "model")),
         split=config.split,
         images=len(data.splits[config.split]),
-        metrics=metrics.result(),
-        per_class=per_class(confusion["all"], data.class_names) if classes else [],
-        class_names=list(data.class_names),
+        metrics=split_metrics(metrics),
+        per_class=per_class(confusion["all"], data.class_names) if confusion else (),
+        class_names=data.class_names,
         confusion=confusion,
         seconds=seconds,
     )
 
 
-def per_class(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[dict[str, Any]]:
+def per_class(confusion: Counts, names: Sequence[str]) -> tuple[ClassScores, ...]:
     """Count, precision and recall of each class; not-a-number where it has no images or no predictions."""
     rows = []
     for index, name in enumerate(names):
         hits, count = confusion[index][index], sum(confusion[index])
         predicted = sum(row[index] for row in confusion)
         rows.append(
-            {
-                "name": name,
-                "count": count,
-                "precision": hits / predicted if predicted else float("nan"),
-                "recall": hits / count if count else float("nan"),
-            }
+            ClassScores(
+                name=name,
+                count=count,
+                precision=hits / predicted if predicted else float("nan"),
+                recall=hits / count if count else float("nan"),
+            )
         )
-    return rows
+    return tuple(rows)
 
 
 def _training_config(run: Path) -> TrainConfig | None:

@@ -3,48 +3,76 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from nnkit.errors import CheckpointError
+from nnkit.results.bench import BenchResult
+from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.reading import explain, read
+from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
+from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 
+_SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
+_REPEAT = "remove it, or repeat the run with its config.toml"
 
-def list_runs(runs_dir: Path | None = None) -> dict[str, Any]:
-    """The document of `nnkit runs list --json`, newest first."""
+
+def list_runs(runs_dir: Path | None = None) -> RunsResult:
+    """The runs under the runs folder, newest first."""
     folder = default_runs_dir(runs_dir)
-    runs = [_row(run) for run in run_directories(folder)]
-    runs.sort(key=lambda run: (run["started"] or "", run["name"]), reverse=True)
-    return {"schema": "nnkit.runs/1", "runs_dir": str(folder), "runs": runs}
+    rows = map(_row, run_directories(folder))
+    runs = sorted(rows, key=lambda run: (run.started or "", run.name), reverse=True)
+    return RunsResult(runs_dir=str(folder), runs=tuple(runs))
 
 
-def show_run(run: Path, runs_dir: Path | None = None) -> dict[str, Any]:
-    """The document of `nnkit runs show --json`: state, summary, configuration and epochs of one run."""
+def show_run(run: Path, runs_dir: Path | None = None) -> RunResult:
+    """State, summary, configuration and epochs of one run. `CheckpointError` names a file that is damaged."""
     found = RunDirectory.find(run, runs_dir)
     status = found.status()
-    return {
-        "schema": "nnkit.run/1",
-        "run_dir": str(found.path),
-        "status": {**status.model_dump(exclude_none=True), "state": status.current},
-        "summary": found.summary(),
-        "config": found.config_text(),
-        "epochs": found.epochs(),
-        "files": found.file_names(),
-    }
+    return RunResult(
+        run_dir=str(found.path),
+        status=status.model_copy(update={"state": status.current}),
+        summary=_summary(found),
+        config=found.config_text(),
+        epochs=_epochs(found),
+        files=tuple(found.file_names()),
+    )
 
 
-def _row(run: RunDirectory) -> dict[str, Any]:
-    status, summary = run.status(), run.summary() or {}
-    best = summary.get("best") or {}
-    metric = best.get("metric")
-    return {
-        "name": run.name,
-        "path": str(run.path),
-        "state": status.current,
-        "reason": status.reason,
-        "dataset": summary.get("dataset"),
-        "model": summary.get("model"),
-        "metric": metric,
-        "best": (best.get("metrics") or {}).get(metric),
-        "epochs": summary.get("epochs"),
-        "seconds": summary.get("seconds"),
-        "started": status.started,
-    }
+def _row(run: RunDirectory) -> RunRow:
+    status = run.status()
+    try:
+        summary = _summary(run)
+    except CheckpointError:
+        summary = None
+    best = summary.best if isinstance(summary, TrainResult) else None
+    return RunRow(
+        name=run.name,
+        path=str(run.path),
+        state=status.current,
+        reason=status.reason,
+        dataset=summary.dataset if summary else None,
+        model=None if summary is None or isinstance(summary, BenchResult) else summary.model,
+        metric=best.metric if best else None,
+        best=best.value if best else None,
+        epochs=None if summary is None or isinstance(summary, BenchResult) else summary.epochs,
+        seconds=None if summary is None or isinstance(summary, BenchResult) else summary.seconds,
+        started=status.started,
+        winner=summary.winner if isinstance(summary, ComparePoolingResult) else None,
+    )
+
+
+def _summary(run: RunDirectory) -> Summary | None:
+    try:
+        return read(run.summary_path, _SUMMARY, hint=_REPEAT)
+    except FileNotFoundError:
+        return None
+
+
+def _epochs(run: RunDirectory) -> tuple[EpochRecord, ...]:
+    """The epochs of a log; a torn tail is left out."""
+    try:
+        return tuple(EpochRecord.model_validate(record) for record in run.epochs())
+    except ValidationError as error:
+        raise CheckpointError(f"{run.log_path} is damaged: {explain(error)}", hint=_REPEAT) from None

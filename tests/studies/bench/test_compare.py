@@ -15,22 +15,46 @@ from nnkit.errors import GateError, NnkitError, UsageError
 from nnkit.studies.bench.compare import bench_compare, check_gate
 from nnkit.studies.bench.grid import Setting
 
-MACHINE = {"cpu": "a", "cores": 2, "threads": 2, "gpus": []}
+MACHINE = {
+    "python": "3.11", "platform": "p", "cpu": "a", "cores": 2, "versions": {}, "command": [], "threads": 2,
+    "load_average": None, "gpus": [], "flags": {}, "commit": None,
+}  # fmt: skip
+MEASURED = (
+    "error", "n", "median_s", "iqr_s", "mean_s", "noisy", "outliers", "warm_up_s", "images", "images_per_s",
+    "speedup", "ci95", "floor_s", "times_floor",
+)  # fmt: skip
+
+
+def cell_of(setting: Setting, samples: Sequence[float]) -> dict[str, Any]:
+    """A cell as bench.json has it, with nothing but its samples known."""
+    return {**setting.document(), **dict.fromkeys(MEASURED), "samples_s": list(samples)}
+
+
+def arm_of(name: str, cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name, "kind": "model", "takes": "", "compiled": False, "copies_timed": False, "note": "",
+        "train_s": None, "speedup_geometric_mean": None, "cells": list(cells), "break_even_images": {},
+        "fidelity": {"class": None, "max_abs_error": None, "mae_sum": None, "levels": None},
+    }  # fmt: skip
+
+
+def document_of(given: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    return {
+        "schema": "nnkit.bench/1", "environment": MACHINE, "dataset": "d", "pipeline": "p", "images": 10,
+        "loader": "memory", "preset": None, "repeats": 7, "min_effect": 0.02, "seed": 0, "arms": list(given),
+        "comparisons": [], "best": None, "break_even_images": None, **changes,
+    }  # fmt: skip
 
 
 def saved(path, times, *, machine=MACHINE, **changes):
     """A benchmark file: reference-loop takes 1 s, each arm its factor of it, with 1 % of noise."""
     rng = np.random.default_rng(len(path.name))
     loop = 1 + 0.1 * rng.random(20)
-    arms = [{"name": "reference-loop", "cells": [{**Setting().document(), "samples_s": loop.tolist()}]}]
+    arms = [arm_of("reference-loop", [cell_of(Setting(), loop.tolist())])]
     for name, factor in times.items():
         samples = (factor * loop * (1 + 0.01 * rng.standard_normal(20))).tolist()
-        arms.append({"name": name, "cells": [{**Setting(batch_size=64).document(), "samples_s": samples}]})
-    document = {
-        "schema": "nnkit.bench/1", "environment": machine, "dataset": "d", "pipeline": "p", "images": 10,
-        "loader": "memory", "arms": arms, **changes,
-    }  # fmt: skip
-    path.write_text(json.dumps(document))
+        arms.append(arm_of(name, [cell_of(Setting(batch_size=64), samples)]))
+    path.write_text(json.dumps(document_of(arms, **{"environment": machine, **changes})))
     return path
 
 
@@ -42,16 +66,9 @@ def measured(
     path: Path, arms: Mapping[str, Sequence[float]], *, loop: Sequence[float] = (1.0,) * 7, **changes: Any
 ) -> Path:
     """A benchmark file with these samples, seven rounds unless told otherwise."""
-    cells = {"reference-loop": {**Setting().document(), "samples_s": list(loop)}}
-    cells |= {
-        name: {**Setting(batch_size=64).document(), "samples_s": list(values)}
-        for name, values in arms.items()
-    }
-    document = {
-        "schema": "nnkit.bench/1", "environment": MACHINE, "dataset": "d", "pipeline": "p", "images": 10,
-        "loader": "memory", "arms": [{"name": name, "cells": [cell]} for name, cell in cells.items()],
-        **changes,
-    }  # fmt: skip
+    cells = {"reference-loop": cell_of(Setting(), loop)}
+    cells |= {name: cell_of(Setting(batch_size=64), values) for name, values in arms.items()}
+    document = document_of([arm_of(name, [cell]) for name, cell in cells.items()], **changes)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document))
     return path
@@ -115,10 +132,10 @@ def test_a_regression_needs_the_whole_interval_beyond_the_gate(tmp_path: Path) -
     assert only_cell(a, b)["ci95"] == pytest.approx([1.2, 1.3125])
     for fail_above, fails in ((0.15, True), (0.22, False), (0.3, False), (0.0, True), (None, False)):
         result = bench_compare(a, b, fail_above=fail_above)
-        assert result.cells[0]["regression"] is fails
+        assert result.cells[0].regression is fails
         assert result.regressions == int(fails)
         assert result.fail_above == fail_above
-        assert result.cells[0]["verdict"] == "slower"
+        assert result.cells[0].verdict == "slower"
         if fails:
             with pytest.raises(GateError):
                 check_gate(result)
@@ -163,9 +180,9 @@ def test_a_machine_is_its_processor_cores_threads_and_gpus(
     b = measured(tmp_path / "b", {"net": [2.0] * 7}, environment={**MACHINE, key: other})
     result = bench_compare(a, b, fail_above=0.1)
     assert result.same_machine is same
-    assert result.differences == ([] if same else [f"{key}: {MACHINE[key]} and {other}"])
-    assert result.cells[0]["verdict"] == ("slower" if same else "different machine")
-    assert result.cells[0]["regression"] is same
+    assert result.differences == (() if same else (f"{key}: {MACHINE[key]} and {other}",))
+    assert result.cells[0].verdict == ("slower" if same else "different machine")
+    assert result.cells[0].regression is same
     assert result.regressions == int(same)
 
 
@@ -173,19 +190,19 @@ def test_every_cell_but_the_loop_is_compared_at_its_own_setting(tmp_path: Path) 
     def file(name: str, seconds: Mapping[int, float]) -> Path:
         path = measured(tmp_path / name, {})
         document = json.loads(path.read_text())
-        cells = [{**Setting(batch_size=size).document(), "samples_s": [s] * 7} for size, s in seconds.items()]
-        document["arms"].append({"name": "net", "cells": cells})
+        cells = [cell_of(Setting(batch_size=size), [s] * 7) for size, s in seconds.items()]
+        document["arms"].append(arm_of("net", cells))
         path.write_text(json.dumps(document))
         return path
 
     result = bench_compare(file("a", {1: 1.0, 2: 2.0, 4: 5.0}), file("b", {4: 10.0, 2: 2.0, 8: 1.0}))
-    assert [(cell["arm"], cell["batch_size"], cell["change"]) for cell in result.cells] == [
+    assert [(cell.arm, cell.batch_size, cell.change) for cell in result.cells] == [
         ("net", 2, 1),
         ("net", 4, 2),
     ]
     others = "num_workers=0, shuffle=False, drop_last=False, pin_memory=False"
-    assert result.only_in_a == [f"net at device=cpu, batch_size=1, {others}"]
-    assert result.only_in_b == [f"net at device=cpu, batch_size=8, {others}"]
+    assert result.only_in_a == (f"net at device=cpu, batch_size=1, {others}",)
+    assert result.only_in_b == (f"net at device=cpu, batch_size=8, {others}",)
     assert (result.a, result.b) == (tmp_path / "a", tmp_path / "b")
 
 
@@ -235,7 +252,7 @@ def test_a_file_with_a_cell_twice_without_a_loop_or_of_another_schema_is_damaged
     wrongs = [
         ({**document, "arms": [loop, net, net]}, "has net at .* twice"),
         ({**document, "arms": [net]}, "not every cell has a time for each of its rounds"),
-        ({**document, "schema": "nnkit.bench/2"}, "no result of nnkit bench"),
+        ({**document, "schema": "nnkit.bench/2"}, "schema: Input should be 'nnkit.bench/1'"),
         ({**document, "arms": [loop, {**net, "cells": [{**net["cells"][0], "shuffle": 1}]}]}, "shuffle"),
         ({**document, "images": "10"}, "images"),
     ]
@@ -249,7 +266,7 @@ def test_a_slower_cell_is_a_regression_beyond_the_gate_and_only_there(tmp_path):
     a = saved(tmp_path / "a.json", {"net": 0.1, "other": 0.2})
     b = saved(tmp_path / "bb.json", {"net": 0.12, "other": 0.2})
     result = bench_compare(a, b, fail_above=0.1)
-    at = {cell["arm"]: cell for cell in result.cells}
+    at = {cell.arm: cell for cell in result.cells}
     assert at["net"]["change"] == pytest.approx(1.2, rel=0.02)
     assert (at["net"]["verdict"], at["net"]["regression"]) == ("slower", True)
     assert (at["other"]["verdict"], at["other"]["regression"]) == ("no difference", False)
@@ -277,7 +294,7 @@ def test_another_machine_has_no_verdict_and_the_gate_cannot_judge(tmp_path):
     b = saved(tmp_path / "b.json", {"net": 0.2}, machine={**MACHINE, "cpu": "b"})
     result = bench_compare(a, b, fail_above=0.05)
     assert not result.same_machine
-    assert [cell["verdict"] for cell in result.cells] == ["different machine"]
+    assert [cell.verdict for cell in result.cells] == ["different machine"]
     with pytest.raises(NnkitError, match="different machine") as caught:
         check_gate(result)
     assert caught.value.exit_code == 1

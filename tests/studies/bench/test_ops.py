@@ -12,7 +12,8 @@ import torch
 from fake_clock import NANOSECOND, FakeClock, Memory
 from fake_clock import clock as clock
 from nnkit.errors import UsageError
-from nnkit.studies.bench.ops import BenchOpsResult, bench_ops
+from nnkit.results.bench_ops import BenchOpsResult
+from nnkit.studies.bench.ops import bench_ops
 
 WAYS = ("forward", "backward")
 

@@ -25,11 +25,14 @@ from torch import Tensor, nn
 
 from nnkit import files, registry
 from nnkit.config import Resolved, TrainConfig
-from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
+from nnkit.errors import CheckpointError, InterruptedRun, NnkitError, PartialError, UsageError
+from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.metrics import Classification
+from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec, parse
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells, train_one
-from nnkit.studies.compare_pooling.study import ComparePoolingResult, check_complete, compare_pooling
+from nnkit.studies.compare_pooling.study import check_complete, compare_pooling
 from nnkit.studies.train import study as train
 from nnkit.types import Pooling, nested
 from tiny_plugin import TinyPlugin
@@ -63,6 +66,17 @@ ACCURACIES: Mapping[tuple[str, int], float] = {
 }  # fmt: skip
 
 
+def summary_of(folder: Path, accuracy: float, by_size: Mapping[str, float]) -> dict[str, Any]:
+    """What a run leaves that took 1.5 seconds and came to this accuracy on its test."""
+    test = Classification(loss=0.1, accuracy=accuracy, accuracy_by_resolution=by_size)
+    best = BestMetrics(validation=test, record={"val_accuracy": accuracy})
+    return TrainResult(
+        run_dir=folder, dataset="tiny", model="pooled", loss="cross-entropy", parameters=1, epochs=1,
+        stopped_by="epochs", best=Best(epoch=1, metric="val_accuracy", metrics=best), test=test,
+        solver=Solver(name="gradient"), seconds=1.5, images_per_s=1.0, seed=0, device="cpu",
+    ).document()  # fmt: skip
+
+
 @dataclass
 class Trainer:
     """Stands where training stands; `configs` are those that it was asked to run, in order."""
@@ -89,8 +103,7 @@ class Trainer:
         matrix = [[config.seed, 1, 0], [0, 2, 0], [0, 0, 3]]
         (config.out / "figures" / "confusion.json").write_text(json.dumps({"matrices": {"all": matrix}}))
         by_size = {"12x12": accuracy - 0.1, "8x8": accuracy - 0.2, "10x6": accuracy}
-        test = {"accuracy": accuracy, "accuracy_by_resolution": by_size}
-        (config.out / "summary.json").write_text(json.dumps({"test": test, "seconds": 1.5}))
+        (config.out / "summary.json").write_text(json.dumps(summary_of(config.out, accuracy, by_size)))
 
     def draw(self, name: str) -> Callable[..., None]:
         def write(folder: Path, *given: Any) -> None:
@@ -148,7 +161,7 @@ def test_means_intervals_and_differences_are_scipys_of_the_pairs_by_seed(compare
         assert row["pooling"] == pooling
         assert row["accuracy"]["values"] == values
         assert row["accuracy"]["mean"] == pytest.approx(np.mean(values))
-        assert row["accuracy"]["ci95"] == pytest.approx([low, high])
+        assert row["accuracy"]["ci95"] == pytest.approx([max(low, 0), min(high, 1)])
         # By area: 10x6 is 60 pixels, 8x8 is 64.
         assert list(row["by_resolution"]) == ["10x6", "8x8", "12x12"]
         for size, less in (("10x6", 0), ("8x8", 0.2), ("12x12", 0.1)):
@@ -193,7 +206,7 @@ def test_a_winner_beats_each_of_the_others_by_an_interval(compare: Compare, trai
         trainer.accuracies["amax", seed] = trainer.accuracies["avg", seed] - 0.01 - seed / 10_000
     assert compare().winner == "max"
     one = compare(pooling=["max"], out="one")
-    assert (one.winner, one.comparisons) == (None, [])
+    assert (one.winner, one.comparisons) == (None, ())
     single = compare(seeds=[3], out="single")
     assert single.winner is None
     assert [pair["verdict"] for pair in single.comparisons] == [None] * 3
@@ -222,14 +235,14 @@ def test_runs_of_a_pair_differ_in_their_model_alone_and_stand_side_by_side(
         )  # fmt: skip
     folders = [str(config.out) for config in trainer.configs]
     assert len(set(folders)) == 4
-    assert [row["cells"] for row in result.results] == [
-        [folders[0], folders[2]],
-        [folders[1], folders[3]],
+    assert [row.cells for row in result.results] == [
+        (folders[0], folders[2]),
+        (folders[1], folders[3]),
     ]
     assert [Path(folder).name for folder in folders] == [
         "0-max-seed-3", "1-avg-seed-3", "0-max-seed-1", "1-avg-seed-1",
     ]  # fmt: skip
-    assert (result.epochs, result.seeds, result.budget, result.vary) == (7, [3, 1], 500, "width")
+    assert (result.epochs, result.seeds, result.budget, result.vary) == (7, (3, 1), 500, "width")
     assert (result.dataset, result.model, result.run_dir) == ("tiny:noise=5.0", "pooled", tmp_path / "out")
 
 
@@ -238,7 +251,7 @@ def test_without_options_five_seeds_train_max_and_avg_at_the_budget_of_mnist_con
 ) -> None:
     trainer.accuracies = {(pooling, seed): 0.5 for pooling in ("max", "avg") for seed in range(5)}
     result = compare_pooling(dataset="tiny", model="pooled")
-    assert (result.budget, result.epochs, result.seeds) == (29_066, 5, [0, 1, 2, 3, 4])
+    assert (result.budget, result.epochs, result.seeds) == (29_066, 5, (0, 1, 2, 3, 4))
     assert [row["pooling"] for row in result.results] == ["max", "avg"]
     config = trainer.configs[0]
     assert (config.epochs, config.lr, config.batch_size) == (5, None, 64)
@@ -289,7 +302,7 @@ def test_the_figures_show_the_document_and_the_confusion_summed_over_the_seeds(
     compare: Compare, trainer: Trainer, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = compare()
-    assert trainer.drawn["write_comparison"] == (result.document(),)
+    assert trainer.drawn["write_comparison"] == (result,)
     matrices, names = trainer.drawn["write_confusion"]
     assert names == ("a", "b", "c")
     assert {pooling: matrix.tolist() for pooling, matrix in matrices.items()} == {
@@ -318,8 +331,8 @@ def test_cells_that_fail_are_told_with_their_errors_and_left_out_of_the_pairs(
     assert failed[1][2:] == ("RuntimeError: boom", 1)
     assert failed[0][3] == 2
     rows = {row["pooling"]: row for row in result.results}
-    assert rows["avg"]["accuracy"]["values"] == [0.90, None, 0.90]
-    assert rows["avg"]["by_resolution"]["8x8"]["values"] == [pytest.approx(0.7), None, pytest.approx(0.7)]
+    assert rows["avg"]["accuracy"]["values"] == (0.90, None, 0.90)
+    assert rows["avg"]["by_resolution"]["8x8"]["values"] == (pytest.approx(0.7), None, pytest.approx(0.7))
     pairs = {(pair["a"], pair["b"]): pair for pair in result.comparisons}
     assert pairs["max", "avg"]["pairs"] == 2
     assert pairs["max", "avg"]["difference"] == pytest.approx(((0.95 - 0.9) + (0.94 - 0.9)) / 2)
@@ -337,7 +350,7 @@ def test_cells_that_fail_are_told_with_their_errors_and_left_out_of_the_pairs(
         ("avg", 1),
         ("amax", 8),
     ]
-    assert again.failed == []
+    assert again.failed == ()
     check_complete(again)
     status = json.loads((result.run_dir / "status.json").read_text())
     assert (status["state"], status["reason"]) == ("finished", "all cells are done")
@@ -365,7 +378,7 @@ def test_an_interrupt_ends_the_comparison_with_its_code_and_says_how_to_go_on(
     assert error.value.hint == f"to go on: {again}"
     assert json.loads((out / "status.json").read_text())["state"] == "interrupted"
     trainer.errors.clear()
-    assert compare().failed == []
+    assert compare().failed == ()
     assert len(trainer.configs) == 3 + 1 + 6
 
 
@@ -485,13 +498,26 @@ def test_one_job_trains_the_cells_in_their_order_and_stops_at_an_interrupt(
     assert error.value.exit_code == 130
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"test": null}', "[" * 100_000])
-def test_a_cell_without_a_summary_of_its_test_is_not_finished(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "summary.json").write_text(text)
+def test_a_cell_without_a_summary_or_without_its_test_is_not_finished(tmp_path: Path) -> None:
+    assert finished_summary(tmp_path) is None
+    untested = {**summary_of(tmp_path, 0.5, {}), "test": None}
+    (tmp_path / "summary.json").write_text(json.dumps(untested))
     assert finished_summary(tmp_path) is None
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"test": null}', '{"test": {}}', "[" * 100_000])
+def test_a_damaged_summary_is_an_error_that_names_the_file_and_says_how_to_go_on(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"summary\.json is damaged") as error:
+        finished_summary(tmp_path)
+    assert f"remove {tmp_path}" in error.value.hint
+
+
 def test_a_finished_cell_is_known_by_the_summary_of_its_test(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text('{"test": {"accuracy": 1}}')
-    assert finished_summary(tmp_path) == {"test": {"accuracy": 1}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary_of(tmp_path, 1.0, {})))
+    summary = finished_summary(tmp_path)
+    assert summary is not None
+    assert isinstance(summary.test, Classification)
+    assert summary.test.accuracy == 1

@@ -15,17 +15,13 @@ import pytest
 from data.image_files import encoded, write_folder
 from fake_plugins import write_plugin
 from nnkit.errors import ConfigError, InterruptedRun, NnkitError, PartialError, UsageError
+from nnkit.results.compare_pooling import Accuracy, ComparePoolingResult, FailedCell, PoolingRow
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import parse
 from nnkit.studies.compare_pooling import study
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, train_cells
-from nnkit.studies.compare_pooling.intervals import estimate
-from nnkit.studies.compare_pooling.study import (
-    ComparePoolingResult,
-    check_complete,
-    compare_pooling,
-    verdict,
-)
+from nnkit.studies.compare_pooling.study import check_complete, compare_pooling, verdict
+from nnkit.studies.statistics import estimate
 
 
 @pytest.fixture(autouse=True)
@@ -104,8 +100,8 @@ def test_results_come_from_the_test_of_each_cell_in_the_order_of_the_seeds(
 ) -> None:
     for row in done.results:
         summaries = [json.loads((Path(cell) / "summary.json").read_text()) for cell in row["cells"]]
-        assert [summary["seed"] for summary in summaries] == done.seeds
-        assert [summary["test"]["accuracy"] for summary in summaries] == row["accuracy"]["values"]
+        assert [summary["seed"] for summary in summaries] == list(done.seeds)
+        assert [summary["test"]["accuracy"] for summary in summaries] == list(row["accuracy"]["values"])
         assert row["accuracy"]["mean"] == pytest.approx(np.mean(row["accuracy"]["values"]))
         assert list(row["by_resolution"]) == ["12x12", "16x16"]
         assert all(row["pooling"] in summary["model"] for summary in summaries)
@@ -276,13 +272,13 @@ def test_failed_cells_stand_in_the_result_and_the_others_go_on(
     assert partial.value.exit_code == 3
     (out / "cells" / "1-avg-seed-0").unlink()
     healed = compare_pooling(**options, out=str(out))
-    assert healed.failed == []
+    assert healed.failed == ()
     check_complete(healed)
 
 
 def test_when_all_cells_fail_the_error_is_theirs(done: ComparePoolingResult) -> None:
     failed = [
-        {"pooling": row["pooling"], "seed": seed, "error": "too small", "exit_code": 2}
+        FailedCell(pooling=row.pooling, seed=seed, error="too small", exit_code=2)
         for row in done.results
         for seed in done.seeds
     ]
@@ -291,8 +287,11 @@ def test_when_all_cells_fail_the_error_is_theirs(done: ComparePoolingResult) -> 
     assert error.value.exit_code == 2
 
 
-def row(pooling: str, values: list[float | None]) -> dict[str, Any]:
-    return {"pooling": pooling, "accuracy": {"values": values}}
+def row(pooling: str, values: list[float | None]) -> PoolingRow:
+    accuracy = Accuracy(mean=None, ci95=None, values=tuple(values))
+    return PoolingRow(
+        pooling=pooling, vary="width", value=1, parameters=1, accuracy=accuracy, by_resolution={}, cells=()
+    )
 
 
 def test_a_winner_beats_every_other_one_surely() -> None:
@@ -314,8 +313,9 @@ def test_the_verdict_reads_the_same_from_both_sides() -> None:
     assert forward["difference"] == -backward["difference"]
 
 
-def test_one_seed_gives_no_verdict() -> None:
-    pair = study._compare(row("a", [0.99]), row("b", [0.5]))
+@pytest.mark.parametrize("num_seeds", [1, 2])
+def test_one_or_two_seeds_give_no_verdict(num_seeds: int) -> None:
+    pair = study._compare(row("a", [0.99, 0.98][:num_seeds]), row("b", [0.5, 0.51][:num_seeds]))
     assert (pair["ci95"], pair["verdict"], pair["better"]) == (None, None, None)
     assert study._winner(["a", "b"], [pair]) is None
     assert verdict(estimate([]), None) is None

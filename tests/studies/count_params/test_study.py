@@ -76,7 +76,7 @@ def count(spec: str) -> ModelCount:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_table_of_a_built_in_model_is_pinned(name: str) -> None:
-    check_golden(f"count_params/{name}.txt", count_params_text(count_params([name]).document(), width=80))
+    check_golden(f"count_params/{name}.txt", count_params_text(count_params([name]), width=80))
 
 
 @pytest.mark.parametrize("spec", [*BUILT_IN, "mnist-convnet:conv=unfold", "conv-shrink:kernel=5"])
@@ -234,8 +234,8 @@ def test_options_that_do_not_go_together_are_refused(specs: list[str], options: 
 
 
 def test_several_models_stand_side_by_side() -> None:
-    document = count_params(["varres-net", "varres-net:width=81", "mnist-convnet"]).document()
-    check_golden("count_params/comparison.txt", count_params_text(document, width=80))
+    result = count_params(["varres-net", "varres-net:width=81", "mnist-convnet"])
+    check_golden("count_params/comparison.txt", count_params_text(result, width=80))
 
 
 @pytest.mark.parametrize(
@@ -244,3 +244,8 @@ def test_several_models_stand_side_by_side() -> None:
 )
 def test_memory_is_written_as_people_say_it(amount: int, text: str) -> None:
     assert num_bytes(amount) == text
+
+
+def test_a_match_that_is_far_off_says_so_without_an_exponent() -> None:
+    with pytest.raises(GateError, match=r"which is off by 46,\d\d\d %"):
+        check_tolerance(count_params(["mlp-bottleneck"], match="10", vary="hidden"))

@@ -8,19 +8,21 @@ from data.image_files import random_png, write_folder
 from nnkit.config import PlaceConfig
 from nnkit.present.info import info_text
 from nnkit.present.pipeline import pipeline_pairs
+from nnkit.results.info import MissingFacts, PipelineInfo
 from nnkit.studies.info.study import info
 
 
 def facts(settings: str, root: Path) -> dict[str, object]:
     """What `nnkit info` says of the pipeline where no image is: the analysis needs a shape alone."""
-    found = info(f"cifar-transform{settings}", config=PlaceConfig(data_root=root))["facts"]
-    assert "error" in found
-    return dict(found["pipeline"])
+    found = info(f"cifar-transform{settings}", config=PlaceConfig(data_root=root)).facts
+    assert isinstance(found, MissingFacts)
+    assert found.pipeline is not None
+    return dict(found.pipeline)
 
 
 def test_the_usual_pipeline_is_linear_separable_and_of_full_rank_also_without_images(tmp_path: Path) -> None:
     found = facts("", tmp_path)
-    assert found["steps"] == ["resize(28)", "grayscale", "hflip", "vflip"]
+    assert found["steps"] == ("resize(28)", "grayscale", "hflip", "vflip")
     assert (found["affine"], found["linear"], found["separable"], found["rank"]) == (True, True, True, 784)
     assert found["parameters"] == 1_795
     assert found["max_error"] < 1e-6  # type: ignore[operator]
@@ -74,26 +76,27 @@ def test_a_dataset_without_a_pipeline_says_nothing_of_one() -> None:
 
 
 def test_the_text_names_what_was_found() -> None:
-    found = {
-        "steps": ["resize(28)", "hflip"],
-        "dtype": "float",
-        "backend": "tensor",
-        "antialias": False,
-        "not_examined": None,
-        "output_shape": (3, 28, 28),
-        "affine": True,
-        "linear": False,
-        "separable": False,
-        "rank": 2352,
-        "parameters": 7000,
-        "max_error": 0.0,
-    }
+    found = PipelineInfo(
+        steps=("resize(28)", "hflip"),
+        dtype="float",
+        backend="tensor",
+        antialias=False,
+        input_shape=(3, 32, 32),
+        not_examined=None,
+        output_shape=(3, 28, 28),
+        affine=True,
+        linear=False,
+        separable=False,
+        rank=2352,
+        parameters=7000,
+        max_error=0.0,
+    )
     assert pipeline_pairs(found) == [
         ("pipeline", "resize(28), hflip; on float tensors, without antialiasing"),
         ("as a map", "affine (linear, and an offset), not separable, rank 2,352 of 2,352"),
-        ("exact operator", "7,000 numbers, off by 0"),
+        ("exact operator", "7,000 parameters, off by 0"),
     ]
-    assert pipeline_pairs(found | {"affine": False, "max_error": 0.25})[1] == (
+    assert pipeline_pairs(found.model_copy(update={"affine": False, "max_error": 0.25}))[1] == (
         "as a map",
         "not linear: off by 0.2500 from any matrix",
     )

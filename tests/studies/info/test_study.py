@@ -83,7 +83,7 @@ def test_a_dataset_of_several_sizes_shows_what_an_epoch_will_cost(tmp_path, monk
         f"{forecast['padded_share']:.1%}",
     ):
         assert shown in text
-    assert json.loads(json.dumps(document))["facts"]["forecast"]["batch_size"] == 7
+    assert json.loads(json.dumps(document.document()))["facts"]["forecast"]["batch_size"] == 7
 
 
 def test_images_resized_to_their_buckets_show_their_own_sizes_and_no_padding(tmp_path, monkeypatch):

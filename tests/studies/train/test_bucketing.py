@@ -19,9 +19,10 @@ import torch
 
 from data.image_files import random_png, write_folder
 from nnkit.errors import UsageError
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 from nnkit.types import EpochResult, StepResult
 from tiny_plugin import TinyPlugin
 

@@ -13,10 +13,11 @@ from data.image_files import random_png, write_folder
 from nnkit.config import TrainConfig, resolve
 from nnkit.errors import ConfigError, UsageError
 from nnkit.models.separable import Separable
+from nnkit.results.train import TrainResult
 from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train.experiment import complete
 from nnkit.studies.train.solvers import OF_GRADIENTS
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 
 SYNTHETIC = "cifar-transform:source=synthetic"
 
@@ -48,8 +49,8 @@ def test_the_solver_is_told_in_the_result_and_the_run_has_one_epoch(fitted: Any)
     assert result.solver["images"] == 200
     assert 0 < result.solver["solver_s"] < result.seconds
     assert result.solver["iterations"] > 1
-    assert {"train_loss", "val_loss", "loss", "mae_sum"} <= set(result.best["metrics"])
-    assert json.loads((result.run_dir / "summary.json").read_text())["solver"] == result.solver
+    assert {"train_loss", "val_loss", "loss", "mae_sum"} <= set(result.best.metrics.document())
+    assert json.loads((result.run_dir / "summary.json").read_text())["solver"] == result.solver.document()
     lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["epoch"]
     assert (result.run_dir / "checkpoints/last/state.safetensors").is_file()
@@ -86,7 +87,7 @@ def test_by_gradient_a_band_is_placed_first_and_says_what_it_drops(fitted: Any) 
     result = fitted(model="separable:band=3", solver="gradient", epochs=1)
     assert result.solver["name"] == "gradient"
     assert result.solver["dropped"]["largest"] < 1e-4
-    assert fitted(solver="gradient", epochs=1).solver == {"name": "gradient"}
+    assert fitted(solver="gradient", epochs=1).solver.document() == {"name": "gradient"}
 
 
 def test_the_fit_sees_training_images_alone(fitted: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,11 @@ import torch
 
 import nnkit
 from nnkit.errors import ConfigError, UsageError
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import train
 from tiny_plugin import NUM, Tiny, TinyPlugin
 
 
@@ -192,7 +193,7 @@ def test_evaluate_gives_the_numbers_of_training(quick: Any, split: str) -> None:
     if split == "test":
         assert found == result.test
     if split == "val":
-        assert found == {key: result.best["metrics"][key] for key in found}
+        assert found == result.best.metrics.validation
     assert 0 <= found["accuracy"] <= 1
 
 
@@ -286,11 +287,11 @@ def test_a_transform_run_draws_examples(tmp_path: Path) -> None:
         runs_dir=tmp_path,
         monitor="mae_sum",
     )
-    assert set(result.test) == {
+    assert set(result.test.document()) == {
         "loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels", "fidelity",
     }  # fmt: skip
-    assert set(result.test["levels"]) == {"differing", "near_boundary"}
-    assert set(result.best["metrics"]["levels"]) == {"differing", "near_boundary"}
+    assert set(result.test.document()["levels"]) == {"differing", "near_boundary"}
+    assert set(result.best.metrics.document()["levels"]) == {"differing", "near_boundary"}
     assert (result.run_dir / "figures/examples.png").is_file()
     assert (result.run_dir / "figures/examples.npz").is_file()
     assert evaluate(result.run_dir, limit=64).metrics == result.test

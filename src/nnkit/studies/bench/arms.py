@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from nnkit import registry
 from nnkit.build import plan
 from nnkit.config import BenchConfig
 from nnkit.errors import UsageError
+from nnkit.results.reading import read
+from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.spec import from_toml, parse
@@ -324,7 +327,11 @@ def _from_run(path: Path, data: Data) -> _Made:
                 f"{path}: its model was made for {key}={value}, the images have {key}={known[key]}",
                 hint="name the dataset that it was trained on with --dataset",
             )
-    seconds = (RunDirectory(path).summary() or {}).get("seconds")
+    try:
+        run = RunDirectory(path)
+        seconds = read(run.summary_path, TypeAdapter(TrainResult)).seconds if path.is_dir() else None
+    except FileNotFoundError:
+        seconds = None
     return _Made(str(from_toml(card.model, "model")), checkpoints.load(path), seconds, f"run {path.name}")
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter
 
 from nnkit.errors import GateError, NnkitError, UsageError
-from nnkit.results.base import Result
+from nnkit.results.bench import BenchResult
+from nnkit.results.bench_compare import BenchCompareResult, CellChange
+from nnkit.results.reading import read
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench.grid import Setting
 from nnkit.studies.bench.timing import Ratio, resampled_medians, verdict
@@ -19,61 +19,8 @@ from nnkit.studies.bench.verdicts import LOOP
 SAME = ("cpu", "cores", "threads", "gpus")
 """What two environments must share for their times to be compared."""
 
-
 AGAIN = "measure it again with `nnkit bench`"
 Key = tuple[str, Setting]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class _SavedCell(BaseModel):
-    """What is read of a cell; other keys are left alone."""
-
-    model_config = ConfigDict(strict=True)
-
-    device: str
-    batch_size: int
-    num_workers: int
-    shuffle: bool
-    drop_last: bool
-    pin_memory: bool
-    samples_s: list[Seconds] | None = None
-
-
-class _SavedArm(BaseModel):
-    name: str
-    cells: list[_SavedCell]
-
-
-class Saved(BaseModel):
-    """What is read of a saved benchmark."""
-
-    model_config = ConfigDict(strict=True)
-
-    dataset: str
-    pipeline: str
-    images: int
-    loader: str
-    environment: dict[str, Any]
-    arms: list[_SavedArm]
-
-
-class BenchCompareResult(Result):
-    """How each cell's time changed from a to b, in units of `reference-loop` in the same rounds.
-
-    `change` is b's time over a's; `verdict` is of b. Without `same_machine` there are no verdicts.
-    """
-
-    schema_name: ClassVar[str] = "nnkit.bench-compare/1"
-
-    a: Path
-    b: Path
-    same_machine: bool
-    differences: list[str]
-    cells: list[dict[str, Any]]
-    only_in_a: list[str]
-    only_in_b: list[str]
-    fail_above: float | None
-    regressions: int
 
 
 def bench_compare(
@@ -96,26 +43,26 @@ def bench_compare(
                 hint="run both with the same options",
             )
     differences = [
-        f"{name}: {first.environment.get(name)} and {second.environment.get(name)}"
+        f"{name}: {_shown(ours)} and {_shown(theirs)}"
         for name in SAME
-        if first.environment.get(name) != second.environment.get(name)
+        if (ours := getattr(first.environment, name)) != (theirs := getattr(second.environment, name))
     ]
     times_a, times_b = _relative_times(first, a), _relative_times(second, b)
-    cells: list[dict[str, Any]] = []
+    cells: list[CellChange] = []
     for key, values in times_a.items():
         if key in times_b:
             change = _change(values, times_b[key], seed)
             said = verdict(change, min_effect) if not differences else "different machine"
             worse = fail_above is not None and not differences and change.low > 1 + fail_above
             cells.append(
-                {
-                    "arm": key[0],
+                CellChange(
+                    arm=key[0],
                     **key[1].document(),
-                    "change": change.value,
-                    "ci95": [change.low, change.high],
-                    "verdict": said,
-                    "regression": worse,
-                }
+                    change=change.value,
+                    ci95=(change.low, change.high),
+                    verdict=said,
+                    regression=worse,
+                )
             )
     if not cells:
         raise UsageError("the two benchmarks have no cell in common", hint="run both with the same options")
@@ -123,12 +70,12 @@ def bench_compare(
         a=a,
         b=b,
         same_machine=not differences,
-        differences=differences,
-        cells=cells,
-        only_in_a=[_title(key) for key in times_a if key not in times_b],
-        only_in_b=[_title(key) for key in times_b if key not in times_a],
+        differences=tuple(differences),
+        cells=tuple(cells),
+        only_in_a=tuple(_title(key) for key in times_a if key not in times_b),
+        only_in_b=tuple(_title(key) for key in times_b if key not in times_a),
         fail_above=fail_above,
-        regressions=sum(cell["regression"] for cell in cells),
+        regressions=sum(cell.regression for cell in cells),
     )
 
 
@@ -148,11 +95,11 @@ def check_gate(result: BenchCompareResult) -> None:
             hint="run both with the same options; the JSON of b holds each cell's error",
         )
     if result.regressions:
-        worst = max((cell for cell in result.cells if cell["regression"]), key=lambda cell: cell["change"])
-        low, high = worst["ci95"]
+        worst = max((cell for cell in result.cells if cell.regression), key=lambda cell: cell.change)
+        low, high = worst.ci95
         raise GateError(
             f"{result.regressions} of {len(result.cells)} cells are slower by more than "
-            f"{result.fail_above:.1%}; the worst, {worst['arm']}, takes {worst['change']:.3f} times as long "
+            f"{result.fail_above:.1%}; the worst, {worst.arm}, takes {worst.change:.3f} times as long "
             f"(95 % {low:.3f} to {high:.3f})"
         )
 
@@ -161,29 +108,23 @@ def _title(key: Key) -> str:
     return f"{key[0]} at " + ", ".join(f"{name}={value}" for name, value in key[1].document().items())
 
 
-def _read(path: Path) -> Saved:
+def _shown(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(path: Path) -> BenchResult:
     if path.is_dir():
         path = RunDirectory(path).summary_path
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return read(path, TypeAdapter(BenchResult), strict=True, error=UsageError, hint=AGAIN)
     except FileNotFoundError:
         raise UsageError(
             f"there is no benchmark at {path}",
             hint="name a folder of `nnkit bench`, or its summary.json",
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=AGAIN) from None
-    if not isinstance(document, dict) or document.get("schema") != "nnkit.bench/1":
-        raise UsageError(f"{path} is no result of nnkit bench", hint="name two folders of `nnkit bench`")
-    try:
-        return Saved.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path} is damaged: {where}: {first['msg']}", hint=AGAIN) from None
 
 
-def _relative_times(saved: Saved, path: Path) -> dict[Key, np.ndarray]:
+def _relative_times(saved: BenchResult, path: Path) -> dict[Key, np.ndarray]:
     """Each cell's samples over those of reference-loop in the same rounds; a cell may have none."""
     samples: dict[Key, np.ndarray] = {}
     for arm in saved.arms:

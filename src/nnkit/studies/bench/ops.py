@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,13 +10,13 @@ from torch.nn import functional as F
 
 from nnkit import ops
 from nnkit.errors import UsageError
-from nnkit.results.base import Result
+from nnkit.results.bench_ops import BenchOpsResult, Direction, OpCell
+from nnkit.results.environment import Environment
 from nnkit.runs.environment import environment
 from nnkit.studies.bench.live_memory import peak_bytes
 from nnkit.studies.bench.timing import Timing, interleave, paired_ratio
 from nnkit.training.devices import choose_device, set_threads
 
-Direction = Literal["forward", "backward"]
 SIZES = (8, 16, 32, 64, 128)
 LARGEST_NAIVE = 32
 """Past this many rows, and for a backward pass, the nested loops take many seconds: they are left out."""
@@ -27,21 +26,6 @@ _CONVOLUTIONS: Mapping[str, Callable[..., Tensor]] = {
     "unfold": ops.conv2d,
     "torch": F.conv2d,
 }
-
-
-class BenchOpsResult(Result):
-    """Seconds and the peak of live tensor bytes; `ratio` is the time over torch's in paired rounds."""
-
-    schema_name: ClassVar[str] = "nnkit.bench-ops/1"
-
-    environment: dict[str, Any]
-    batch: int
-    in_channels: int
-    out_channels: int
-    kernel: int
-    device: str
-    threads: int
-    cells: list[dict[str, Any]]
 
 
 def bench_ops(
@@ -60,30 +44,39 @@ def bench_ops(
 
     Each size is one interleaved run of all its arms. `UsageError` for sizes smaller than the kernel.
     """
-    numbers = {"batch": batch, "in_channels": in_channels, "out_channels": out_channels, "kernel": kernel}
-    for name, value in {**numbers, "repeats": repeats}.items():
+    numbers = {
+        "batch": batch,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "kernel": kernel,
+        "repeats": repeats,
+    }
+    for name, value in numbers.items():
         if value < 1:
             raise UsageError(f"{name}={value}: expected at least 1")
     if not sizes or min(sizes) < kernel:
         raise UsageError(f"sizes={list(sizes)}: expected sides of at least the kernel's {kernel}")
     set_threads(threads)
     where = choose_device(device)
-    cells: list[dict[str, Any]] = []
+    cells: list[OpCell] = []
     for size in sizes:
         generator = torch.Generator().manual_seed(seed)
         inputs = torch.randn(batch, in_channels, size, size, generator=generator).to(where)
         weight = torch.randn(out_channels, in_channels, kernel, kernel, generator=generator).to(where)
         cells += _cells(inputs, weight, repeats, seed)
     return BenchOpsResult(
-        environment=environment(),
-        **numbers,
+        environment=Environment(**environment()),
+        batch=batch,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel=kernel,
         device=str(where),
         threads=torch.get_num_threads(),
-        cells=cells,
+        cells=tuple(cells),
     )
 
 
-def _cells(inputs: Tensor, weight: Tensor, repeats: int, seed: int) -> list[dict[str, Any]]:
+def _cells(inputs: Tensor, weight: Tensor, repeats: int, seed: int) -> list[OpCell]:
     """All arms at one size, in one interleaved run."""
     size = inputs.shape[-1]
     arms: dict[tuple[str, Direction], Callable[[], object]] = {}
@@ -112,22 +105,22 @@ def _time(
 
 def _row(
     key: tuple[str, Direction], size: int, timings: Mapping[str, Timing], arm: Callable[[], object]
-) -> dict[str, Any]:
+) -> OpCell:
     name, direction = key
     timing = timings[f"{name}/{direction}"]
     ratio = paired_ratio(timing, timings[f"torch/{direction}"])
-    return {
-        "name": name,
-        "direction": direction,
-        "size": size,
-        "n": len(timing.samples),
-        "median_s": timing.median_s,
-        "iqr_s": timing.iqr_s,
-        "noisy": timing.noisy,
-        "peak_bytes": peak_bytes(arm),
-        "ratio": ratio.value,
-        "ci95": [ratio.low, ratio.high],
-    }
+    return OpCell(
+        name=name,
+        direction=direction,
+        size=size,
+        n=len(timing.samples),
+        median_s=timing.median_s,
+        iqr_s=timing.iqr_s,
+        noisy=timing.noisy,
+        peak_bytes=peak_bytes(arm),
+        ratio=ratio.value,
+        ci95=(ratio.low, ratio.high),
+    )
 
 
 def _forward(convolution: Callable[..., Tensor], inputs: Tensor, weight: Tensor) -> Callable[[], object]:

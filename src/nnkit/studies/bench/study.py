@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +17,15 @@ from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import BenchConfig, Resolved, resolve
 from nnkit.errors import NnkitError, PartialError, UsageError
-from nnkit.results.base import Result
+from nnkit.results.bench import ArmFidelity, BenchArm, BenchEnvironment, BenchResult
+from nnkit.results.metrics import Transform
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.environment import environment
 from nnkit.runs.status import State
 from nnkit.studies.bench.arms import Arm, Input, Pass, model_arms, reference_arms
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
 from nnkit.studies.bench.timing import interleave
-from nnkit.studies.bench.verdicts import BATCHED, LOOP, STANDS_IN, Cell, Measurements
+from nnkit.studies.bench.verdicts import LOOP, STANDS_IN, Cell, Measurements
 from nnkit.studies.paths import data_place
 from nnkit.surrogates.pipelines import Pipeline
 from nnkit.training.devices import set_threads
@@ -33,32 +35,6 @@ from nnkit.types import Batch, Data, Dataset
 CHUNK = 1000
 FLAGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_VISIBLE_DEVICES")
 Watch = Callable[[int, int], None]
-
-
-class BenchResult(Result):
-    """What a benchmark measured. Times are of one pass over the images, in seconds.
-
-    Each cell's `speedup` is how many times the images per second of `reference-loop` it has, in paired
-    rounds, and `times_floor` how many times as long it takes as reading the input and writing the output.
-    An arm's `copies_timed` says whether copies to the device are part of its times.
-    """
-
-    schema_name: ClassVar[str] = "nnkit.bench/1"
-
-    run_dir: Path
-    environment: dict[str, Any]
-    dataset: str
-    pipeline: str
-    images: int
-    loader: str
-    preset: str | None
-    repeats: int
-    min_effect: float
-    seed: int
-    arms: list[dict[str, Any]]
-    comparisons: list[dict[str, Any]]
-    best: dict[str, Any] | None
-    break_even_images: int | None
 
 
 def bench(*, config: Sequence[Path | str] = (), watch: Watch | None = None, **options: Any) -> BenchResult:
@@ -134,14 +110,10 @@ def _benchmark(
     ]
     fidelities = [_fidelity(arm, targets) for arm in arms]
     measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
-    rows = [measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True)]
-    rows = [
-        {**row, "break_even_images": {base: measured.break_even(row, base) for base in (LOOP, BATCHED)}}
-        for row in rows
-    ]
+    rows = tuple(measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True))
     return BenchResult(
         run_dir=folder.path,
-        environment={**environment(), **surroundings},
+        environment=surroundings,
         dataset=str(config.dataset),
         pipeline=str(pipeline),
         images=len(levels),
@@ -167,13 +139,13 @@ def _test_images(data: Data, limit: int | None) -> tuple[Tensor, Tensor]:
     return levels.contiguous(), split.targets[torch.from_numpy(split.indices)].contiguous()
 
 
-def _fidelity(arm: Arm, targets: Tensor) -> dict[str, Any]:
+def _fidelity(arm: Arm, targets: Tensor) -> ArmFidelity:
     """How far the arm's output is from the reference's; a class of None where it has no output here."""
-    keys = ("max_abs_error", "mae_sum", "levels")
     try:
         outputs = arm.outputs()
     except Exception as error:
-        return {"class": None, **dict.fromkeys(keys), "error": f"{type(error).__name__}: {error}"}
+        cause = f"{type(error).__name__}: {error}"
+        return ArmFidelity(class_=None, max_abs_error=math.nan, mae_sum=math.nan, levels=None, error=cause)
     if outputs.shape != targets.shape:
         made, wanted = tuple(outputs.shape[1:]), tuple(targets.shape[1:])
         raise UsageError(
@@ -184,8 +156,13 @@ def _fidelity(arm: Arm, targets: Tensor) -> dict[str, Any]:
     for start in range(0, len(targets), CHUNK):
         part = targets[start : start + CHUNK]
         metrics.add(outputs[start : start + CHUNK], _as_batch(part), torch.zeros(()))
-    found = metrics.result()
-    return {"class": found["fidelity"]["class"], **{key: found[key] for key in keys}}
+    found = Transform.model_validate(metrics.result())
+    return ArmFidelity(
+        class_=found.fidelity.class_,
+        max_abs_error=found.max_abs_error,
+        mae_sum=found.mae_sum,
+        levels=found.levels,
+    )
 
 
 def _as_batch(targets: Tensor) -> Batch:
@@ -267,24 +244,22 @@ def _floor_pass(images: Tensor, output: Tensor) -> Pass:
     return run
 
 
-def _first_break_even(rows: Sequence[Mapping[str, Any]]) -> int | None:
+def _first_break_even(rows: Sequence[BenchArm]) -> int | None:
     """Of the fastest network that may stand in for the transforms and whose training time is known."""
     known = [
-        row
-        for row in rows
-        if row["break_even_images"][LOOP] is not None and row["fidelity"]["class"] in STANDS_IN
+        row for row in rows if row.break_even_images[LOOP] is not None and row.fidelity.class_ in STANDS_IN
     ]
-    fastest = max(known, key=lambda row: max(c["images_per_s"] or 0 for c in row["cells"]), default=None)
-    return fastest["break_even_images"][LOOP] if fastest else None
+    fastest = max(known, key=lambda row: row.fastest.speed, default=None)
+    return fastest.break_even_images[LOOP] if fastest else None
 
 
 def check_complete(result: BenchResult) -> None:
     """`PartialError` where cells failed. What this machine does not have is no failure."""
-    cells = [(arm["name"], cell) for arm in result.arms for cell in arm["cells"]]
+    cells = [(arm.name, cell) for arm in result.arms for cell in arm.cells]
     failed = [
-        (name, cell["error"])
+        (name, cell.error)
         for name, cell in cells
-        if cell["error"] is not None and not cell["error"].startswith(UNAVAILABLE)
+        if cell.error is not None and not cell.error.startswith(UNAVAILABLE)
     ]
     if failed:
         name, error = failed[0]
@@ -294,18 +269,19 @@ def check_complete(result: BenchResult) -> None:
         )
 
 
-def _surroundings() -> dict[str, Any]:
-    """What the times depend on beside versions and processor."""
+def _surroundings() -> BenchEnvironment:
+    """What the times depend on."""
     load = os.getloadavg() if hasattr(os, "getloadavg") else None
     flags = {key: os.environ[key] for key in FLAGS if key in os.environ}
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "threads": torch.get_num_threads(),
-        "load_average": list(load) if load else None,
-        "gpus": gpus,
-        "flags": flags,
-        "commit": _commit(),
-    }
+    return BenchEnvironment(
+        **environment(),
+        threads=torch.get_num_threads(),
+        load_average=load,
+        gpus=tuple(gpus),
+        flags=flags,
+        commit=_commit(),
+    )
 
 
 def _commit() -> str | None:

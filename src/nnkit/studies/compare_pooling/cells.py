@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from nnkit.config import Resolved, TrainConfig
 from nnkit.errors import InterruptedRun, NnkitError
+from nnkit.results.reading import read
+from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.train import study as train
 from nnkit.training.interrupts import listening
@@ -54,10 +57,17 @@ class Outcome:
     signal_code: int = 0
 
 
-def finished_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished cell, with its test; None where there is none yet."""
-    summary = RunDirectory(folder).summary()
-    return summary if summary is not None and isinstance(summary.get("test"), dict) else None
+def finished_summary(folder: Path) -> TrainResult | None:
+    """The summary of a finished cell, with its test; None where there is none yet.
+
+    `CheckpointError` where the summary is damaged.
+    """
+    path = RunDirectory(folder).summary_path
+    if not path.is_file():
+        return None
+    hint = f"remove {folder}: its cell is then trained again"
+    summary = read(path, TypeAdapter(TrainResult), hint=hint)
+    return summary if summary.test is not None else None
 
 
 def train_cells(cells: Sequence[Cell], *, jobs: int = 1) -> Generator[tuple[Cell, Outcome]]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,16 +24,24 @@ from nnkit import registry, schema
 from nnkit.build import describe_mistakes, plan
 from nnkit.config import ComparePoolingConfig, Resolved, TrainConfig, resolve
 from nnkit.errors import ConfigError, InterruptedRun, Mistake, NnkitError, PartialError, UsageError
-from nnkit.present.comparison import write_comparison
+from nnkit.present.compare_pooling import write_comparison
 from nnkit.present.figures import write_confusion
-from nnkit.results.base import Result
+from nnkit.results.compare_pooling import (
+    Accuracy,
+    ComparePoolingResult,
+    Comparison,
+    FailedCell,
+    PoolingRow,
+)
+from nnkit.results.metrics import ByResolution, Classification
+from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells
 from nnkit.studies.compare_pooling.folder import open_folder
-from nnkit.studies.compare_pooling.intervals import Estimate, estimate, paired_difference
 from nnkit.studies.count_params.match import Match, closest_setting
 from nnkit.studies.paths import data_place
+from nnkit.studies.statistics import Estimate, differences, estimate
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.types import Data, Dataset
 
@@ -44,30 +52,6 @@ NO_DIFFERENCE = "no difference shown"
 _POOLING = "pooling"
 
 
-class ComparePoolingResult(Result):
-    """What a comparison came to. Accuracies and differences are shares in [0, 1], on the test split.
-
-    `results` has a row per pooling; the solved setting stands in it under its own name, such as `width`.
-    `values` follow `seeds`, with None for a cell that failed. `ci95` is None for fewer than two seeds, and so
-    is the verdict.
-    """
-
-    schema_name: ClassVar[str] = "nnkit.compare-pooling/1"
-
-    run_dir: Path
-    dataset: str
-    model: str
-    vary: str
-    epochs: int
-    seeds: list[int]
-    budget: int
-    results: list[dict[str, Any]]
-    comparisons: list[dict[str, Any]]
-    winner: str | None
-    failed: list[dict[str, Any]]
-    seconds: float
-
-
 class Watcher(Protocol):
     """Is told how a comparison goes."""
 
@@ -75,7 +59,7 @@ class Watcher(Protocol):
         """Called once, before the first cell; `num_done` were finished by an earlier start."""
         ...
 
-    def cell_done(self, cell: Cell, summary: Mapping[str, Any] | None, error: str) -> None:
+    def cell_done(self, cell: Cell, summary: TrainResult | None, error: str) -> None:
         """Called after each cell, with the summary of its run or with its error."""
         ...
 
@@ -97,9 +81,9 @@ class _Comparison:
     arms: Sequence[_Arm]
     cells: Mapping[tuple[int, int], Cell]
     errors: dict[Path, Outcome] = field(default_factory=dict)
-    summaries: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    summaries: dict[Path, TrainResult] = field(default_factory=dict)
 
-    def read(self, cell: Cell) -> dict[str, Any] | None:
+    def read(self, cell: Cell) -> TrainResult | None:
         """A finished cell's summary, remembered."""
         if cell.folder not in self.summaries and (summary := finished_summary(cell.folder)) is not None:
             self.summaries[cell.folder] = summary
@@ -185,13 +169,13 @@ def check_complete(result: ComparePoolingResult) -> None:
     first, num_cells = result.failed[0], len(result.results) * len(result.seeds)
     message = (
         f"{len(result.failed)} of {num_cells} cells failed, the first "
-        f"({first['pooling']}, seed {first['seed']}): {first['error']}"
+        f"({first.pooling}, seed {first.seed}): {first.error}"
     )
     hint = f"to try those again: {_again(result.run_dir)}"
     if len(result.failed) < num_cells:
         raise PartialError(message, hint=hint)
     error = NnkitError(message, hint=hint)
-    error.exit_code = first["exit_code"] or 1
+    error.exit_code = first.exit_code or 1
     raise error
 
 
@@ -294,58 +278,59 @@ def _again(folder: Path) -> str:
 
 def _result(comparison: _Comparison, folder: Path) -> ComparePoolingResult:
     config, arms = comparison.config, comparison.arms
-    rows = [_row(comparison, place, arm) for place, arm in enumerate(arms)]
-    comparisons = [_compare(a, b) for a, b in combinations(rows, 2)]
-    failed = [
-        {
-            "pooling": str(arms[place].pooling),
-            "seed": seed,
-            "error": comparison.errors[cell.folder].error or "it left no summary",
-            "exit_code": comparison.errors[cell.folder].exit_code,
-        }
+    rows = tuple(_row(comparison, place, arm) for place, arm in enumerate(arms))
+    comparisons = tuple(_compare(a, b) for a, b in combinations(rows, 2))
+    failed = tuple(
+        FailedCell(
+            pooling=str(arms[place].pooling),
+            seed=seed,
+            error=comparison.errors[cell.folder].error or "it left no summary",
+            exit_code=comparison.errors[cell.folder].exit_code,
+        )
         for (place, seed), cell in comparison.cells.items()
         if cell.folder in comparison.errors
-    ]
+    )
     return ComparePoolingResult(
         run_dir=folder,
         dataset=str(config.dataset),
         model=str(config.model),
         vary=config.vary,
         epochs=config.epochs,
-        seeds=list(config.seeds),
+        seeds=config.seeds,
         budget=config.budget,
         results=rows,
         comparisons=comparisons,
-        winner=_winner([row["pooling"] for row in rows], comparisons),
+        winner=_winner([row.pooling for row in rows], comparisons),
         failed=failed,
-        seconds=sum(summary["seconds"] for summary in comparison.summaries.values()),
+        seconds=sum(summary.seconds for summary in comparison.summaries.values()),
     )
 
 
-def _row(comparison: _Comparison, place: int, arm: _Arm) -> dict[str, Any]:
+def _row(comparison: _Comparison, place: int, arm: _Arm) -> PoolingRow:
     cells = [comparison.cells[place, seed] for seed in comparison.config.seeds]
-    tests = [summary["test"] if (summary := comparison.read(cell)) else None for cell in cells]
-    by_resolution = [test.get("accuracy_by_resolution", {}) if test else {} for test in tests]
+    tests = [_test_of(comparison.read(cell)) for cell in cells]
+    by_resolution: list[ByResolution] = [
+        (test.accuracy_by_resolution or {}) if test else {} for test in tests
+    ]
     resolutions = sorted({key for values in by_resolution for key in values}, key=_area)
-    return {
-        "pooling": str(arm.pooling),
-        comparison.config.vary: arm.match.value,
-        "parameters": arm.match.total,
-        "accuracy": _described([test["accuracy"] if test else None for test in tests]),
-        "by_resolution": {
-            key: _described([values.get(key) for values in by_resolution]) for key in resolutions
-        },
-        "cells": [str(cell.folder) for cell in cells],
-    }
+    return PoolingRow(
+        pooling=str(arm.pooling),
+        vary=comparison.config.vary,
+        value=arm.match.value,
+        parameters=arm.match.total,
+        accuracy=_described([test.accuracy if test else None for test in tests]),
+        by_resolution={key: _described([values.get(key) for values in by_resolution]) for key in resolutions},
+        cells=tuple(str(cell.folder) for cell in cells),
+    )
 
 
-def _described(values: Sequence[float | None]) -> dict[str, Any]:
-    found = estimate(values)
-    return {"mean": found.mean, "ci95": _interval(found), "values": list(values)}
+def _test_of(summary: TrainResult | None) -> Classification | None:
+    return summary.test if summary is not None and isinstance(summary.test, Classification) else None
 
 
-def _interval(found: Estimate) -> list[float] | None:
-    return list(found.ci95) if found.ci95 is not None else None
+def _described(values: Sequence[float | None]) -> Accuracy:
+    found = estimate(values).within(0, 1)
+    return Accuracy(mean=found.mean, ci95=found.ci95, values=tuple(values))
 
 
 def _area(resolution: str) -> tuple[int, str]:
@@ -353,19 +338,21 @@ def _area(resolution: str) -> tuple[int, str]:
     return int(height) * int(width), resolution
 
 
-def _compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def _compare(a: PoolingRow, b: PoolingRow) -> Comparison:
     """The paired difference a - b of two rows, and what it says."""
-    found = paired_difference(a["accuracy"]["values"], b["accuracy"]["values"])
-    better = (a if (found.mean or 0) > 0 else b)["pooling"] if found.excludes_zero else None
-    return {
-        "a": a["pooling"],
-        "b": b["pooling"],
-        "difference": found.mean,
-        "ci95": _interval(found),
-        "pairs": found.num,
-        "better": better,
-        "verdict": verdict(found, better),
-    }
+    by_seed = differences(a.accuracy.values, b.accuracy.values)
+    found = estimate(by_seed)
+    better = (a if (found.mean or 0) > 0 else b).pooling if found.excludes_zero else None
+    return Comparison(
+        a=a.pooling,
+        b=b.pooling,
+        difference=found.mean,
+        ci95=found.ci95,
+        pairs=found.num,
+        differences=by_seed,
+        better=better,
+        verdict=verdict(found, better),
+    )
 
 
 def verdict(found: Estimate, better: str | None) -> str | None:
@@ -378,11 +365,11 @@ def verdict(found: Estimate, better: str | None) -> str | None:
     return f"{better} better by {abs(100 * found.mean):.2f} points (95 % {low:.2f} to {high:.2f})"
 
 
-def _winner(poolings: Sequence[str], comparisons: Sequence[Mapping[str, Any]]) -> str | None:
+def _winner(poolings: Sequence[str], comparisons: Sequence[Comparison]) -> str | None:
     """The pooling that is better than every other one, each by an interval that excludes zero."""
     for name in poolings:
-        against = [pair for pair in comparisons if name in (pair["a"], pair["b"])]
-        if against and all(pair["better"] == name for pair in against):
+        against = [pair for pair in comparisons if name in (pair.a, pair.b)]
+        if against and all(pair.better == name for pair in against):
             return name
     return None
 
@@ -390,7 +377,7 @@ def _winner(poolings: Sequence[str], comparisons: Sequence[Mapping[str, Any]]) -
 def _write_figures(
     comparison: _Comparison, folder: RunDirectory, result: ComparePoolingResult, class_names: Sequence[str]
 ) -> None:
-    write_comparison(folder.figures, result.document())
+    write_comparison(folder.figures, result)
     matrices = {}
     for place, arm in enumerate(comparison.arms):
         counts = [_confusion(comparison.cells[place, seed]) for seed in comparison.config.seeds]

@@ -17,12 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nnkit.build import Blueprint
 from nnkit.errors import NnkitError, UsageError
+from nnkit.results.count_params import Shape
 from nnkit.studies.count_params.parameter_count import build_on
 
 FLOAT32_BYTES = 4
-
-Shape = tuple[int, int, int]
-"""Channels, height and width of an image."""
 
 
 @dataclass(frozen=True)

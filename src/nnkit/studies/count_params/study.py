@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from nnkit import registry, schema
 from nnkit.build import Blueprint, plan
 from nnkit.errors import GateError, UsageError, quote
-from nnkit.results.base import Result
+from nnkit.results.count_params import CountResult, LayerCount, MatchCount, ModelCount, Shape
 from nnkit.spec import Spec, parse
-from nnkit.studies.count_params.cost import Cost, Shape, layers_of, model_cost
+from nnkit.studies.count_params.cost import Cost, layers_of, model_cost
 from nnkit.studies.count_params.match import closest_setting
 from nnkit.studies.count_params.parameter_count import build_model
 from nnkit.studies.percent import read_share
@@ -23,68 +22,6 @@ ROOT = "(model)"
 """The name of a layer that is the whole model: parameters that belong to none of its parts."""
 _USUAL_SIZE = {1: (28, 28)}
 _OTHER_SIZE = (32, 32)
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LayerCount(_Part):
-    """One layer. `parameters` and `buffers` are numbers held, tied ones at the first layer that has them."""
-
-    name: str
-    type: str
-    parameters: int
-    trainable: int
-    frozen: int
-    buffers: int
-    flops: int
-    activation_bytes: int
-    output_shape: tuple[int, ...] | None
-
-
-class ModelCount(_Part):
-    """One model: `total` = `trainable` + `frozen` parameters; `flops` and `activation_bytes` are per image.
-
-    See `nnkit.studies.count_params.cost.Cost` for what they count. `input` is the image's (channels, height,
-    width).
-    """
-
-    spec: str
-    total: int
-    trainable: int
-    frozen: int
-    buffers: int
-    flops: int
-    activation_bytes: int
-    input: Shape
-    layers: tuple[LayerCount, ...]
-
-
-class MatchCount(_Part):
-    """The closest `value` of `parameter`; `difference` = `total` - `target_total`, `tolerance` is a share."""
-
-    target: str
-    target_total: int
-    parameter: str
-    value: int
-    total: int
-    difference: int
-    tolerance: float
-    within_tolerance: bool
-
-
-class CountResult(Result):
-    """What `count-params` answers. With a match, the model found stands first, then its target."""
-
-    schema_name: ClassVar[str] = "nnkit.count-params/1"
-    models: tuple[ModelCount, ...]
-    match: MatchCount | None = None
-
-    def document(self) -> dict[str, Any]:
-        """The JSON document; `match` is there where it was asked for."""
-        document = super().document()
-        return document if self.match else {key: value for key, value in document.items() if key != "match"}
 
 
 def count_params(
@@ -124,9 +61,13 @@ def check_tolerance(result: CountResult) -> None:
         off, allowed = 100 * abs(match.difference) / match.target_total, 100 * match.tolerance
         raise GateError(
             f"no {match.parameter} matches {match.target_total:,} parameters within {allowed:.4g} %: "
-            f"the closest, {match.value}, has {match.total:,}, which is off by {off:.4g} %",
+            f"the closest, {match.value}, has {match.total:,}, which is off by {_percent(off)} %",
             hint="allow more with --tolerance, or vary another setting",
         )
+
+
+def _percent(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def count_model(spec: Spec, *, shape: Shape | None = None) -> ModelCount:

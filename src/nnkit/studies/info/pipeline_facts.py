@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nnkit.errors import UsageError
+from nnkit.results.info import PipelineInfo
 from nnkit.surrogates.pipelines import Pipeline, Shape
 from nnkit.surrogates.pipelines.analysis import LinearAnalysis, analyse
 from nnkit.types import Data
 
-ANSWERS = ("affine", "linear", "separable", "rank", "parameters", "max_error", "output_shape")
 
-
-def pipeline_facts(dataset: object, data: Data | None) -> dict[str, Any] | None:
+def pipeline_facts(dataset: object, data: Data | None) -> PipelineInfo | None:
     """The pipeline in the dataset's attribute `pipeline`, examined; None where it has none.
 
     The answers are found numerically on images of the data's shape; without data, of the dataset's
@@ -23,20 +20,12 @@ def pipeline_facts(dataset: object, data: Data | None) -> dict[str, Any] | None:
     if not isinstance(pipeline, Pipeline):
         return None
     shape = _shape(dataset, data)
-    facts = {
-        "steps": [str(step) for step in pipeline.steps],
-        "dtype": pipeline.dtype,
-        "backend": pipeline.backend,
-        "antialias": pipeline.antialias,
-        "input_shape": shape,
-    }
-    nothing = dict.fromkeys(ANSWERS)
     if shape is None:
-        return {**facts, **nothing, "not_examined": "the images are not there, nor is their size known"}
+        return _described(pipeline, None, None, "the images are not there, nor is their size known")
     try:
-        return {**facts, **_examined(pipeline, shape), "not_examined": None}
+        return _described(pipeline, shape, analyse(pipeline, shape), None)
     except UsageError as error:
-        return {**facts, **nothing, "not_examined": error.message}
+        return _described(pipeline, shape, None, error.message)
 
 
 def _shape(dataset: object, data: Data | None) -> Shape | None:
@@ -45,21 +34,28 @@ def _shape(dataset: object, data: Data | None) -> Shape | None:
     return (data.in_channels, *data.image_size) if data.image_size is not None else None
 
 
-def _examined(pipeline: Pipeline, shape: Shape) -> dict[str, Any]:
-    found = analyse(pipeline, shape)
-    return {
-        "affine": found.affine,
-        "linear": found.linear,
-        "separable": found.separable,
-        "rank": found.rank,
-        "parameters": _num_numbers(found) if found.affine else None,
-        "max_error": found.max_error,
-        "output_shape": found.output_shape,
-    }
+def _described(
+    pipeline: Pipeline, shape: Shape | None, found: LinearAnalysis | None, not_examined: str | None
+) -> PipelineInfo:
+    return PipelineInfo(
+        steps=tuple(str(step) for step in pipeline.steps),
+        dtype=pipeline.dtype,
+        backend=pipeline.backend,
+        antialias=pipeline.antialias,
+        input_shape=shape,
+        affine=found.affine if found else None,
+        linear=found.linear if found else None,
+        separable=found.separable if found else None,
+        rank=found.rank if found else None,
+        parameters=_num_parameters(found) if found and found.affine else None,
+        max_error=found.max_error if found else None,
+        output_shape=found.output_shape if found else None,
+        not_examined=not_examined,
+    )
 
 
-def _num_numbers(found: LinearAnalysis) -> int:
-    """How many numbers the exact operator has: its factors, or its matrix, and an offset if there is one."""
+def _num_parameters(found: LinearAnalysis) -> int:
+    """Parameters of the exact operator: its factors, or its matrix, and an offset if there is one."""
     parts = [
         found.matrix,
         found.channels,

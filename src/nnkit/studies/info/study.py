@@ -5,17 +5,23 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from nnkit import registry, schema
+from nnkit import files, registry, schema
 from nnkit.build import plan
 from nnkit.config import PlaceConfig
 from nnkit.data.batches import Batches
 from nnkit.errors import NnkitError, UsageError, did_you_mean, hints
+from nnkit.results.info import (
+    BucketInfo,
+    DatasetFacts,
+    ForecastInfo,
+    InfoResult,
+    MissingFacts,
+    SettingInfo,
+)
 from nnkit.spec import Spec, parse
 from nnkit.studies.info.pipeline_facts import pipeline_facts
 from nnkit.studies.paths import data_place
@@ -24,8 +30,8 @@ from nnkit.types import EXACT_SIZES, Data, Dataset, resolution_name
 
 def info(
     text: str, *, group: str | None = None, batch_size: int = 64, config: PlaceConfig | None = None
-) -> dict[str, Any]:
-    """The document of `nnkit info --json` for a spec, such as "varres-net" or "mnist-varres:mode=pad".
+) -> InfoResult:
+    """What there is to say of a spec, such as "varres-net" or "mnist-varres:mode=pad".
 
     `batch_size`, from 1 on, is what a dataset of several sizes has its batches forecast for.
     """
@@ -39,22 +45,20 @@ def info(
     schema_mistakes = schema.check(settings, spec.settings, spec.name)[1]
     if schema_mistakes:
         plan(group, spec)  # raises them all, with their hint
-    document: dict[str, Any] = {
-        "schema": "nnkit.info/1",
-        "group": group,
-        "name": entry.name,
-        "provider": entry.provider,
-        "version": entry.version,
-        "target": entry.target,
-        **_place(cls),
-        "docstring": inspect.cleandoc(cls.__doc__ or ""),
-        "settings": [
-            _describe(setting, inspect.cleandoc(cls.__doc__ or "")) for setting in settings.values()
-        ],
-    }
-    if group == "datasets":
-        document["facts"] = _facts(spec, batch_size, config or PlaceConfig())
-    return document
+    docstring = inspect.cleandoc(cls.__doc__ or "")
+    file, line = _place(cls)
+    return InfoResult(
+        group=group,
+        name=entry.name,
+        provider=entry.provider,
+        version=entry.version,
+        target=entry.target,
+        file=file,
+        line=line,
+        docstring=docstring,
+        settings=tuple(_describe(setting, docstring) for setting in settings.values()),
+        facts=_facts(spec, batch_size, config or PlaceConfig()) if group == "datasets" else None,
+    )
 
 
 def _group_of(spec: Spec, group: str | None) -> str:
@@ -70,22 +74,21 @@ def _group_of(spec: Spec, group: str | None) -> str:
     return groups[0]
 
 
-def _place(cls: type[Any]) -> dict[str, Any]:
+def _place(cls: type[Any]) -> tuple[str | None, int | None]:
     try:
-        return {"file": inspect.getsourcefile(cls), "line": inspect.getsourcelines(cls)[1]}
+        return inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):
-        return {"file": None, "line": None}
+        return None, None
 
 
-def _describe(setting: schema.Setting, docstring: str) -> dict[str, Any]:
-    default = None if setting.required else schema.plain_value(setting.default)
-    return {
-        "name": setting.name,
-        "type": setting.type_name,
-        "required": setting.required,
-        "default": default,
-        "help": help_of(setting.name, docstring),
-    }
+def _describe(setting: schema.Setting, docstring: str) -> SettingInfo:
+    return SettingInfo(
+        name=setting.name,
+        type=setting.type_name,
+        required=setting.required,
+        default=None if setting.required else files.strict(schema.plain_value(setting.default)),
+        help=help_of(setting.name, docstring),
+    )
 
 
 def help_of(name: str, docstring: str) -> str:
@@ -95,7 +98,7 @@ def help_of(name: str, docstring: str) -> str:
     return next((sentence for sentence in sentences if mention.search(sentence)), "")
 
 
-def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> dict[str, Any]:
+def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> DatasetFacts | MissingFacts:
     """What the loaded data is; where it cannot be loaded, why. `UsageError` for a setting's wrong value."""
     dataset: Dataset | None = None
     try:
@@ -104,23 +107,25 @@ def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> dict[str, Any]:
     except NnkitError as error:
         if dataset is None and spec.settings and isinstance(error, UsageError):
             raise  # what was typed is wrong, not what is on the disk
-        return {"error": error.message, "hint": error.hint, "pipeline": pipeline_facts(dataset, None)}
+        pipeline = pipeline_facts(dataset, None)
+        return MissingFacts(error=error.message, hint=error.hint, pipeline=pipeline)
     except Exception as error:  # a third party's dataset may raise anything
-        return {"error": f"{type(error).__name__}: {error}", "hint": "`nnkit doctor` says what is installed"}
-    return {
-        "task": data.task,
-        "default_model": dataset.default_model,
-        "classes": list(data.class_names),
-        "in_channels": data.in_channels,
-        "image_size": data.image_size,
-        "target_channels": data.target_channels,
-        "target_size": data.target_size,
-        "splits": {name: len(split) for name, split in data.splits.items()},
-        "sizes": _sizes(data),
-        "forecast": _forecast(data, batch_size) if _has_buckets(data) else None,
-        "pipeline": pipeline_facts(dataset, data),
-        "notes": list(data.notes),
-    }
+        cause = f"{type(error).__name__}: {error}"
+        return MissingFacts(error=cause, hint="`nnkit doctor` says what is installed", pipeline=None)
+    return DatasetFacts(
+        task=data.task,
+        default_model=dataset.default_model,
+        classes=data.class_names,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        target_channels=data.target_channels,
+        target_size=data.target_size,
+        splits={name: len(split) for name, split in data.splits.items()},
+        sizes=_sizes(data),
+        forecast=_forecast(data, batch_size) if _has_buckets(data) else None,
+        pipeline=pipeline_facts(dataset, data),
+        notes=data.notes,
+    )
 
 
 def _sizes(data: Data) -> dict[str, dict[str, int]]:
@@ -137,13 +142,12 @@ def _has_buckets(data: Data) -> bool:
     return data.image_size is None or data.bucketing != EXACT_SIZES
 
 
-def _forecast(data: Data, batch_size: int) -> dict[str, Any]:
+def _forecast(data: Data, batch_size: int) -> ForecastInfo:
     """What an epoch of training will cost: the first epoch's plan, counted."""
     batches = Batches(data, data.splits["train"], batch_size=batch_size, device=torch.device("cpu"))
-    forecast = asdict(batches.plan(epoch=1, shuffle=True).forecast)
-    return {"batch_size": batch_size, "num_buckets": len(forecast["buckets"]), **forecast}
-
-
-def source_line(document: dict[str, Any]) -> str:
-    """ "path:line" of the class, or empty."""
-    return f"{Path(document['file'])}:{document['line']}" if document["file"] else ""
+    found = batches.plan(epoch=1, shuffle=True).forecast
+    return ForecastInfo(
+        batch_size=batch_size,
+        num_buckets=len(found.buckets),
+        **{**vars(found), "buckets": tuple(BucketInfo(**vars(bucket)) for bucket in found.buckets)},
+    )

@@ -10,12 +10,12 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import ClassVar, Literal
+from typing import Literal
 
 from nnkit.build import components
 from nnkit.errors import UsageError, did_you_mean, quote
 from nnkit.registry import group_title
-from nnkit.results.base import Result
+from nnkit.results.new_plugin import NewPluginResult
 
 Kind = Literal["dataset", "model", "pooling", "loss", "stopping-rule"]
 GROUP_OF: dict[str, str] = {
@@ -35,21 +35,6 @@ _TRY_IT = {
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _TAKEN = {"nnkit", "torch", "torchvision", "numpy"}
 _TEMPLATES = "templates"
-
-
-class NewPluginResult(Result):
-    """Where the package was written, and what it brings."""
-
-    schema_name: ClassVar[str] = "nnkit.new-plugin/1"
-
-    folder: Path
-    distribution: str
-    kind: str
-    component: str
-    module: str
-    class_name: str
-    files: list[str]
-    next_commands: list[str]
 
 
 def new_plugin(name: str, *, kind: str, out: Path | None = None) -> NewPluginResult:
@@ -74,14 +59,17 @@ def new_plugin(name: str, *, kind: str, out: Path | None = None) -> NewPluginRes
     return NewPluginResult(
         folder=folder,
         kind=kind,
-        files=sorted(contents),
-        next_commands=[
+        files=tuple(sorted(contents)),
+        next_commands=(
             f"pip install -e {folder}",
             f"python -m pytest {folder}",
             f"nnkit check-plugin {name}",
             words["try_it"],
-        ],
-        **{key: words[key] for key in ("distribution", "component", "module", "class_name")},
+        ),
+        distribution=words["distribution"],
+        component=words["component"],
+        module=words["module"],
+        class_name=words["class_name"],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,7 +43,8 @@ class Experiment:
     train: Batches
     val: Batches
     monitor: str
-    solver: dict[str, Any] = field(default_factory=dict)
+    solver: Mapping[str, object] = field(default_factory=dict)
+    """How the weights were found, as `Solver` of the result reads it."""
 
     @property
     def num_parameters(self) -> int:

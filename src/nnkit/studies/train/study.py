@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,10 +16,11 @@ from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
 from nnkit.data.batches import Batches, moved
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
-from nnkit.results.base import Result
+from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs import checkpoints
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.status import State
+from nnkit.studies.metrics import as_split_metrics, split_metrics
 from nnkit.studies.paths import data_place
 from nnkit.studies.train.experiment import (
     Experiment,
@@ -39,32 +40,6 @@ from nnkit.training.memory import is_out_of_memory, let_go
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer
 from nnkit.types import SPLITS, Data, Dataset, EpochResult, StepResult
-
-
-class TrainResult(Result):
-    """What a training run came to. Epochs count from 1; metrics are of the best epoch's weights.
-
-    `best["metrics"]` holds the validation metrics as `nnkit evaluate` names them, and the epoch's record
-    (`train_*`, `val_*`), in which `best["metric"]` says which one was watched. `solver` has its `name`; of a
-    fit in closed form also `solver_s`, `images`, and what the model tells of it.
-    """
-
-    schema_name: ClassVar[str] = "nnkit.train/1"
-
-    run_dir: Path
-    dataset: str
-    model: str
-    loss: str
-    parameters: int
-    epochs: int
-    stopped_by: str
-    best: dict[str, Any]
-    test: dict[str, Any] | None
-    solver: dict[str, Any]
-    seconds: float
-    images_per_s: float
-    seed: int
-    device: str
 
 
 def train(
@@ -170,7 +145,6 @@ def _train(
         model = state.best_guess
         model.load_state_dict(best.weights)
         tested = _test(experiment, model, interrupt) if config.test else None
-    measured = tested.result() if tested is not None else None
     result = TrainResult(
         run_dir=folder.path,
         dataset=str(config.dataset),
@@ -179,9 +153,9 @@ def _train(
         parameters=experiment.num_parameters,
         epochs=state.epoch,
         stopped_by=stopped_by,
-        best={"epoch": best.epoch, "metric": best.monitor, "metrics": dict(best.metrics)},
-        test=measured,
-        solver=experiment.solver,
+        best=_best(best),
+        test=split_metrics(tested) if tested is not None else None,
+        solver=Solver.model_validate(experiment.solver),
         seconds=time.perf_counter() - started,
         images_per_s=_images_per_s(log.epochs),
         seed=config.seed,
@@ -190,6 +164,13 @@ def _train(
     write_figures(folder.figures, experiment.data, model, experiment.device, log, best.epoch, tested)
     folder.write_summary(result.document())
     return result
+
+
+def _best(best: BestWeights) -> Best:
+    record = {name: value for name, value in best.metrics.items() if name.startswith(("train_", "val_"))}
+    validation = {name: value for name, value in best.metrics.items() if name not in record}
+    metrics = BestMetrics(validation=as_split_metrics(validation), record=record)
+    return Best(epoch=best.epoch, metric=best.monitor, metrics=metrics)
 
 
 def _loop(

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from golden_files import check_layout
-from nnkit.present.comparison import comparison_table, write_comparison
-from nnkit.studies.compare_pooling.study import ComparePoolingResult
+from nnkit.present.compare_pooling import comparison_table, write_comparison
+from nnkit.results.compare_pooling import Accuracy, ComparePoolingResult
 from present.conftest import drawn_figures, with_fixed
 from present.reading import MISSING, has_table, read_pairs, read_table, shows, squeezed, values
 
@@ -26,16 +26,36 @@ WIDTHS = [40, 80, 120]
 def test_each_pooling_has_its_width_parameters_accuracy_and_interval(
     name: str, width: int, request: pytest.FixtureRequest
 ) -> None:
-    document = request.getfixturevalue(name).document()
-    rows = read_table(
-        comparison_table(document, width=width), "pooling", "width", "parameters", "accuracy", "95 % interval"
-    )
+    result = request.getfixturevalue(name)
+    document = result.document()
+    heads = ["pooling", "width", "parameters", "accuracy", *ENDS[name]]
+    rows = read_table(comparison_table(result, width=width), *heads)
     for row, known in zip(rows, document["results"], strict=True):
         assert row["pooling"] == known["pooling"]
         assert shows(row["width"], known["width"])
         assert shows(row["parameters"], known["parameters"])
         assert shows(row["accuracy"], known["accuracy"]["mean"], "%")
-        check_interval(row["95 % interval"], known["accuracy"]["ci95"])
+        check_interval(row.get("95 % interval", MISSING), known["accuracy"]["ci95"])
+        check_few(row.get("values", MISSING), known["accuracy"]["ci95"], known["accuracy"]["values"])
+
+
+ENDS = {
+    "compared": ["95 % interval", "values"],
+    "won": ["95 % interval"],
+    "compared_by_one_seed": ["values"],
+}
+"""How a table ends: values are shown where they are too few for an interval."""
+
+
+def check_few(shown: str, interval: object, values: list[float | None]) -> None:
+    """Values in percent, in place of an interval."""
+    known = [value for value in values if value is not None]
+    if interval is not None or not known:
+        assert shown == MISSING
+        return
+    assert shown.endswith("%")
+    parts = [part.strip() for part in shown.removesuffix("%").split(",")]
+    assert all(shows(f"{part} %", value, "%") for part, value in zip(parts, known, strict=True))
 
 
 def check_interval(shown: str, ends: list[float] | None) -> None:
@@ -55,7 +75,7 @@ def test_the_mean_accuracy_of_each_pooling_stands_by_resolution(
     name: str, width: int, request: pytest.FixtureRequest
 ) -> None:
     document = request.getfixturevalue(name).document()
-    text = comparison_table(document, width=width)
+    text = comparison_table(request.getfixturevalue(name), width=width)
     assert {key for row in document["results"] for key in row["by_resolution"]} == {"12x10", "14x14"}
     rows = {row["pooling"]: row for row in read_table(text, "pooling", "12x10", "14x14")}
     assert list(rows) == [row["pooling"] for row in document["results"]]
@@ -69,7 +89,7 @@ def test_resolutions_stand_below_one_another_where_there_is_no_room_beside(
     compared: ComparePoolingResult,
 ) -> None:
     document = compared.document()
-    text = comparison_table(document, width=24)
+    text = comparison_table(compared, width=24)
     assert not has_table(text, "pooling", "12x10", "14x14")
     rows = read_table(text, "resolution", "avg", "blind", "brittle")
     assert [row["resolution"] for row in rows] == ["12x10", "14x14"]
@@ -84,18 +104,26 @@ def test_resolutions_stand_below_one_another_where_there_is_no_room_beside(
 def test_each_pair_has_its_difference_in_points_its_interval_and_the_verdict(
     name: str, width: int, request: pytest.FixtureRequest
 ) -> None:
-    document = request.getfixturevalue(name).document()
-    rows = read_table(comparison_table(document, width=width), "pair", "points", "95 % interval", "verdict")
+    result = request.getfixturevalue(name)
+    document = result.document()
+    first = ["pair", "points"]
+    middle = ["95 % interval", "verdict"] if name != "compared_by_one_seed" else []
+    last = ["values"] if name != "won" else []
+    rows = read_table(comparison_table(result, width=width), *first, *middle, *last)
     for row, pair in zip(rows, document["comparisons"], strict=True):
         assert row["pair"] == f"{pair['a']} − {pair['b']}"
         check_points(row["points"], pair["difference"])
         if pair["ci95"] is None:
-            assert row["95 % interval"] == MISSING
+            assert row.get("95 % interval", MISSING) == MISSING
+            differences = [value for value in pair["differences"] if value is not None]
+            shown = row["values"].replace(MISSING, "").split(",") if differences else []
+            for text, difference in zip(shown, differences, strict=True):
+                check_points(text.strip(), difference)
         else:
             low, _, high = row["95 % interval"].partition(" to ")
             check_points(low, pair["ci95"][0])
             check_points(high, pair["ci95"][1])
-        assert squeezed(row["verdict"]) == squeezed(pair["verdict"] or MISSING)
+        assert squeezed(row.get("verdict", MISSING)) == squeezed(pair["verdict"] or MISSING)
 
 
 def check_points(shown: str, difference: float | None) -> None:
@@ -111,7 +139,7 @@ def check_points(shown: str, difference: float | None) -> None:
 def test_the_head_says_what_was_compared_and_the_end_what_failed(
     compared: ComparePoolingResult, width: int
 ) -> None:
-    blocks = read_pairs(comparison_table(compared.document(), width=width))
+    blocks = read_pairs(comparison_table(compared, width=width))
     head = dict(blocks[0])
     assert head["run"] == str(compared.run_dir)
     assert squeezed(head["dataset"]) == squeezed(compared.dataset)
@@ -125,25 +153,25 @@ def test_the_head_says_what_was_compared_and_the_end_what_failed(
 
 def test_one_epoch_or_seed_is_said_in_the_singular(compared_by_one_seed: ComparePoolingResult) -> None:
     document = {**compared_by_one_seed.document(), "epochs": 1}
-    assert "training  1 epoch, 1 seed\n" in comparison_table(document)
+    assert "training  1 epoch, 1 seed\n" in comparison_table(ComparePoolingResult.model_validate(document))
 
 
 def test_a_winner_is_named_and_the_lack_of_one_explained(
     won: ComparePoolingResult, compared: ComparePoolingResult, compared_by_one_seed: ComparePoolingResult
 ) -> None:
     assert won.winner == "avg"
-    assert comparison_table(won.document()).splitlines()[-1] == "winner  avg"
+    assert comparison_table(won).splitlines()[-1] == "winner  avg"
     assert compared.winner is None
-    end = comparison_table(compared.document()).splitlines()[-1]
+    end = comparison_table(compared).splitlines()[-1]
     assert end == "winner  none: no pooling is shown to be better than every other"
-    assert "at least two seeds" in comparison_table(compared_by_one_seed.document()).splitlines()[-1]
-    alone = {**won.document(), "results": won.results[:1], "comparisons": [], "winner": None}
+    assert "at least three seeds" in comparison_table(compared_by_one_seed).splitlines()[-1]
+    alone = won.model_copy(update={"results": won.results[:1], "comparisons": (), "winner": None})
     assert "nobody to beat" in comparison_table(alone).splitlines()[-1]
     assert "verdict" not in comparison_table(alone)
 
 
 def test_without_failures_none_is_told_of(won: ComparePoolingResult) -> None:
-    assert "failed" not in comparison_table(won.document())
+    assert "failed" not in comparison_table(won)
 
 
 def test_the_layout_is_as_agreed(compared: ComparePoolingResult) -> None:
@@ -151,14 +179,17 @@ def test_the_layout_is_as_agreed(compared: ComparePoolingResult) -> None:
     document = with_fixed(
         compared.document(), run_dir="runs/compare-pooling/a", dataset="image-folder:path=a"
     )
-    check_layout("present/comparison-120.txt", comparison_table(document, width=120))
+    check_layout(
+        "present/comparison-120.txt",
+        comparison_table(ComparePoolingResult.model_validate(document), width=120),
+    )
 
 
 @pytest.fixture(scope="module")
 def written(compared: ComparePoolingResult, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder = tmp_path_factory.mktemp("figures") / "new"
     with drawn_figures() as figures:
-        paths = write_comparison(folder, compared.document())
+        paths = write_comparison(folder, compared)
     assert paths == [folder / "comparison.png", folder / "comparison.csv"]
     return folder, figures["comparison.png"]
 
@@ -265,14 +296,27 @@ def test_images_of_one_size_have_one_panel(won: ComparePoolingResult, tmp_path: 
     for row in document["results"]:
         row["by_resolution"] = {}
     with drawn_figures(render=False) as figures:
-        write_comparison(tmp_path, document)
+        write_comparison(tmp_path, ComparePoolingResult.model_validate(document))
     assert len(figures["comparison.png"].axes) == 1
-    assert not has_table(comparison_table(document), "pooling", "12x10", "14x14")
+    assert not has_table(
+        comparison_table(ComparePoolingResult.model_validate(document)), "pooling", "12x10", "14x14"
+    )
 
 
 def test_without_a_finished_cell_nothing_is_drawn(
     compared_by_one_seed: ComparePoolingResult, tmp_path: Path
 ) -> None:
-    document = {**compared_by_one_seed.document(), "results": compared_by_one_seed.results[1:]}
-    assert write_comparison(tmp_path / "none", document) == []
+    result = compared_by_one_seed.model_copy(update={"results": compared_by_one_seed.results[1:]})
+    assert write_comparison(tmp_path / "none", result) == []
     assert not (tmp_path / "none").exists()
+
+
+def test_two_seeds_show_their_values_and_no_interval(won: ComparePoolingResult) -> None:
+    """Student's t of two values would reach far below 0 % and above 100 %."""
+    rows = tuple(
+        row.model_copy(update={"accuracy": Accuracy(mean=0.358, ci95=None, values=(0.19, 0.526))})
+        for row in won.results
+    )
+    text = comparison_table(won.model_copy(update={"results": rows}), width=80)
+    assert "interval" not in text.split("\n\n")[1]
+    assert "19.00, 52.60 %" in text

@@ -1,0 +1,84 @@
+"""The metrics of splits, as every table that shows them writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nnkit.present.layout import WIDTH, table, wide_table
+from nnkit.present.text import metric
+from nnkit.results.metrics import Classification, SplitMetrics
+from nnkit.results.train import BestMetrics
+
+_WORDS = {
+    "mae_sum": "summed absolute error",
+    "max_abs_error": "largest absolute error",
+    "cosine_accuracy": "cosine ≥ 0.95",
+    "psnr": "PSNR",
+    "mse": "mean squared error",
+}
+
+
+def metric_pairs(metrics: SplitMetrics) -> list[tuple[str, object]]:
+    """Each metric of one value, in words and with its unit."""
+    return [(words(name), text) for name, text in _texts(metrics).items()]
+
+
+def splits_table(best: BestMetrics, test: SplitMetrics | None, *, width: int = WIDTH) -> str:
+    """A row per split, a column per metric: training and validation at the best epoch, and the test."""
+    trained = {
+        name.removeprefix("train_"): metric(name, value)
+        for name, value in best.record.items()
+        if name.startswith("train_")
+    }
+    rows: dict[str, Mapping[str, str | None]] = {
+        "train": trained,
+        "val": _texts(best.validation),
+        "test": _texts(test) if test else {},
+    }
+    shown = {split: values for split, values in rows.items() if values}
+    names = sorted(
+        dict.fromkeys(name for values in shown.values() for name in values), key=lambda name: name != "loss"
+    )
+    return wide_table(
+        [[split, *(values.get(name) for name in names)] for split, values in shown.items()],
+        ["split", *map(words, names)],
+        align="n" + "r" * len(names),
+        width=width,
+    )
+
+
+def resolutions_table(metrics: SplitMetrics | None, *, split: str = "", width: int = WIDTH) -> str:
+    """A row per original resolution; empty where there are not several."""
+    if not isinstance(metrics, Classification):
+        return ""
+    columns = {"accuracy": metrics.accuracy_by_resolution, "loss": metrics.loss_by_resolution}
+    known = {name: values for name, values in columns.items() if values}
+    resolutions = dict.fromkeys(key for values in known.values() for key in values)
+    rows = [[key, *(metric(name, of.get(key)) for name, of in known.items())] for key in resolutions]
+    heads = ["resolution", *(split + name for name in known)]
+    return table(rows, heads, align="n" + "r" * len(known), width=width) if rows else ""
+
+
+def words(name: str) -> str:
+    """A metric's name for people."""
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def _texts(metrics: SplitMetrics) -> dict[str, str | None]:
+    """Metrics of one value by name, written with their units."""
+    if isinstance(metrics, Classification):
+        return {"loss": metric("loss", metrics.loss), "accuracy": metric("accuracy", metrics.accuracy)}
+    values = {
+        "loss": metrics.loss,
+        "mse": metrics.mse,
+        "mae_sum": metrics.mae_sum,
+        "max_abs_error": metrics.max_abs_error,
+        "psnr": metrics.psnr,
+        "cosine_accuracy": metrics.cosine_accuracy,
+        "levels, differing": metrics.levels.differing,
+        "levels, near_boundary": metrics.levels.near_boundary,
+    }
+    return {
+        **{name: metric(name, value) for name, value in values.items()},
+        "fidelity": metrics.fidelity.class_,
+    }

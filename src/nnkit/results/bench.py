@@ -1,0 +1,151 @@
+"""The result of `nnkit bench`: its file bench.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nnkit.results.base import Interval, Number, Part, Result
+from nnkit.results.environment import Environment
+from nnkit.results.metrics import FidelityClass, Levels
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Verdict = Literal["faster", "slower", "no difference"]
+
+
+class BenchEnvironment(Environment):
+    """What the times depend on beside versions and processor. `commit` is of a checkout of nnkit."""
+
+    threads: int
+    load_average: tuple[float, ...] | None
+    gpus: tuple[str, ...]
+    flags: Mapping[str, str]
+    commit: str | None
+
+
+class AtSetting(Part):
+    """One point of the grid."""
+
+    device: str
+    batch_size: int
+    num_workers: int
+    shuffle: bool
+    drop_last: bool
+    pin_memory: bool
+
+
+class BenchCell(AtSetting):
+    """One arm at one setting: its times, or the `error` for which it has none, and then all else is None.
+
+    Times are of one pass over `images`. `speedup` is how many times the images per second of
+    `reference-loop` it has, in paired rounds; `times_floor` how many times as long it takes as reading the
+    input and writing the output.
+    """
+
+    error: str | None
+    n: int | None
+    median_s: Number | None
+    iqr_s: Number | None
+    mean_s: Number | None
+    noisy: bool | None
+    outliers: int | None
+    warm_up_s: Number | None
+    images: int | None
+    images_per_s: Number | None
+    speedup: Number | None
+    ci95: Interval | None
+    floor_s: Number | None
+    times_floor: Number | None
+    samples_s: tuple[Seconds, ...] | None
+
+    @property
+    def speed(self) -> float:
+        """Images per second, 0 where there is no time."""
+        return self.images_per_s or 0.0
+
+
+class ArmFidelity(Part):
+    """How far an arm's output is from the reference's; `error` says why it has none here."""
+
+    class_: FidelityClass | None = Field(validation_alias="class", serialization_alias="class")
+    max_abs_error: Number
+    mae_sum: Number
+    levels: Levels | None
+    error: str | None = None
+
+
+class BenchArm(Part):
+    """One thing that was timed. `copies_timed`: whether copies to the device are part of its times.
+
+    `train_s` is None where the training time is not known. `break_even_images`, by reference, is after how
+    many images that time is saved, None where it never is.
+    """
+
+    name: str
+    kind: Literal["reference", "model"]
+    takes: str
+    compiled: bool
+    copies_timed: bool
+    note: str
+    train_s: Number | None
+    fidelity: ArmFidelity
+    speedup_geometric_mean: Number | None
+    cells: tuple[BenchCell, ...]
+    break_even_images: Mapping[str, int | None]
+
+    @property
+    def fastest(self) -> BenchCell:
+        """The cell of the most images per second."""
+        return max(self.cells, key=lambda cell: cell.speed)
+
+
+class BenchComparison(Part):
+    """An arm against a reference, each at its fastest: `ratio` is of their images per second, a over b.
+
+    `replaces`: whether the output of `a` may stand in for the transforms'.
+    """
+
+    a: str
+    b: str
+    ratio: Number
+    ci95: Interval
+    verdict: Verdict
+    class_: FidelityClass | None = Field(validation_alias="class", serialization_alias="class")
+    replaces: bool
+
+
+class BestCell(AtSetting):
+    """The fastest cell of all arms whose output may stand in for the transforms'."""
+
+    arm: str
+    class_: FidelityClass = Field(validation_alias="class", serialization_alias="class")
+    median_s: Number
+    images_per_s: Number
+    speedup: Number
+    ci95: Interval
+    times_floor: Number
+
+
+class BenchResult(Result):
+    """What a benchmark measured. Times are of one pass over the images, in seconds."""
+
+    schema_name: Literal["nnkit.bench/1"] = Field(
+        default="nnkit.bench/1", validation_alias="schema", serialization_alias="schema"
+    )
+    run_dir: Path | None = None  # benchmarks were not always runs: one saved before can still be compared
+    environment: BenchEnvironment
+    dataset: str
+    pipeline: str
+    images: int
+    loader: str
+    preset: str | None
+    repeats: int
+    min_effect: float
+    seed: int
+    arms: tuple[BenchArm, ...]
+    comparisons: tuple[BenchComparison, ...]
+    best: BestCell | None
+    break_even_images: int | None
