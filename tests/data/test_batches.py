@@ -19,6 +19,7 @@ from nnkit.types import Batch, Bucketing, Data, Split
 from tiny_plugin import NUM, Tiny
 
 CPU = torch.device("cpu")
+ONE_BUCKET = Bucketing(max_buckets=1)
 
 
 @pytest.fixture
@@ -105,9 +106,9 @@ def test_a_padded_batch_holds_each_image_at_the_top_left_and_zeros_elsewhere(
     pad_to: Any, shape: tuple[int, int] | None
 ) -> None:
     data, arrays = mixed(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
-    data = replace(data, bucketing=Bucketing(max_buckets=1, pad_to=pad_to))
     split = data.splits["train"]
-    batches = Batches(data, split, batch_size=6, device=CPU)
+    bucketing = Bucketing(max_buckets=1, pad_to=pad_to)
+    batches = Batches(data, split, batch_size=6, device=CPU, bucketing=bucketing)
     own_sizes = set()
     assert not batches.channels_last
     for batch in batches.load(batches.plan(shuffle=True, epoch=1)):
@@ -262,9 +263,8 @@ def test_moved_data_and_its_batches_are_on_the_device(data: Data) -> None:
     again = moved(separate, CPU)
     for name, split in separate.splits.items():
         assert again.splits[name].images.sizes.tolist() == split.images.sizes.tolist()
-    told = replace(data, bucketing=Bucketing(max_buckets=1))
-    for source in (told, moved(told, there)):
-        batches = Batches(source, source.splits["train"], batch_size=16, device=there)
+    for source in (data, moved(data, there)):
+        batches = Batches(source, source.splits["train"], batch_size=16, device=there, bucketing=ONE_BUCKET)
         assert batches.device == there
         batch = next(batches.load(batches.plan(shuffle=True)))
         assert batch.mask is not None
@@ -274,11 +274,10 @@ def test_moved_data_and_its_batches_are_on_the_device(data: Data) -> None:
 @pytest.mark.gpu
 def test_batches_on_a_gpu_are_those_on_the_cpu() -> None:
     data, _ = mixed(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
-    data = replace(data, bucketing=Bucketing(max_buckets=1))
     cuda = torch.device("cuda")
-    here = Batches(data, data.splits["train"], batch_size=6, device=CPU)
+    here = Batches(data, data.splits["train"], batch_size=6, device=CPU, bucketing=ONE_BUCKET)
     for source in (data, moved(data, cuda)):
-        there = Batches(source, source.splits["train"], batch_size=6, device=cuda)
+        there = Batches(source, source.splits["train"], batch_size=6, device=cuda, bucketing=ONE_BUCKET)
         for shuffle in (True, False):
             plan = here.plan(epoch=1, shuffle=shuffle), there.plan(epoch=1, shuffle=shuffle)
             for one, other in zip(here.load(plan[0]), there.load(plan[1]), strict=True):
@@ -306,8 +305,7 @@ def test_what_augmentation_returns_is_normalised_and_its_input_is_the_batch_in_f
 
 
 def padded(data: Data, **settings: Any) -> Batches:
-    data = replace(data, bucketing=Bucketing(**settings))
-    return Batches(data, data.splits["train"], batch_size=16, device=CPU)
+    return Batches(data, data.splits["train"], batch_size=16, device=CPU, bucketing=Bucketing(**settings))
 
 
 @settings(max_examples=25, deadline=None)
@@ -323,11 +321,9 @@ def test_a_padded_batch_gives_what_each_of_its_images_gives_alone(
     rng = np.random.default_rng(0)
     images = Images.from_arrays([rng.integers(0, 256, size, np.uint8) for size in sizes])
     parts = {"train": np.arange(len(sizes)), "val": np.arange(0), "test": np.arange(0)}
-    told = Bucketing(max_buckets=max_buckets, pad_to=pad_to, leftovers=leftovers)  # type: ignore[arg-type]
-    data = classification_data(
-        images, torch.zeros(len(sizes), dtype=torch.int64), parts, "ab", bucketing=told
-    )
-    batches = Batches(data, data.splits["train"], batch_size=4, device=CPU)
+    shared = Bucketing(max_buckets=max_buckets, pad_to=pad_to, leftovers=leftovers)  # type: ignore[arg-type]
+    data = classification_data(images, torch.zeros(len(sizes), dtype=torch.int64), parts, "ab")
+    batches = Batches(data, data.splits["train"], batch_size=4, device=CPU, bucketing=shared)
     torch.manual_seed(0)
     model = build("models", "varres-net:pooling=avg", known=data.known_settings()).eval()
     seen: list[int] = []
@@ -342,13 +338,19 @@ def test_a_padded_batch_gives_what_each_of_its_images_gives_alone(
 
 
 def _one_by_one(data: Data) -> Iterator[Batch]:
-    batches = Batches(replace(data, bucketing=Bucketing()), data.splits["train"], batch_size=1, device=CPU)
+    batches = Batches(data, data.splits["train"], batch_size=1, device=CPU)
     return batches.load(batches.plan())
 
 
 def test_outside_the_images_a_padded_batch_is_zero_also_after_augmentation(data: Data) -> None:
-    data = replace(data, bucketing=Bucketing(max_buckets=1))
-    batches = Batches(data, data.splits["train"], batch_size=16, device=CPU, augment=lambda x: x + 0.3)
+    batches = Batches(
+        data,
+        data.splits["train"],
+        batch_size=16,
+        device=CPU,
+        bucketing=ONE_BUCKET,
+        augment=lambda x: x + 0.3,
+    )
     for batch in batches.load(batches.plan(shuffle=True)):
         assert batch.inputs.shape[2:] == (12, 12)
         assert batch.mask is not None

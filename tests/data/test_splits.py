@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nnkit.data.images import Images
-from nnkit.data.resizing import resize
 from nnkit.data.splits import (
     balanced,
     check_fraction,
@@ -23,7 +22,7 @@ from nnkit.data.splits import (
     split_folder,
 )
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Bucketing, Split
+from nnkit.types import Split
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
@@ -186,50 +185,11 @@ def test_mean_and_std_are_those_of_the_training_pixels_alone() -> None:
     np.testing.assert_allclose(data.std, pixels.std(axis=1), rtol=1e-12)
     assert (data.task, data.in_channels, data.image_size) == ("classification", 3, None)
     assert (data.class_names, data.notes) == (("x", "y"), ("note",))
-    assert data.bucketing == Bucketing()
+    assert data.measured
     for name, split in data.splits.items():
         assert split.indices.tolist() == parts[name].tolist()
         assert split.indices.flags.c_contiguous
         assert split.targets.tolist() == [index % 2 for index in range(30)]
-
-
-def test_the_levels_may_be_counted_by_another() -> None:
-    counts = torch.zeros(3, 256, dtype=torch.int64)
-    counts[:, 51] = torch.tensor([1, 2, 3])
-    counts[:, 102] = torch.tensor([1, 2, 3])
-    seen = []
-
-    def levels(split: Split) -> torch.Tensor:
-        seen.append(split.indices.tolist())
-        return counts
-
-    images = Images.from_arrays(coloured(4, [(5, 7)]))
-    parts = {"train": np.array([2, 0]), "val": np.array([1]), "test": np.array([3])}
-    data = classification_data(images, torch.zeros(4, dtype=torch.int64), parts, "a", levels=levels)
-    assert seen == [[2, 0]]
-    assert data.image_size == (5, 7)
-    np.testing.assert_allclose(data.mean, [0.3] * 3, rtol=1e-12)
-    np.testing.assert_allclose(data.std, [0.1] * 3, rtol=1e-12)
-
-
-def test_resized_to_buckets_the_images_and_their_statistics_are_the_resized_ones() -> None:
-    arrays = coloured(12, [(10, 10), (11, 11), (30, 30)])
-    bucketing = Bucketing(max_buckets=2, fit="resize")
-    parts = {"train": np.arange(9), "val": np.array([9, 10]), "test": np.array([11])}
-    data = classification_data(
-        Images.from_arrays(arrays), torch.zeros(12, dtype=torch.int64), parts, "a", bucketing=bucketing
-    )
-    assert data.bucketing == bucketing
-    images = data.splits["val"].images
-    expected = [
-        resize(torch.from_numpy(array)[None], (11, 11) if array.shape[1] < 30 else (30, 30))[0]
-        for array in arrays
-    ]
-    for index, one in enumerate(expected):
-        assert torch.equal(images.image(index), one)
-    pixels = np.concatenate([one.reshape(3, -1).numpy() for one in expected[:9]], axis=1) / 255
-    np.testing.assert_allclose(data.mean, pixels.mean(axis=1), rtol=1e-12)
-    np.testing.assert_allclose(data.std, pixels.std(axis=1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import torch
 from data.image_files import encoded, random_png, write_folder, write_tgz
 from nnkit.data import streaming
 from nnkit.data.batches import Batches
+from nnkit.data.resize_policy import with_policy
 from nnkit.datasets.image_folder import ImageFolder
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Batch, Bucketing, Data, DataPlace
+from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, DataPlace
 
 CPU = torch.device("cpu")
 
@@ -34,12 +36,14 @@ def place(tmp_path: Path) -> DataPlace:
     return DataPlace(tmp_path, tmp_path / "cache")
 
 
-def loaded(place: DataPlace, **settings: object) -> Data:
-    return ImageFolder(path=place.root / "pets", **settings).load(place)  # type: ignore[arg-type]
+def loaded(place: DataPlace, *, bucketing: Bucketing = EXACT_SIZES, **settings: object) -> Data:
+    return with_policy(ImageFolder(path=place.root / "pets", **settings).load(place), bucketing)[0]  # type: ignore[arg-type]
 
 
-def batches_of(data: Data, name: str, *, shuffle: bool) -> Iterator[Batch]:
-    batches = Batches(data, data.splits[name], batch_size=7, device=CPU)
+def batches_of(
+    data: Data, name: str, *, shuffle: bool, bucketing: Bucketing = EXACT_SIZES
+) -> Iterator[Batch]:
+    batches = Batches(data, data.splits[name], batch_size=7, device=CPU, bucketing=bucketing)
     return batches.load(batches.plan(epoch=2, seed=1, shuffle=shuffle))
 
 
@@ -58,14 +62,16 @@ def assert_same(one: Batch, other: Batch) -> None:
     [
         {"bucketing": Bucketing(max_buckets=3)},
         {"bucketing": Bucketing(tolerance=0.2, leftovers="merge", pad_to="batch")},
-        {"bucketing": Bucketing(max_buckets=3, fit="resize")},
-        {"mode": "resize", "size": 11},
+        {"bucketing": Bucketing("resize", max_buckets=3)},
+        {"bucketing": Bucketing("resize", (11, 11))},
+        {"bucketing": Bucketing("pad", (15, 14))},
         {"channels": 3},
     ],
 )
 def test_batches_are_those_of_images_in_memory_to_the_bit(
-    place: DataPlace, settings: dict[str, object], num_workers: int
+    place: DataPlace, settings: dict[str, Any], num_workers: int
 ) -> None:
+    bucketing = settings.get("bucketing", EXACT_SIZES)
     write_folder(place.root / "pets", pets() | {"cat/grey.png": encoded(np.full((9, 9, 3), 50, np.uint8))})
     held = loaded(place, **settings)
     read = loaded(place, in_memory=False, num_workers=num_workers, **settings)
@@ -75,7 +81,9 @@ def test_batches_are_those_of_images_in_memory_to_the_bit(
     before = torch.get_rng_state()
     for name, shuffle in (("train", True), ("val", False)):
         for one, other in zip(
-            batches_of(held, name, shuffle=shuffle), batches_of(read, name, shuffle=shuffle), strict=True
+            batches_of(held, name, shuffle=shuffle, bucketing=bucketing),
+            batches_of(read, name, shuffle=shuffle, bucketing=bucketing),
+            strict=True,
         ):
             assert_same(one, other)
     assert torch.equal(torch.get_rng_state(), before), (
@@ -126,17 +134,19 @@ def test_mean_and_std_are_those_of_this_split_and_these_shapes_whatever_the_cach
         {},
         {"seed": 1},
         {"val_fraction": 0.3},
-        {"mode": "resize", "size": 6},
-        {"mode": "resize", "size": 7},
+        {"bucketing": Bucketing("resize", (6, 6))},
+        {"bucketing": Bucketing("resize", (7, 7))},
+        {"bucketing": Bucketing("resize", (14, 14))},
+        {"bucketing": Bucketing("pad", (14, 14))},
         {"channels": 3},
-        {"bucketing": Bucketing(max_buckets=2, fit="resize")},
+        {"bucketing": Bucketing("resize", max_buckets=2)},
     ):
         held = loaded(place, **settings)
         for _ in range(2):
             read = loaded(place, in_memory=False, **settings)
             assert (read.mean, read.std) == (held.mean, held.std)
         seen.add(held.mean)
-    assert len(seen) == 7
+    assert len(seen) == 9
     changed = random_png(99, 8, 9)
     (place.root / "pets" / "cat" / "00.png").write_bytes(changed)
     os.utime(place.root / "pets" / "cat" / "00.png", (1e9, 1e9))
@@ -190,7 +200,7 @@ def test_a_file_that_goes_bad_is_named(
     place: DataPlace, now: bytes | None, said: str, num_workers: int
 ) -> None:
     write_folder(place.root / "pets", pets())
-    data = loaded(place, in_memory=False, num_workers=num_workers, bucketing=Bucketing(max_buckets=2))
+    data = loaded(place, in_memory=False, num_workers=num_workers)
     images = data.splits["train"].images
     path = place.root / "pets" / images.files.names[int(data.splits["train"].indices[5])]  # type: ignore[attr-defined]
     if now is None:
@@ -226,13 +236,12 @@ def test_an_archive_must_be_unpacked_first(place: DataPlace) -> None:
         {"num_workers": 1},
         {"in_memory": False, "num_workers": -1},
         {"in_memory": False, "num_workers": 10**6},
-        {"in_memory": False, "mode": "pad"},
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_when_the_dataset_is_made(
     settings: dict[str, object],
 ) -> None:
-    with pytest.raises(UsageError, match=r"num_workers|mode=pad"):
+    with pytest.raises(UsageError, match="num_workers"):
         ImageFolder(path=Path("x"), **settings)  # type: ignore[arg-type]
 
 
@@ -248,6 +257,7 @@ def test_all_that_crosses_to_a_worker_pickles(place: DataPlace) -> None:
 KEEPS_THE_ERROR = """
 import sys
 from pathlib import Path
+from typing import Any
 from nnkit.data.streaming import FileImages, Files
 from nnkit.errors import DataError
 import numpy as np

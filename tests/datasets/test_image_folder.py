@@ -10,7 +10,7 @@ from data.image_files import encoded, random_png, write_folder, write_tgz
 from nnkit.data.images import Images
 from nnkit.datasets.image_folder import ImageFolder, class_folders
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Bucketing, DataPlace
+from nnkit.types import DataPlace
 
 
 def pets(prefix: str = "", count: int = 20) -> dict[str, bytes]:
@@ -83,39 +83,6 @@ def test_the_seed_and_the_share_choose_what_validates(place: DataPlace) -> None:
     assert [len(part) for part in chosen] == [4, 4, 4, 20]
 
 
-def test_the_default_size_is_the_median_side_of_the_training_images_alone(place: DataPlace) -> None:
-    files = {
-        f"{split}/{kind}/{number}.png": random_png(number, side, side + 2)
-        for split, side in (("train", 6), ("test", 20))
-        for kind in ("cat", "dog")
-        for number in range(8 if split == "train" else 30)
-    }
-    path = write_folder(place.root / "pets", files)
-    assert ImageFolder(path=path, mode="resize").load(place).image_size == (7, 7)
-
-
-def test_the_default_canvas_holds_the_largest_height_and_the_largest_width(place: DataPlace) -> None:
-    path = write_folder(place.root / "pets", pets() | {"cat/wide.png": random_png(0, 3, 30)})
-    data = ImageFolder(path=path, mode="pad").load(place)
-    assert data.image_size == (10, 30)
-    images = data.splits["train"].images
-    assert images.own_sizes[20].tolist() == [3, 30]
-    assert (drawn(images, 20)[3:6] > 0).any()
-    assert not drawn(images, 20)[:3].any()
-    assert not drawn(images, 20)[6:].any()
-
-
-@pytest.mark.parametrize(("mode", "model"), [("bucket", "varres-net"), ("resize", "mnist-convnet")])
-def test_the_default_model_takes_what_the_mode_makes(mode: str, model: str) -> None:
-    assert ImageFolder(path=Path("x"), mode=mode).default_model == model  # type: ignore[arg-type]
-
-
-def test_bucket_settings_come_with_the_data(place: DataPlace) -> None:
-    path = write_folder(place.root / "pets", pets())
-    told = Bucketing(max_buckets=2, leftovers="drop")
-    assert ImageFolder(path=path, bucketing=told).load(place).bucketing == told
-
-
 def test_a_changed_file_is_read_anew(place: DataPlace) -> None:
     path = write_folder(place.root / "pets", pets())
     before = ImageFolder(path=path).load(place).splits["train"].images.image(0)
@@ -133,19 +100,6 @@ def test_one_colour_image_makes_all_colour(place: DataPlace) -> None:
     path = write_folder(place.root / "pets", pets() | {"cat/c.png": random_png(0, colour=True)})
     assert ImageFolder(path=path).load(place).in_channels == 3
     assert ImageFolder(path=path, channels=1).load(place).in_channels == 1
-
-
-@pytest.mark.parametrize(
-    ("mode", "size", "side"),
-    [("resize", None, (9, 9)), ("resize", 5, (5, 5)), ("pad", None, (10, 9)), ("pad", 12, (12, 12))],
-)
-def test_modes_bring_all_to_one_size(
-    place: DataPlace, mode: str, size: int | None, side: tuple[int, int]
-) -> None:
-    path = write_folder(place.root / "pets", pets())
-    dataset = ImageFolder(path=path, mode=mode, size=size)  # type: ignore[arg-type]
-    assert dataset.load(place).image_size == side
-    assert dataset.default_model == "mnist-convnet"
 
 
 def test_bad_images_are_named_once_and_left_out(place: DataPlace, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,27 +135,3 @@ def test_images_without_a_class_are_left_out(place: DataPlace) -> None:
     data = ImageFolder(path=path).load(place)
     assert sum(len(split) for split in data.splits.values()) == 40
     assert any("1 images in no class" in note for note in data.notes)
-
-
-def test_strange_shapes_are_resized(place: DataPlace) -> None:
-    strange = {
-        "cat/long.png": encoded(np.full((2000, 1), 7, np.uint8)),
-        "dog/dot.png": encoded(np.full((1, 1), 9, np.uint8)),
-    }
-    path = write_folder(place.root / "pets", pets() | strange)
-    data = ImageFolder(path=path, mode="resize", size=6).load(place)
-    images = data.splits["train"].images
-    assert images.image_size == (6, 6)
-    assert torch.equal(images.image(20), torch.full((1, 6, 6), 7, dtype=torch.uint8))
-
-
-@pytest.mark.parametrize(("mode", "size"), [("bucket", 5), ("resize", 1), ("resize", 10_000)])
-def test_a_size_that_makes_no_sense_is_refused(mode: str, size: int) -> None:
-    with pytest.raises(UsageError, match="size"):
-        ImageFolder(path=Path("x"), mode=mode, size=size)  # type: ignore[arg-type]
-
-
-def test_a_canvas_smaller_than_an_image_is_refused(place: DataPlace) -> None:
-    path = write_folder(place.root / "pets", pets())
-    with pytest.raises(UsageError, match="10×9"):
-        ImageFolder(path=path, mode="pad", size=6).load(place)

@@ -117,9 +117,11 @@ def test_images_of_several_sizes_share_batches_as_the_buckets_say(
 ) -> None:
     x = Options(batch_size=9)
     with default_dtype(torch.float64):
-        dataset = "one-of-each:several=true" + (f",max_buckets={buckets}" if buckets else "")
-        data = OneOfEach(several=True, max_buckets=buckets).load(None)
-        found = follow(oracle_components, x, SmallNet, data=data, dataset=dataset, order=order)
+        data = OneOfEach(several=True).load(None)
+        found = follow(
+            oracle_components, x, SmallNet, data=data, dataset="one-of-each:several=true", order=order,
+            bucketing={"max_buckets": buckets} if buckets else None,
+        )  # fmt: skip
         check_steps(found, x)
         check_epochs(found, x, SmallNet(num_classes=40))
     for phase in found.seen.phases()[0:4:2]:

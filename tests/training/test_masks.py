@@ -25,8 +25,9 @@ class Mean(nn.Module):
 
 
 def batches(**settings: object) -> Batches:
-    data = replace(Tiny(several=True).load(None), bucketing=Bucketing(**settings))  # type: ignore[arg-type]
-    return Batches(data, data.splits["train"], batch_size=16, device=CPU)
+    data = Tiny(several=True).load(None)  # type: ignore[arg-type]
+    bucketing = Bucketing(**settings)  # type: ignore[arg-type]
+    return Batches(data, data.splits["train"], batch_size=16, device=CPU, bucketing=bucketing)
 
 
 def test_a_model_is_given_the_mask_of_a_padded_batch_alone() -> None:
@@ -51,7 +52,7 @@ def test_a_model_without_a_mask_is_refused_where_the_plan_pads() -> None:
     check_takes_mask(model, "tiny-net", batches())
     with pytest.raises(UsageError, match=r"tiny-net.*mask") as caught:
         check_takes_mask(model, "tiny-net", batches(max_buckets=1))
-    assert "fit=resize" in caught.value.hint
+    assert "resize_policy=resize" in caught.value.hint
 
 
 def test_so_is_a_model_whose_pooling_takes_none() -> None:

@@ -19,14 +19,14 @@ from nnkit.data.bucketing import BucketPlan, Order, plan_batches
 from nnkit.data.bucketing.choice import Ints
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
 from nnkit.data.images import Padded, Request
-from nnkit.types import Batch, Data, Size, Split
+from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, Size, Split
 
 
 class Batches:
     """The batches of one split on one device, by epoch.
 
-    Plans with `shuffle` are for training: the images share buckets as `data.bucketing` says. Those without
-    are for evaluation: each batch is of one own size, unpadded, and every image is in one.
+    Plans with `shuffle` are for training: the images share buckets as `bucketing` says. Those without are for
+    evaluation: each batch is of one own size, unpadded, and every image is in one.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Batches:
         *,
         batch_size: int,
         device: torch.device,
+        bucketing: Bucketing = EXACT_SIZES,
         channels_last: bool = False,
         augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
@@ -45,7 +46,7 @@ class Batches:
         self._images = split.images.to(device)
         self._targets = split.targets.to(device)
         self._own_sizes = split.own_sizes
-        self._bucketing = data.bucketing
+        self._bucketing = bucketing
         self._own_buckets = assign_buckets(self._own_sizes)
         self._augment = augment
         self.channels_last = channels_last
@@ -65,10 +66,10 @@ class Batches:
     @cached_property
     def _buckets(self) -> Buckets:
         """Those of training: evaluation need not wait until they are chosen."""
-        told = self._bucketing
-        if told.fit == "resize":  # the images have the shapes of their buckets already
+        shared = self._bucketing
+        if shared.resize_policy != "keep":  # the images have the shapes of their buckets already
             return assign_buckets(self.split.sizes)
-        return assign_buckets(self.split.sizes, tolerance=told.tolerance, max_buckets=told.max_buckets)
+        return assign_buckets(self.split.sizes, tolerance=shared.tolerance, max_buckets=shared.max_buckets)
 
     @property
     def pads(self) -> bool:
@@ -85,7 +86,7 @@ class Batches:
         Evaluation takes the split in order, smallest images first; a batch's images are of one own size, so
         that results can be told apart by it.
         """
-        told = self._bucketing
+        shared = self._bucketing
         return plan_batches(
             self._buckets if shuffle else self._own_buckets,
             batch_size=self.batch_size,
@@ -93,9 +94,9 @@ class Batches:
             epoch=epoch,
             shuffle=shuffle,
             order=order,
-            max_pixels=told.max_pixels,
-            leftovers=told.leftovers if shuffle else "keep",
-            pad_to=told.pad_to if shuffle else "bucket",
+            max_pixels=shared.max_pixels,
+            leftovers=shared.leftovers if shuffle else "keep",
+            pad_to=shared.pad_to if shuffle else "bucket",
         )
 
     def load(self, plan: BucketPlan) -> Iterator[Batch]:

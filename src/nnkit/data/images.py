@@ -5,7 +5,7 @@ A batch of one size is one row lookup and one gather, on whatever device the ima
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -126,6 +126,22 @@ class Images:
         made.own_sizes = self.own_sizes
         return made
 
+    def on_canvas(self, size: Size) -> Images:
+        """The same images in the same order, each in the middle of a black canvas of `size`, height × width.
+
+        An odd pixel is to the right and below. `ValueError` where an image is larger than the canvas.
+        """
+        result = torch.zeros((len(self), self.channels, *size), dtype=torch.uint8)
+        for number, ((height, width), group) in enumerate(self.groups.items()):
+            indices = torch.from_numpy(np.flatnonzero(self._group_of == number))
+            top, left = middle((height, width), size)
+            result[indices, :, top : top + height, left : left + width] = group
+        return Images.from_tensor(result, own_sizes=self.own_sizes)
+
+    def remembered(self, name: str, indices: Indices, count: Callable[[], Tensor]) -> Tensor:
+        """What `count` gives for some of the images: counted anew, as the pixels are at hand."""
+        return count()
+
     def _resized_part(self, indices: Indices, size: Size) -> Tensor:
         """Some of the images, all resized to one size: uint8 (n, C, *size)."""
         result = torch.empty((len(indices), self.channels, *size), dtype=torch.uint8)
@@ -186,6 +202,14 @@ class Images:
             batch[where, :, :height, :width] = tensor.index_select(0, _on(tensor.device, row_of[places]))
             mask[where, :, :height, :width] = True
         return batch, mask
+
+
+def middle(image: Size, canvas: Size) -> tuple[int, int]:
+    """The first row and column of an image in the middle of a canvas; `ValueError` where it does not fit."""
+    top, left = ((outer - inner) // 2 for inner, outer in zip(image, canvas, strict=True))
+    if top < 0 or left < 0:
+        raise ValueError(f"an image of {image[0]}×{image[1]} does not fit {canvas[0]}×{canvas[1]}")
+    return top, left
 
 
 def _on(device: torch.device, indices: Indices) -> Tensor:

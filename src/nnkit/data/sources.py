@@ -40,14 +40,12 @@ KNOWN = ", ".join(ARCHIVE_SUFFIXES)
 class Source:
     """Images with the names of their files, in sorted order of the names.
 
-    `bad` has the name of each file that is no image, and what is wrong with it. `state` tells one state of
-    the files from another.
+    `bad` has the name of each file that is no image, and what is wrong with it.
     """
 
     images: Images
     names: tuple[str, ...]
     bad: tuple[tuple[str, str], ...] = ()
-    state: str = ""
 
 
 def find_source(given: str | Path, root: Path) -> Path:
@@ -114,8 +112,8 @@ def stream_source(
     wanted: Channels = 1 if int(index["channels"]) == 1 else 3
     files = Files(path, tuple(names), sizes, sizes, wanted)
     _warn(path, bad)
-    images = FileImages(files, num_workers=num_workers)
-    return Source(images, files.names, tuple((name, why) for name, why in bad), state)
+    images = FileImages(files, num_workers=num_workers, cache=cache, state=state)
+    return Source(images, files.names, tuple((name, why) for name, why in bad))
 
 
 def _read_headers(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Tensors:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nnkit.data.images import Images, Indices, Request
-from nnkit.data.resize_policy import brought_to_buckets
 from nnkit.errors import DataError, UsageError, quote
-from nnkit.types import EXACT_SIZES, SPLITS, Bucketing, Data, Split
+from nnkit.types import SPLITS, Data, Split
 
 CHUNK, CHUNK_BYTES = 2048, 32 << 20
 """Images, and their bytes, counted at once for the statistics: bounds the memory."""
@@ -92,29 +92,31 @@ def classification_data(
     parts: Mapping[str, Indices],
     class_names: Sequence[str],
     notes: Sequence[str] = (),
-    *,
-    bucketing: Bucketing = EXACT_SIZES,
-    levels: Callable[[Split], Tensor] | None = None,
 ) -> Data:
     """A classification dataset of one source: `labels` int64 (N,), `parts` the indices of each split.
 
-    With `bucketing` fit=resize the images become those of their buckets' shapes. `levels` counts the levels
-    of the training images, for mean and deviation (default: `count_levels`).
+    Mean and standard deviation are those of the training images' pixels.
     """
-    images = brought_to_buckets(images, parts["train"], bucketing)
     splits = {name: Split(images, labels, np.ascontiguousarray(part)) for name, part in parts.items()}
-    mean, std = level_statistics((levels or count_levels)(splits["train"]))
-    return Data(
+    data = Data(
         task="classification",
         splits=splits,
         in_channels=images.channels,
         image_size=images.image_size,
         class_names=tuple(class_names),
-        mean=mean,
-        std=std,
         notes=tuple(notes),
-        bucketing=bucketing,
+        measured=True,
     )
+    return measured(data)
+
+
+def measured(data: Data) -> Data:
+    """The data with the mean and standard deviation of its training images' pixels, per channel."""
+    split = data.splits["train"]
+    mean, std = level_statistics(
+        split.images.remembered("levels", split.indices, lambda: count_levels(split))
+    )
+    return replace(data, mean=mean, std=std)
 
 
 def count_levels(split: Split) -> Tensor:

@@ -8,8 +8,9 @@ stand in the files' headers. Worker processes read ahead; all that crosses to th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from nnkit.data.cache import cached
 from nnkit.data.decode import Channels, decode
-from nnkit.data.images import Images, Indices, Padded, Request
+from nnkit.data.images import Images, Indices, Padded, Request, middle
 from nnkit.data.resizing import resize
 from nnkit.errors import DataError
 from nnkit.types import Size
@@ -33,7 +35,7 @@ class Files(Dataset[Padded | DataError]):
     """The map-style dataset that workers read: a request, as the plan makes it, to its batch.
 
     `names` are N files under `root`; `own_sizes` (N, 2) are their heights and widths, `shapes` (N, 2) what
-    they are brought to by resizing.
+    they are brought to: by resizing, or with `centred` on a black canvas.
     """
 
     root: Path
@@ -41,6 +43,7 @@ class Files(Dataset[Padded | DataError]):
     own_sizes: Indices
     shapes: Indices
     channels: Channels
+    centred: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,7 +89,14 @@ class Files(Dataset[Padded | DataError]):
                 hint="start again",
             )
         height, width = self.shapes[index].tolist()
-        return pixels if found == (height, width) else resize(pixels[None], (height, width))[0]
+        if found == (height, width):
+            return pixels
+        if not self.centred:
+            return resize(pixels[None], (height, width))[0]
+        top, left = middle((found[0], found[1]), (height, width))
+        canvas = torch.zeros((self.channels, height, width), dtype=torch.uint8)
+        canvas[:, top : top + found[0], left : left + found[1]] = pixels
+        return canvas
 
 
 class FileImages(Images):
@@ -98,10 +108,13 @@ class FileImages(Images):
 
     in_memory = False
 
-    def __init__(self, files: Files, *, num_workers: int = 0) -> None:
+    def __init__(
+        self, files: Files, *, num_workers: int = 0, cache: Path | None = None, state: str = ""
+    ) -> None:
         distinct, group_of = np.unique(files.shapes, axis=0, return_inverse=True)
         self.files = files
         self.num_workers = num_workers
+        self._cache, self._state = cache, state
         self.groups = {}
         self.channels = files.channels
         self.sizes = files.shapes
@@ -136,9 +149,32 @@ class FileImages(Images):
 
     def resized(self, shapes: Indices) -> FileImages:
         """The same images, each resized to `shapes[i]`, (N, 2), after it is decoded."""
-        made = FileImages(replace(self.files, shapes=shapes), num_workers=self.num_workers)
+        return self._brought_to(replace(self.files, shapes=shapes))
+
+    def on_canvas(self, size: Size) -> FileImages:
+        """The same images, each in the middle of a black canvas of `size`; see `Images.on_canvas`."""
+        middle((int(self.sizes[:, 0].max()), int(self.sizes[:, 1].max())), size)
+        shapes = np.full_like(self.sizes, size)
+        return self._brought_to(replace(self.files, shapes=shapes, centred=True))
+
+    def _brought_to(self, files: Files) -> FileImages:
+        made = FileImages(files, num_workers=self.num_workers, cache=self._cache, state=self._state)
         made._device = self._device
         return made
+
+    def remembered(self, name: str, indices: Indices, count: Callable[[], Tensor]) -> Tensor:
+        """What `count` gives for some of the images, from the cache where files and sizes are the same."""
+        if self._cache is None:
+            return count()
+        chosen = np.concatenate([indices[:, None], self.sizes[indices]], axis=1)
+        digest = hashlib.sha256(chosen.tobytes()).hexdigest()
+        parts = {
+            name: self._state,
+            "channels": self.channels,
+            "images": digest,
+            "centred": self.files.centred,
+        }
+        return cached(self._cache, name, parts, lambda: {"counts": count()})["counts"]
 
     def take(self, indices: Indices, size: Size | None = None) -> Padded:
         """A batch, as `Images.take` gives it; `DataError` for a file that cannot be read any more."""

@@ -7,6 +7,7 @@ from typing import Any
 from nnkit.config import Resolved, dump
 from nnkit.present.tables import table
 from nnkit.spec import Spec
+from nnkit.types import Bucketing
 
 
 def dry_run_document(command: str, resolved: Resolved[Any]) -> dict[str, Any]:
@@ -23,8 +24,9 @@ def dry_run_table(resolved: Resolved[Any], *, width: int = 80) -> str:
         rows.append((key, _show(value), resolved.origins.get(key, "default")))
         spec = getattr(resolved.config, key)
         for path, origin in resolved.origins.items():
-            if path.startswith(f"{key}.") and isinstance(spec, Spec):
-                rows.append((path, _show(spec.settings.get(path.partition(".")[2])), origin))
+            if path.startswith(f"{key}.") and isinstance(spec, (Spec, Bucketing)):
+                settings = spec.settings if isinstance(spec, Spec) else value
+                rows.append((path, _show(settings.get(path.partition(".")[2])), origin))
     return table(rows, ("key", "value", "from"), align="nll", width=width)
 
 

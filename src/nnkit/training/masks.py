@@ -29,7 +29,7 @@ def check_takes_mask(model: nn.Module, name: str, train: Batches) -> None:
     if "mask" not in inspect.signature(model.forward).parameters:
         raise UsageError(
             f'the model "{name}" takes no mask, and images of different sizes are padded to share batches',
-            hint="use a model that takes a mask, such as varres-net; or fit=resize; or mode=resize; "
+            hint="use a model that takes a mask, such as varres-net; or --bucketing resize_policy=resize; "
             "or exact buckets, with no tolerance, max_buckets or leftovers=merge",
         )
     first = train.plan(shuffle=True)[0]

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from nnkit.bucketing import merged, old_spelling
 from nnkit.build import Blueprint, describe_mistakes, plan
 from nnkit.config import Resolved, TrainConfig
 from nnkit.data.augmentation import make_augmentation
 from nnkit.data.batches import Batches
+from nnkit.data.resize_policy import default_model
 from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.spec import Spec
 from nnkit.studies.train.solvers import solver_mistakes
@@ -59,13 +61,14 @@ class Experiment:
 
 def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     """The configuration with every choice made that needs no data, and all its specs checked."""
-    config = resolved.config
+    old = old_spelling(resolved.config.dataset)
+    config = resolved.config.model_copy(update={"dataset": old.spec})
     groups = TrainConfig.component_groups
     given = [
         (key, groups[key], spec) for key in ("dataset", "model", "loss") if (spec := getattr(config, key))
     ]
     given += [(f"stop[{at}]", groups["stop"], rule) for at, rule in enumerate(config.stop)]
-    mistakes = describe_mistakes(given)
+    mistakes = old.mistakes() + describe_mistakes(given)
     try:
         optimizer = read_optimizer(config.optimizer, config.lr)
     except ConfigError as error:
@@ -77,8 +80,12 @@ def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     if mistakes:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
+    if old.warning:
+        logger.warning("%s", old.warning)
+    bucketing = merged(old.modes, config.bucketing)
     values: dict[str, Any] = {
-        "model": config.model or Spec(dataset.default_model),
+        "bucketing": bucketing,
+        "model": config.model or Spec(default_model(dataset.default_model, bucketing)),
         "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
         "monitor": config.monitor or USUAL_MONITOR[dataset.task],
     }
@@ -106,7 +113,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
     model = put_on(model, device, channels_last=channels_last)
     loss: nn.Module = loss_plan.make().to(device)
-    shared = {"device": device, "channels_last": channels_last}
+    shared: dict[str, Any] = {"device": device, "channels_last": channels_last}
     if not len(data.splits["train"]):
         raise UsageError(
             f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
@@ -117,11 +124,12 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
             "augment: the target of a transform is a function of the image as it is",
             hint="leave --augment out for this dataset",
         )
-    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
+    shared |= {"bucketing": config.bucketing}
+    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
     _check_leftovers(train)
     check_takes_mask(model, str(model_plan.spec), train)
     evaluated = evaluation_batch_size(config.batch_size)
-    val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)  # type: ignore[arg-type]
+    val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)
     monitor = _monitor(config, data)
     return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
 

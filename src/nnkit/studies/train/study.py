@@ -16,6 +16,7 @@ from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
 from nnkit.data import tensor_files
 from nnkit.data.batches import Batches, moved
+from nnkit.data.resize_policy import with_policy
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.base import Result
 from nnkit.runs import checkpoints
@@ -91,7 +92,9 @@ def run(
     set_threads(config.threads)
     device = choose_device(config.device)
     dataset: Dataset = plan("datasets", config.dataset).make()
-    data = moved(_limited(dataset.load(data_place(config)), config.limit), device)
+    data, bucketing = with_policy(dataset.load(data_place(config)), config.bucketing)
+    config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
+    data = moved(_limited(data, config.limit), device)
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         experiment = prepare(config, data, device)
@@ -285,6 +288,7 @@ def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Met
         data.splits["test"],
         batch_size=experiment.val.batch_size,
         device=device,
+        bucketing=config.bucketing,
         channels_last=experiment.val.channels_last,
     )
     metrics = make_metrics(data, device)
