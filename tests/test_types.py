@@ -47,10 +47,10 @@ def test_a_sample_is_spread_evenly_over_the_split(num_images: int, limit: int, p
 
 def test_sizes_are_those_of_the_splits_own_images_now_and_before_they_were_resized() -> None:
     own = np.array([[4, 5], [6, 7], [8, 9]])
-    held = Images.from_tensor(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), own_sizes=own)
+    held = Images.from_tensor(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), original_sizes=own)
     split = Split(held, torch.arange(3), np.array([2, 0]))
     assert split.sizes.tolist() == [[2, 2], [2, 2]]
-    assert split.own_sizes.tolist() == [[8, 9], [4, 5]]
+    assert split.original_sizes.tolist() == [[8, 9], [4, 5]]
 
 
 @pytest.mark.parametrize("task", ["classification", "transform"])

@@ -6,7 +6,7 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -15,9 +15,9 @@ from nnkit.errors import UsageError, quote
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
-    from nnkit.data.images import Images
 
 Task = Literal["classification", "transform"]
 Size = tuple[int, int]
@@ -40,15 +40,77 @@ class Batch:
     `inputs` is float (B, C, H, W), normalised as the model wants it. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
     (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
-    it the inputs are 0, also after normalisation. `own_size` is the height and width that all its images had
-    before they were resized or padded; None where that differs.
+    it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
+    had before they were resized or padded; None where that differs.
     """
 
     inputs: Tensor
     targets: Tensor
     indices: np.ndarray
     mask: Tensor | None = None
-    own_size: Size | None = None
+    original_size: Size | None = None
+
+
+Padded = tuple["Tensor", "Tensor | None"]
+"""A batch of pixels, uint8 (B, C, H, W), and its mask, bool (B, 1, H, W), or None: image everywhere."""
+
+
+class ImageStore(Protocol):
+    """N uint8 images of C channels, in one or several sizes: in memory or in files.
+
+    `sizes` and `original_sizes`, int64 (N, 2), are heights × widths in pixels: now, and before they were
+    resized or padded. `image_size` is the one size of all images, None where there are several. Batches are
+    on `device`. `in_memory`: the pixels are held; else each batch is read from files when it is asked for.
+    """
+
+    in_memory: bool
+    channels: int
+    sizes: np.ndarray
+    original_sizes: np.ndarray
+
+    @property
+    def image_size(self) -> Size | None:
+        """The one size of all images; None where there are several."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Tensor:
+        """One image, uint8 (C, H, W)."""
+        ...
+
+    def fetch(self, indices: np.ndarray, shape: Size | None = None) -> Padded:
+        """The images at `indices`, int64 (B,), as one batch, and its mask.
+
+        Images smaller than `shape`, height × width (default: the largest height and width among them), stand
+        at the top left, zeros fill the rest. `ValueError` where an image is larger than `shape`.
+        """
+        ...
+
+    def batches(self, requests: Sequence[tuple[np.ndarray, Size | None]]) -> Iterator[Padded]:
+        """What `fetch` gives for each pair of indices and shape, in turn, each made when it is wanted."""
+        ...
+
+    def to(self, device: torch.device | str) -> ImageStore:
+        """The same images, whose batches are on another device."""
+        ...
+
+    def resized(self, shapes: np.ndarray) -> ImageStore:
+        """The same images in the same order, image i resized to `shapes[i]`, (N, 2)."""
+        ...
+
+    def on_canvas(self, size: Size) -> ImageStore:
+        """The same images in the same order, each in the middle of a black canvas of one size."""
+        ...
+
+    def remembered(self, name: str, indices: np.ndarray, count: Callable[[], Tensor]) -> Tensor:
+        """What `count` gives for the images at `indices`, kept between runs where it means reading files."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +121,7 @@ class Split:
     its memory.
     """
 
-    images: Images
+    images: ImageStore
     targets: Tensor
     indices: np.ndarray
 
@@ -73,10 +135,15 @@ class Split:
         return sizes
 
     @property
-    def own_sizes(self) -> np.ndarray:
+    def original_sizes(self) -> np.ndarray:
         """Height and width of each image before it was resized or padded, int64 (N, 2)."""
-        sizes: np.ndarray = self.images.own_sizes[self.indices]
+        sizes: np.ndarray = self.images.original_sizes[self.indices]
         return sizes
+
+    @property
+    def own_sizes(self) -> np.ndarray:
+        """The old name of `original_sizes`, for one release more."""
+        return self.original_sizes
 
     def sample(self, num_images: int) -> Split:
         """At most `num_images` of the split, evenly spaced: a folder's first images are all of one class."""

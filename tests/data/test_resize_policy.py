@@ -58,7 +58,7 @@ def test_every_image_is_resized_to_a_shape_of_the_training_images_buckets(
     fitted = brought.splits["train"].images
     assert brought.splits["val"].images is fitted
     assert {tuple(size) for size in fitted.sizes.tolist()} <= shapes
-    assert np.array_equal(fitted.own_sizes, images.sizes)
+    assert np.array_equal(fitted.original_sizes, images.sizes)
     for index in range(len(images)):
         height, width = fitted.sizes[index].tolist()
         expected = resize(images.image(index)[None], (height, width))[0]
@@ -142,7 +142,7 @@ def test_padded_images_stand_in_the_middle_the_odd_pixel_to_the_right_and_below(
     images = made(sizes)
     padded = brought_to_one_size(images, "pad", (8, 7))
     assert padded.image_size == (8, 7)
-    assert np.array_equal(padded.own_sizes, sizes)
+    assert np.array_equal(padded.original_sizes, sizes)
     for index, (height, width) in enumerate(sizes):
         above, left = (8 - height) // 2, (7 - width) // 2
         sides = ((0, 0), (above, 8 - height - above), (left, 7 - width - left))
@@ -160,7 +160,7 @@ def test_resized_images_have_the_size_whatever_their_proportions() -> None:
     images = made(sizes)
     resized = brought_to_one_size(images, "resize", (8, 6))
     assert resized.image_size == (8, 6)
-    assert np.array_equal(resized.own_sizes, sizes)
+    assert np.array_equal(resized.original_sizes, sizes)
     for index in range(len(sizes)):
         assert torch.equal(resized.image(index), resize(images.image(index)[None], (8, 6))[0])
 

@@ -207,14 +207,14 @@ def test_levels_are_counted_in_every_image_of_the_split_and_in_no_other(channels
 
 def test_levels_are_counted_from_a_bounded_number_of_bytes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    take = Images.take
+    batches = Images.batches
 
-    def watched(self: Images, *request: object) -> object:
-        batch = take(self, *request)  # type: ignore[arg-type]
-        taken.append(tuple(batch[0].shape))
-        return batch
+    def watched(self: Images, requests: object) -> object:
+        for batch in batches(self, requests):  # type: ignore[arg-type]
+            taken.append(tuple(batch[0].shape))
+            yield batch
 
-    monkeypatch.setattr(Images, "take", watched)
+    monkeypatch.setattr(Images, "batches", watched)
     side = 1500
     images = Images.from_tensor(torch.full((1, 3, 1, 1), 7, dtype=torch.uint8).expand(12, 3, side, side))
     counts = count_levels(Split(images, torch.zeros(12), np.arange(12)))

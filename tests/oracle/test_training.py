@@ -132,6 +132,25 @@ def test_images_of_several_sizes_share_batches_as_the_buckets_say(
         assert (areas == sorted(areas)) or order == "interleaved"
 
 
+@pytest.mark.parametrize("augment", ["affine", "rotate", "report"])
+def test_padded_images_are_augmented_each_within_its_own_rectangle(
+    oracle_components: Path, augment: str
+) -> None:
+    x = Options(batch_size=9, augment=augment)
+    with default_dtype(torch.float64):
+        found = follow(
+            oracle_components,
+            x,
+            SmallNet,
+            data=OneOfEach(several=True).load(None),
+            dataset="one-of-each:several=true",
+            bucketing="max_buckets=1",
+        )
+        check_steps(found, x)
+        check_epochs(found, x, SmallNet(num_classes=40))
+    assert any(call.mask is not None for call in found.seen.phases()[0])
+
+
 def _mixed(call: Call, data: Data) -> bool:
     assert call.target is not None
     return len(np.unique(data.splits["train"].sizes[call.target.numpy()], axis=0)) > 1

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nnkit.build import build
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import TrainLoader
 from nnkit.errors import UsageError
 from nnkit.models.varres_net import VarresNet
 from nnkit.training.masks import check_takes_mask, output_of
@@ -24,10 +24,10 @@ class Mean(nn.Module):
         return inputs.mean((2, 3))
 
 
-def batches(**settings: object) -> Batches:
+def batches(**settings: object) -> TrainLoader:
     data = Tiny(several=True).load(None)  # type: ignore[arg-type]
     bucketing = Bucketing(**settings)  # type: ignore[arg-type]
-    return Batches(data, data.splits["train"], batch_size=16, device=CPU, bucketing=bucketing)
+    return TrainLoader(data, data.splits["train"], batch_size=16, device=CPU, bucketing=bucketing)
 
 
 def test_a_model_is_given_the_mask_of_a_padded_batch_alone() -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
-from nnkit.data.images import Images, Indices
+from nnkit.data.images import Indices, largest_size
 from nnkit.data.splits import measured
 from nnkit.errors import UsageError
-from nnkit.types import MIN_SIDE, Bucketing, Data, Size
+from nnkit.types import MIN_SIDE, Bucketing, Data, ImageStore, Size
 
 logger = logging.getLogger("nnkit")
 
@@ -52,7 +52,7 @@ def with_policy(data: Data, bucketing: Bucketing) -> tuple[Data, Bucketing]:
     return (measured(brought) if data.measured else brought), bucketing
 
 
-def _brought(data: Data, bring: Callable[[Images], Images]) -> Data:
+def _brought(data: Data, bring: Callable[[ImageStore], ImageStore]) -> Data:
     """The data with each of its sources of images brought to other sizes, once."""
     sources = {id(split.images): split.images for split in data.splits.values()}
     made = {key: bring(images) for key, images in sources.items()}
@@ -68,7 +68,7 @@ def _one_size(data: Data, bucketing: Bucketing) -> Size:
     if bucketing.resize_policy == "resize":
         side = max(MIN_SIDE, int(np.median(sizes["train"])))
         return bucketing.size or (side, side)
-    height, width = _largest(np.concatenate(list(sizes.values())))
+    height, width = largest_size(np.concatenate(list(sizes.values())))
     if bucketing.size is not None:
         if height > bucketing.size[0] or width > bucketing.size[1]:
             raise UsageError(
@@ -77,7 +77,7 @@ def _one_size(data: Data, bucketing: Bucketing) -> Size:
                 hint=f"give size={height}x{width}, or leave size out, or set resize_policy=resize",
             )
         return bucketing.size
-    largest = _largest(sizes["train"])
+    largest = largest_size(sizes["train"])
     if largest != (height, width):
         logger.warning(
             "resize_policy=pad: the largest training image is %d×%d, a validation or test image is larger: "
@@ -86,12 +86,7 @@ def _one_size(data: Data, bucketing: Bucketing) -> Size:
     return height, width
 
 
-def _largest(sizes: Indices) -> Size:
-    height, width = sizes.max(axis=0)
-    return int(height), int(width)
-
-
-def brought_to_buckets(images: Images, buckets: Buckets) -> Images:
+def brought_to_buckets(images: ImageStore, buckets: Buckets) -> ImageStore:
     """Each image resized to the shape of its bucket, of those of the training images.
 
     An image of a size that none of them has goes to the bucket whose sides are nearest to its own in
@@ -114,7 +109,7 @@ def _shapes_of(sizes: Indices, buckets: Buckets) -> Indices:
     return buckets.shapes[chosen]
 
 
-def brought_to_one_size(images: Images, policy: str, size: Size) -> Images:
+def brought_to_one_size(images: ImageStore, policy: str, size: Size) -> ImageStore:
     """The same images in the same order, all of `size` (height, width).
 
     "resize": bilinear with antialiasing on 8-bit values, rounded, whatever the proportions; "pad": each in

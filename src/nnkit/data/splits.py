@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nnkit.data.images import Images, Indices, Request
+from nnkit.data.images import Indices, Request
 from nnkit.errors import DataError, UsageError, quote
-from nnkit.types import SPLITS, Data, Split
+from nnkit.types import SPLITS, Data, ImageStore, Split
 
 CHUNK, CHUNK_BYTES = 2048, 32 << 20
 """Images, and their bytes, counted at once for the statistics: bounds the memory."""
@@ -87,7 +87,7 @@ def balanced(num_values: int, count: int, rng: np.random.Generator) -> NDArray[n
 
 
 def classification_data(
-    images: Images,
+    images: ImageStore,
     labels: Tensor,
     parts: Mapping[str, Indices],
     class_names: Sequence[str],
@@ -122,7 +122,7 @@ def measured(data: Data) -> Data:
 def count_levels(split: Split) -> Tensor:
     """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
     counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
-    for chunk, _ in split.images.batches(_chunks(split)):
+    for chunk, _ in split.images.batches(list(_chunks(split))):
         for channel in range(split.images.channels):
             # bincount takes one stretch of memory; a batch's channel is one only where it is the only one.
             counts[channel] += torch.bincount(chunk[:, channel].reshape(-1), minlength=LEVELS).cpu()
@@ -151,10 +151,10 @@ def _moments(counts: Sequence[int]) -> tuple[float, float]:
 
 def _chunks(split: Split) -> Iterator[Request]:
     """The images of a split, some of one size at a time, in no promised order."""
-    group_of = split.images.group_of[split.indices]
-    for group in np.unique(group_of):
-        indices = split.indices[group_of == group]
-        num_bytes = split.images.channels * int(split.images.sizes[indices[0]].prod())
+    sizes, size_of, counts = np.unique(split.sizes, axis=0, return_inverse=True, return_counts=True)
+    by_size = split.indices[np.argsort(size_of.reshape(-1), kind="stable")]
+    for size, indices in zip(sizes, np.split(by_size, np.cumsum(counts)[:-1]), strict=bool(len(sizes))):
+        num_bytes = split.images.channels * int(size.prod())
         step = min(CHUNK, max(1, CHUNK_BYTES // num_bytes))
         for start in range(0, len(indices), step):
             yield indices[start : start + step], None

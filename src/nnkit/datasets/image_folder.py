@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nnkit.data.decode import Channels
+from nnkit.data.images import Images
 from nnkit.data.sources import Source, find_source, load_source, stream_source
 from nnkit.data.splits import (
     check_fraction,
@@ -18,6 +19,7 @@ from nnkit.data.splits import (
     folder_parts,
     split_folder,
 )
+from nnkit.data.streaming import FileImages
 from nnkit.errors import DataError, UsageError
 from nnkit.types import Data, DataPlace, Task
 
@@ -80,7 +82,7 @@ class ImageFolder:
         notes = (*notes, *(why for _, why in source.bad))
         return classification_data(source.images, torch.tensor(labels), parts, names, notes)
 
-    def _source(self, path: Path, cache: Path) -> Source:
+    def _source(self, path: Path, cache: Path) -> Source[Images] | Source[FileImages]:
         if self.in_memory:
             return load_source(path, cache, channels=self.channels, missing=UsageError)
         return stream_source(
@@ -113,7 +115,9 @@ def class_folders(names: Sequence[str]) -> list[str]:
     return ["/".join(folder.split("/")[depth : depth + 1]) for folder in folders]
 
 
-def _class_names(path: Path, source: Source, classes: Sequence[str]) -> list[str]:
+def _class_names(
+    path: Path, source: Source[Images] | Source[FileImages], classes: Sequence[str]
+) -> list[str]:
     names = sorted({name for name in classes if name})
     if len(names) < 2:
         raise UsageError(

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from nnkit.data.download import download_hint
-from nnkit.data.images import Indices
+from nnkit.data.images import Images, Indices
 from nnkit.data.sources import Source, load_source
 from nnkit.data.splits import check_fraction, check_seed, classification_data, random_parts
 from nnkit.errors import DataError
@@ -46,7 +46,7 @@ class MnistVarres:
         return classification_data(source.images, torch.from_numpy(labels), parts, names, notes)
 
 
-def _read(place: DataPlace) -> Source:
+def _read(place: DataPlace) -> Source[Images]:
     for path in (place.root / f"{NAME}.tgz", place.root / NAME):
         if path.exists():
             source = load_source(path, place.cache, channels=1)
@@ -59,7 +59,7 @@ def _read(place: DataPlace) -> Source:
     )
 
 
-def _parse(source: Source) -> tuple[NDArray[np.bool_], Indices]:
+def _parse(source: Source[Images]) -> tuple[NDArray[np.bool_], Indices]:
     """From names SPLIT/DIGIT/FILE: whether each image is for testing, bool (N,); its digit, int64 (N,)."""
     in_test = np.empty(len(source.names), bool)
     labels = np.empty(len(source.names), np.int64)

@@ -16,7 +16,7 @@ from nnkit import registry, schema
 from nnkit.bucketing import merged, old_spelling, settings_of
 from nnkit.build import build, plan
 from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader
 from nnkit.data.resize_policy import with_policy
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.base import Result
@@ -92,7 +92,7 @@ def _measure(
     """Every metric of the split, computed as at the end of training."""
     split, last = data.splits[config.split], likes_channels_last(model)
     model = put_on(model, device, channels_last=last)
-    batches = Batches(
+    batches = EvalLoader(
         data, split, batch_size=config.batch_size, device=device, bucketing=bucketing, channels_last=last
     )
     loss: nn.Module = build("losses", _loss(trained, data), known=data.known_settings()).to(device)

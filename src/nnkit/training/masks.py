@@ -8,7 +8,7 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import TrainLoader
 from nnkit.errors import UsageError
 from nnkit.types import Batch
 
@@ -19,7 +19,7 @@ def output_of(model: nn.Module, batch: Batch) -> Tensor:
     return output
 
 
-def check_takes_mask(model: nn.Module, name: str, train: Batches) -> None:
+def check_takes_mask(model: nn.Module, name: str, train: TrainLoader) -> None:
     """`UsageError` where the plan pads batches and the model, or a part of it, takes no mask.
 
     The model is tried on one blank image in eval mode: its forward may take a mask that its pooling does not.
@@ -32,7 +32,7 @@ def check_takes_mask(model: nn.Module, name: str, train: Batches) -> None:
             hint="use a model that takes a mask, such as varres-net; or --bucketing resize_policy=resize; "
             "or exact buckets, with no tolerance, max_buckets or leftovers=merge",
         )
-    first = train.plan(shuffle=True)[0]
+    first = train.plan()[0]
     shape = (1, train.split.images.channels, first.height, first.width)
     was_training = model.training
     # Whatever else is wrong with it, the first step tells better.

@@ -16,7 +16,7 @@ from nnkit import registry, schema
 from nnkit.bucketing import make_bucketing, merged, old_spelling, read_settings
 from nnkit.build import plan
 from nnkit.config import PlaceConfig
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import TrainLoader
 from nnkit.data.resize_policy import default_model, with_policy
 from nnkit.errors import ConfigError, NnkitError, UsageError, did_you_mean, hints
 from nnkit.spec import Spec, parse
@@ -147,7 +147,7 @@ def _sizes(data: Data, bucketing: Bucketing) -> dict[str, dict[str, int]]:
     """How many images of each size each split has, largest counts first; of those in buckets, their own."""
     counts = {}
     for name, split in data.splits.items():
-        sizes = split.own_sizes if _has_buckets(data, bucketing) else split.sizes
+        sizes = split.original_sizes if _has_buckets(data, bucketing) else split.sizes
         seen = Counter(resolution_name(int(h), int(w)) for h, w in sizes)
         counts[name] = dict(seen.most_common())
     return counts
@@ -159,14 +159,14 @@ def _has_buckets(data: Data, bucketing: Bucketing) -> bool:
 
 def _forecast(data: Data, batch_size: int, bucketing: Bucketing) -> dict[str, Any]:
     """What an epoch of training will cost: the first epoch's plan, counted."""
-    batches = Batches(
+    batches = TrainLoader(
         data,
         data.splits["train"],
         batch_size=batch_size,
         device=torch.device("cpu"),
         bucketing=bucketing,
     )
-    forecast = asdict(batches.plan(epoch=1, shuffle=True).forecast)
+    forecast = asdict(batches.forecast)
     return {"batch_size": batch_size, "num_buckets": len(forecast["buckets"]), **forecast}
 
 

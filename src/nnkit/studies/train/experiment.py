@@ -14,7 +14,7 @@ from nnkit.bucketing import merged, old_spelling
 from nnkit.build import Blueprint, describe_mistakes, plan
 from nnkit.config import Resolved, TrainConfig
 from nnkit.data.augmentation import make_augmentation
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.data.resize_policy import default_model
 from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.spec import Spec
@@ -42,8 +42,8 @@ class Experiment:
     loss: nn.Module
     rules: Sequence[tuple[str, StoppingRule]]
     device: torch.device
-    train: Batches
-    val: Batches
+    train: TrainLoader
+    val: EvalLoader
     monitor: str
     solver: dict[str, Any] = field(default_factory=dict)
 
@@ -125,11 +125,11 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
             hint="leave --augment out for this dataset",
         )
     shared |= {"bucketing": config.bucketing}
-    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
+    train = TrainLoader(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
     _check_leftovers(train)
     check_takes_mask(model, str(model_plan.spec), train)
     evaluated = evaluation_batch_size(config.batch_size)
-    val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)
+    val = EvalLoader(data, data.splits["val"], batch_size=evaluated, **shared)
     monitor = _monitor(config, data)
     return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
 
@@ -139,9 +139,9 @@ def evaluation_batch_size(batch_size: int) -> int:
     return max(batch_size, min(4 * batch_size, 256))
 
 
-def _check_leftovers(train: Batches) -> None:
+def _check_leftovers(train: TrainLoader) -> None:
     """`UsageError` where leftovers=drop leaves no batch, a warning where it leaves out images."""
-    forecast = train.plan(shuffle=True).forecast
+    forecast = train.forecast
     if not forecast.num_batches:
         raise UsageError(
             f"leftovers=drop leaves nothing to train on: no bucket has {train.batch_size} images for a batch",

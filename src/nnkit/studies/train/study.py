@@ -15,7 +15,7 @@ from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
 from nnkit.data import tensor_files
-from nnkit.data.batches import Batches, moved
+from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.base import Result
@@ -94,7 +94,7 @@ def run(
     dataset: Dataset = plan("datasets", config.dataset).make()
     data, bucketing = with_policy(dataset.load(data_place(config)), config.bucketing)
     config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
-    data = moved(_limited(data, config.limit), device)
+    data = data_to(_limited(data, config.limit), device)
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         experiment = prepare(config, data, device)
@@ -235,8 +235,15 @@ def _events(
     """The steps and epochs of the loop; of a fit in closed form its one epoch."""
     between, precision = interrupt.check, x.config.precision
     if x.config.solver == "als":
+        train = EvalLoader(
+            x.data,
+            x.train.split,
+            batch_size=x.train.batch_size,
+            device=x.device,
+            channels_last=x.train.channels_last,
+        )
         return closed_form.one_epoch(
-            state, x.loss, x.data, x.train, x.val, x.solver, precision=precision, between=between
+            state, x.loss, x.data, train, x.val, x.solver, precision=precision, between=between
         )
     return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
 
@@ -283,7 +290,7 @@ def _rest(experiment: Experiment) -> Mapping[str, Any]:
 
 def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Metrics:
     data, device, config = experiment.data, experiment.device, experiment.config
-    batches = Batches(
+    batches = EvalLoader(
         data,
         data.splits["test"],
         batch_size=experiment.val.batch_size,
