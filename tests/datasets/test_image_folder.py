@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import torch
 
 from data.image_files import encoded, random_png, write_folder, write_tgz
 from nnkit.data.images import Images
-from nnkit.datasets.image_folder import ImageFolder, class_folders
+from nnkit.datasets.image_folder import ImageFolder
 from nnkit.errors import DataError, UsageError
 from nnkit.types import DataPlace
 
@@ -91,11 +94,6 @@ def test_a_changed_file_is_read_anew(place: DataPlace) -> None:
     assert not torch.equal(before, after)
 
 
-def test_an_outer_folder_is_no_class() -> None:
-    assert class_folders(["o/p/cat/1.png", "o/p/dog/x/2.png"]) == ["cat", "dog"]
-    assert class_folders(["cat/1.png", "dog/2.png", "3.png"]) == ["cat", "dog", ""]
-
-
 def test_one_colour_image_makes_all_colour(place: DataPlace) -> None:
     path = write_folder(place.root / "pets", pets() | {"cat/c.png": random_png(0, colour=True)})
     assert ImageFolder(path=path).load(place).in_channels == 3
@@ -135,3 +133,68 @@ def test_images_without_a_class_are_left_out(place: DataPlace) -> None:
     data = ImageFolder(path=path).load(place)
     assert sum(len(split) for split in data.splits.values()) == 40
     assert any("1 images in no class" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_train_and_val_without_test_are_splits_and_no_classes_and_this_is_said(
+    place: DataPlace, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    path = write_folder(place.root / "pets", pets("train/") | pets(f"{name}/", 5))
+    data = ImageFolder(path=path).load(place)
+    assert data.class_names == ("cat", "dog")
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 40, "val": 10, "test": 0}
+    assert caplog.text.count("no folder test/") == 1
+    assert any("no folder test/" in note for note in data.notes)
+
+
+def test_classes_called_train_and_test_are_classes_beside_others(place: DataPlace) -> None:
+    files = {f"{kind}/{k}.png": random_png(k) for kind in ("train", "test", "bus") for k in range(10)}
+    data = ImageFolder(path=write_folder(place.root / "traffic", files)).load(place)
+    assert data.class_names == ("bus", "test", "train")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 24, "val": 3, "test": 3}
+
+
+def test_images_in_train_and_val_themselves_are_no_classes(place: DataPlace) -> None:
+    path = write_folder(
+        place.root / "x", {f"{k}/{n}.png": random_png(n) for k in ("train", "val") for n in range(9)}
+    )
+    with pytest.raises(UsageError, match="no classes"):
+        ImageFolder(path=path).load(place)
+
+
+def test_what_is_left_out_is_named(place: DataPlace, caplog: pytest.LogCaptureFixture) -> None:
+    stray = {f"extra/{number}.png": random_png(number) for number in range(7)}
+    path = write_folder(place.root / "pets", pets("train/") | pets("test/", 5) | stray)
+    assert sum(len(split) for split in ImageFolder(path=path).load(place).splits.values()) == 50
+    assert "7 images in no class folder are left out: extra/0.png" in caplog.text
+    assert "and 2 more" in caplog.text
+
+
+def test_a_small_class_is_in_every_split(place: DataPlace) -> None:
+    rare = {f"eel/{number}.png": random_png(number) for number in range(3)}
+    path = write_folder(place.root / "pets", pets("", 100) | rare)
+    for seed in range(5):
+        data = ImageFolder(path=path, seed=seed).load(place)
+        for split in data.splits.values():
+            assert (split.targets[torch.from_numpy(split.indices)] == 2).sum() == 1
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".zip"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_members_of_one_name_the_last_counts(place: DataPlace, suffix: str) -> None:
+    files = [(name, data) for name, data in pets("", 3).items()]
+    files += [("cat/00.png", encoded(np.full((5, 6), 9, np.uint8))), ("dog/01.png", random_png(1))]
+    path = place.root / f"pets{suffix}"
+    if suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            for name, content in files:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    else:
+        with zipfile.ZipFile(path, "w") as packed:
+            for name, content in files:
+                packed.writestr(name, content)
+    data = ImageFolder(path=path).load(place)
+    assert sum(len(split) for split in data.splits.values()) == 6
+    assert drawn(data.splits["train"].images, 0).shape == (5, 6)  # type: ignore[arg-type]

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from nnkit.build import build
+from nnkit.data.images import Images
 from nnkit.data.loaders import TrainLoader
+from nnkit.data.resize_policy import with_policy
+from nnkit.data.splits import classification_data
 from nnkit.errors import UsageError
 from nnkit.models.varres_net import VarresNet
-from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.types import Batch, Bucketing
 from tiny_plugin import Tiny, TinyNet
 
@@ -118,3 +122,22 @@ def test_where_nothing_is_padded_the_model_is_not_tried() -> None:
     model = Watched()
     check_takes_mask(model, "watched", batches())
     assert model.seen == []
+
+
+@pytest.mark.parametrize(("small", "said"), [((5, 20), "5×20"), ((20, 7), "20×7")])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_image_too_small_for_the_model_is_refused_before_the_run(
+    small: tuple[int, int], said: str, split: str
+) -> None:
+    arrays = [np.zeros((16, 20), np.uint8)] * 5 + [np.zeros(small, np.uint8)]
+    parts = {name: np.array([k]) for k, name in enumerate(("train", "val", "test"))}
+    parts[split] = np.append(parts[split], 5)
+    data = classification_data(Images.from_arrays(arrays), torch.zeros(6, dtype=torch.int64), parts, "ab")
+    model = build("models", "varres-net:width=4", known=data.known_settings()).train()
+    with pytest.raises(UsageError, match=f"varres-net.*{said}.* {split} ") as caught:
+        check_takes_sizes(model, "varres-net", data, CPU)
+    assert "resize_policy=resize" in caught.value.hint
+    assert model.training
+    large, _ = with_policy(data, Bucketing("resize", (16, 16)))
+    check_takes_sizes(model, "varres-net", large, CPU)
+    check_takes_sizes(nn.Linear(3, 2), "takes nothing at all", data, CPU)

@@ -178,16 +178,14 @@ def _some(bad: Sequence[tuple[str, str]]) -> str:
 
 
 def _read(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Source[Images]:
-    good: list[tuple[str, Pixels]] = []
-    bad: list[tuple[str, str]] = []
+    found: dict[str, Pixels | str] = {}
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         files = read_images(path)
         while batch := list(islice(files, BATCH)):
             for name, result in _decoded(batch, channels, pool):
-                if isinstance(result, str):
-                    bad.append((name, result))
-                else:
-                    good.append((name, result))
+                found[name] = result  # of members of one name the last one counts, as tar itself has it
+    good = [(name, result) for name, result in found.items() if not isinstance(result, str)]
+    bad = [(name, result) for name, result in found.items() if isinstance(result, str)]
     _check_any(path, good, bad, missing)
     good.sort(key=lambda item: item[0])
     wanted: Channels = 3 if any(len(pixels) == 3 for _, pixels in good) else 1

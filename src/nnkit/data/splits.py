@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nnkit.data.folder_layout import FolderLayout
 from nnkit.data.images import Indices, Request
 from nnkit.errors import DataError, UsageError, quote
 from nnkit.types import SPLITS, Data, ImageStore, Split
@@ -39,16 +40,61 @@ def check_fraction(val_fraction: float) -> float:
     return val_fraction
 
 
-def random_parts(indices: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+def random_parts(
+    indices: Indices, fraction: float, seed: int, labels: Indices | None = None
+) -> tuple[Indices, Indices]:
     """Two disjoint parts of `indices`, each in rising order; the second has the share `fraction`, rounded.
 
-    Each part has at least one; `DataError` where there are not two to share.
+    Each part has at least one; `DataError` where there are not two to share. With `labels`, the class of each
+    of the indices, the share is that of every class, and a class of two or more is in both parts.
     """
     if len(indices) < 2:
         raise DataError(f"{len(indices)} images cannot be split in two", hint="add images")
     count = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
     order = np.random.default_rng(seed).permutation(len(indices))
-    return np.sort(indices[order[count:]]), np.sort(indices[order[:count]])
+    chosen = order[:count] if labels is None else _of_each_class(order, labels, fraction, count)
+    is_second = np.zeros(len(indices), bool)
+    is_second[chosen if len(chosen) else order[:count]] = True
+    return np.sort(indices[~is_second]), np.sort(indices[is_second])
+
+
+def _of_each_class(order: Indices, labels: Indices, fraction: float, count: int) -> Indices:
+    """The first places of each class in `order`: its share, and `count` in all where that can be.
+
+    A class of two or more gives at least one, and keeps at least one.
+    """
+    _, class_of, num = np.unique(labels, return_inverse=True, return_counts=True)
+    share, most = num * fraction, num - 1
+    wanted = np.clip(np.floor(share).astype(np.int64), np.minimum(1, most), most)
+    for at in np.argsort(wanted - share, kind="stable"):  # the largest remainders first
+        if wanted.sum() >= count:
+            break
+        wanted[at] += wanted[at] < most[at]
+    by_class = order[np.argsort(class_of[order], kind="stable")]
+    turn = np.arange(len(order)) - np.repeat(np.cumsum(num) - num, num)
+    chosen: Indices = by_class[turn < np.repeat(wanted, num)]
+    return chosen
+
+
+def class_parts(layout: FolderLayout, labels: Indices, val_fraction: float, seed: int) -> dict[str, Indices]:
+    """The splits that the folders tell, or drawn by `seed`: indices of the files that have a class.
+
+    With folders for splits, `val_fraction` of the training images validate where none is for it, and without
+    one for testing there are no test images. Else 10 % test and `val_fraction` validate, of each class.
+    """
+    kept = np.array([at for at, name in enumerate(layout.classes) if name], np.int64)
+    if layout.splits is None:
+        rest, test = random_parts(kept, TEST_FRACTION, seed, labels[kept])
+        train, val = random_parts(rest, val_fraction / (1 - TEST_FRACTION), seed, labels[rest])
+        return {"train": train, "val": val, "test": test}
+    split_of = np.array(layout.splits)[kept]
+    parts = {name: kept[split_of == name] for name in SPLITS}
+    if len(parts["train"]) == 0:
+        raise DataError("the folder train/ holds no image in a class folder", hint="put images there")
+    if len(parts["val"]) == 0:
+        train = parts["train"]
+        parts["train"], parts["val"] = random_parts(train, val_fraction, seed, labels[train])
+    return parts
 
 
 def folder_parts(

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from nnkit.data.decode import Channels
+from nnkit.data.folder_layout import FolderLayout, read_layout
 from nnkit.data.images import Images
 from nnkit.data.sources import Source, find_source, load_source, stream_source
 from nnkit.data.splits import (
     check_fraction,
     check_seed,
+    class_parts,
     classification_data,
-    folder_parts,
-    split_folder,
 )
 from nnkit.data.streaming import FileImages
 from nnkit.errors import DataError, UsageError
 from nnkit.types import Data, DataPlace, Task
 
+logger = logging.getLogger("nnkit")
 MAX_WORKERS = 256
+SHOWN = 5
+"""Names of stray files that a warning holds."""
 
 
 class ImageFolder:
     """Images of any sizes and shapes in a folder or archive, one folder per class.
 
-    `path` is looked for here and then in the data root. With `train/` and `test/` the classes are the folders
-    in them (`val/` validates where it is there); without, 10 % of the images, drawn by `seed`, are for
-    testing. `val_fraction` of the training images validate. `channels`: 1 grey, 3 colour (default: 1 when
-    every image is grey). Hidden files are ignored.
+    `path` is looked for here and then in the data root. With folders `train/`, `val/` (or `valid/`,
+    `validation/`) and `test/` side by side the classes are the folders in them: without `val/`,
+    `val_fraction` of the training images validate; without `test/` there is no test split. With none of them
+    10 % of each class, drawn by `seed`, are for testing, and `val_fraction` validate. `channels`: 1 grey, 3
+    colour (default: 1 when every image is grey). Hidden files are ignored.
 
     With `in_memory=false`, for more images than memory holds (an image takes height × width × channels
     bytes), those of a folder stay in their files: sizes are read from the headers, pixels when a batch asks
@@ -69,18 +74,21 @@ class ImageFolder:
         """
         path = find_source(self.path, place.root)
         source = self._source(path, place.cache)
-        classes = class_folders([*source.names, *(name for name, _ in source.bad)])
-        names = _class_names(path, source, classes)
-        kept = np.array([index for index in range(len(source.names)) if classes[index]], np.int64)
-        parts, notes = folder_parts([source.names[index] for index in kept], self.val_fraction, self.seed)
-        parts = {name: kept[part] for name, part in parts.items()}
+        layout = read_layout([*source.names, *(name for name, _ in source.bad)])
+        names = _class_names(path, source, layout.classes)
+        layout = replace(layout, classes=layout.classes[: len(source.names)])
+        if layout.splits is not None:
+            layout = replace(layout, splits=layout.splits[: len(source.names)])
         label_of = {name: label for label, name in enumerate(names)}
-        labels = [label_of.get(name, 0) for name in classes[: len(source.names)]]
-        outside = len(source.names) - len(kept)
-        if outside:
-            notes = (*notes, f"{outside} images in no class folder are left out")
+        labels = np.array([label_of.get(name, 0) for name in layout.classes], np.int64)
+        parts = class_parts(layout, labels, self.val_fraction, self.seed)
+        notes = _left_out(source.names, layout)
+        if not len(parts["test"]):
+            notes = (*notes, "there is no folder test/: no image is left for testing")
+        for note in notes:
+            logger.warning("%s: %s", path, note)
         notes = (*notes, *(why for _, why in source.bad))
-        return classification_data(source.images, torch.tensor(labels), parts, names, notes)
+        return classification_data(source.images, torch.from_numpy(labels), parts, names, notes)
 
     def _source(self, path: Path, cache: Path) -> Source[Images] | Source[FileImages]:
         if self.in_memory:
@@ -100,19 +108,13 @@ def _check_in_memory(in_memory: bool, num_workers: int) -> bool:
     return in_memory
 
 
-def class_folders(names: Sequence[str]) -> list[str]:
-    """The class that each file's folders tell, "" where none does.
-
-    With images under train/ and test/ it is the folder just inside these. Else it is the first folder in
-    which the names differ, so that an archive's one outer folder is none.
-    """
-    splits = [split_folder(name) for name in names]
-    if {"train", "test"} <= {split for split, _ in splits}:
-        return [folders[0] if split and folders else "" for split, folders in splits]
-    folders = [os.path.dirname(name) for name in names]
-    common = os.path.commonpath(folders) if folders and all(folders) else ""
-    depth = len(common.split("/")) if common else 0
-    return ["/".join(folder.split("/")[depth : depth + 1]) for folder in folders]
+def _left_out(names: Sequence[str], layout: FolderLayout) -> tuple[str, ...]:
+    """A sentence about the images that are in no class folder, with the first of their names."""
+    outside = [name for name, kind in zip(names, layout.classes, strict=True) if not kind]
+    if not outside:
+        return ()
+    more = f" and {len(outside) - SHOWN} more" if len(outside) > SHOWN else ""
+    return (f"{len(outside)} images in no class folder are left out: {', '.join(outside[:SHOWN])}{more}",)
 
 
 def _class_names(

@@ -73,6 +73,8 @@ def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     dataset: Dataset = plan("datasets", spec).make()
     data, bucketing = with_policy(dataset.load(data_place(config)), bucketing)
     _check_fits(card, data, spec)
+    if not len(data.splits[config.split]):
+        raise UsageError(f'"{spec}" has no image in the split {config.split}', hint="choose another --split")
     if config.limit is not None:
         data = replace(data, splits={name: part.sample(config.limit) for name, part in data.splits.items()})
     # The model saw inputs normalised by its training data: those statistics go with it to other data.

@@ -21,6 +21,7 @@ import torch
 from data.image_files import random_png, write_folder
 from nnkit.errors import UsageError
 from nnkit.runs import checkpoints
+from nnkit.studies.compare_pooling.study import compare_pooling
 from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train.study import TrainResult, train
 from nnkit.types import EpochResult, StepResult
@@ -215,3 +216,36 @@ def test_a_run_of_the_old_spelling_is_still_evaluated(pets: Any) -> None:
     config.write_text(text.replace('/pets"', '/pets,max_buckets=2,fit=resize"'))
     assert "fit" in config.read_text()
     assert evaluate(result.run_dir, limit=30).metrics == result.test
+
+
+def test_a_run_without_test_images_trains_and_has_no_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    files = {
+        f"{split}/{kind}/{number}.png": random_png(number, 9, 9)
+        for split in ("train", "val")
+        for kind in ("cat", "dog")
+        for number in range(6)
+    }
+    dataset = f"image-folder:path={write_folder(tmp_path / 'pets', files)}"
+    with caplog.at_level(logging.WARNING, logger="nnkit"):
+        result = train(dataset=dataset, epochs=1, threads=1, runs_dir=tmp_path / "runs")
+    assert result.test is None
+    assert "no folder test/" in caplog.text
+    assert evaluate(result.run_dir, split="val", threads=1).images == 12
+    with pytest.raises(UsageError, match="no image in the split test"):
+        evaluate(result.run_dir, threads=1)
+    with pytest.raises(UsageError, match="no test images"):
+        compare_pooling(dataset=dataset, seeds="0", epochs=1, runs_dir=tmp_path / "runs")
+
+
+def test_an_image_too_small_for_the_model_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{kind}/{n}.png": random_png(n, 5 if n == 3 else 16, 12) for kind in "ab" for n in range(20)}
+    dataset = f"image-folder:path={write_folder(tmp_path / 'pets', files)}"
+    for bucketing in ("max_buckets=1", None):
+        with pytest.raises(UsageError, match="takes no image of 5×12"):
+            train(dataset=dataset, bucketing=bucketing, epochs=1, threads=1, runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

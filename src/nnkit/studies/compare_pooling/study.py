@@ -162,6 +162,11 @@ def run_study(
             f'the dataset "{config.dataset}" is for {data.task}: poolings are compared by accuracy',
             hint="choose a dataset of the task classification",
         )
+    if not len(data.splits["test"]):
+        raise UsageError(
+            f'the dataset "{config.dataset}" has no test images: poolings are compared by test accuracy',
+            hint="add images for testing, such as a folder test/",
+        )
     arms = [_arm(config, pooling, data) for pooling in config.pooling]
     class_names = data.class_names
     del data, dataset  # the cells load their own: this process would hold a second copy all the while

@@ -21,7 +21,7 @@ from nnkit.spec import Spec
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, keep_average
-from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metrics import make_metrics
 from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
 from nnkit.types import Data, Dataset, StoppingRule
@@ -128,6 +128,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     train = TrainLoader(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
     _check_leftovers(train)
     check_takes_mask(model, str(model_plan.spec), train)
+    check_takes_sizes(model, str(model_plan.spec), data, device)
     evaluated = evaluation_batch_size(config.batch_size)
     val = EvalLoader(data, data.splits["val"], batch_size=evaluated, **shared)
     monitor = _monitor(config, data)

@@ -172,7 +172,8 @@ def _train(
             log.flush()
         model = state.best_guess
         model.load_state_dict(best.weights)
-        tested = _test(experiment, model, interrupt) if config.test else None
+        has_test = config.test and len(experiment.data.splits["test"]) > 0
+        tested = _test(experiment, model, interrupt) if has_test else None
     measured = tested.result() if tested is not None else None
     result = TrainResult(
         run_dir=folder.path,
