@@ -21,7 +21,7 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
 import nnkit.build
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.studies.bench.timing import interleave, paired_ratio
 from nnkit.training.loop import Recipe, TrainState, fit
 from nnkit.types import DataPlace, EpochResult
@@ -86,10 +86,10 @@ def nnkit_arm(root: Path, net: nn.Module, precision: str) -> Iterator[None]:
     device = torch.device("cpu")
     model = net.to(memory_format=torch.channels_last)
     state = TrainState(model, torch.optim.Adam(model.parameters(), lr=1e-3, fused=True))
-    train = Batches(
+    train = TrainLoader(
         data, data.splits["train"].sample(IMAGES), batch_size=BATCH, device=device, channels_last=True
     )
-    val = Batches(data, data.splits["val"].sample(1), batch_size=1, device=device, channels_last=True)
+    val = EvalLoader(data, data.splits["val"].sample(1), batch_size=1, device=device, channels_last=True)
     recipe = Recipe(epochs=10**6, precision=precision)
     for event in fit(state, model, nn.CrossEntropyLoss(), data, train, val, recipe):
         if isinstance(event, EpochResult):

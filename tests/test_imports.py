@@ -11,7 +11,7 @@ import nnkit
 
 ROOT = Path(nnkit.__file__).parent
 ROOMS = [
-    {"errors"}, {"types"}, {"registry", "spec", "schema", "config", "files"}, {"build"},
+    {"errors"}, {"types"}, {"registry", "spec", "schema", "bucketing", "config", "files"}, {"build"},
     {"ops", "data", "surrogates"}, {"training", "runs", "results", "present", "testing"},
     {"studies"}, {"cli"},
 ]  # fmt: skip

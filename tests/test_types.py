@@ -14,12 +14,13 @@ from nnkit.types import EXACT_SIZES, Bucketing, Data, Split, lower_is_better, re
 
 def test_bounds_themselves_are_allowed() -> None:
     assert Bucketing(tolerance=0, max_buckets=1, max_pixels=1).shares_buckets
-    assert Bucketing(fit="resize", max_buckets=1).fit == "resize"
-    defaults = (0.0, None, None, "keep", "bucket", "pad")
-    told = EXACT_SIZES
-    assert (
-        told.tolerance, told.max_buckets, told.max_pixels, told.leftovers, told.pad_to, told.fit
-    ) == defaults  # fmt: skip
+    assert Bucketing(resize_policy="resize", max_buckets=1).resize_policy == "resize"
+    for size in ((2, 2), (8192, 8192)):
+        assert Bucketing(resize_policy="pad", size=size).size == size
+    assert vars(EXACT_SIZES) == {
+        "resize_policy": "keep", "size": None, "tolerance": 0.0, "max_buckets": None, "max_pixels": None,
+        "leftovers": "keep", "pad_to": "bucket",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,10 @@ def test_a_sample_is_spread_evenly_over_the_split(num_images: int, limit: int, p
 
 def test_sizes_are_those_of_the_splits_own_images_now_and_before_they_were_resized() -> None:
     own = np.array([[4, 5], [6, 7], [8, 9]])
-    held = Images.from_tensor(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), own_sizes=own)
+    held = Images.from_tensor(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), original_sizes=own)
     split = Split(held, torch.arange(3), np.array([2, 0]))
     assert split.sizes.tolist() == [[2, 2], [2, 2]]
-    assert split.own_sizes.tolist() == [[8, 9], [4, 5]]
+    assert split.original_sizes.tolist() == [[8, 9], [4, 5]]
 
 
 @pytest.mark.parametrize("task", ["classification", "transform"])
@@ -80,9 +81,15 @@ def test_a_resolution_is_named_height_first() -> None:
         ({"tolerance": math.inf}, "tolerance=inf"),
         ({"max_buckets": 0}, "max_buckets=0"),
         ({"max_pixels": -1}, "max_pixels=-1"),
-        ({"fit": "resize"}, "nothing to do"),
-        ({"fit": "resize", "tolerance": 0.1, "leftovers": "merge"}, "leftovers=merge"),
-        ({"fit": "resize", "max_buckets": 2, "pad_to": "batch"}, "pad_to=batch"),
+        ({"resize_policy": "resize", "tolerance": 0.1, "leftovers": "merge"}, "leftovers=merge"),
+        ({"resize_policy": "resize", "max_buckets": 2, "pad_to": "batch"}, "pad_to=batch"),
+        ({"resize_policy": "pad", "pad_to": "batch"}, "pad_to=batch"),
+        ({"resize_policy": "pad", "max_buckets": 2}, "max_buckets"),
+        ({"resize_policy": "pad", "tolerance": 0.5}, "tolerance"),
+        ({"resize_policy": "resize", "max_buckets": 2, "size": (28, 28)}, "no size is left"),
+        ({"size": (28, 28)}, "resize_policy=keep"),
+        ({"resize_policy": "resize", "size": (28, 1)}, "size=28x1"),
+        ({"resize_policy": "pad", "size": (8193, 28)}, "size=8193x28"),
     ],
 )
 def test_bucket_settings_that_make_no_sense_are_refused(settings: dict[str, object], said: str) -> None:
@@ -94,3 +101,10 @@ def test_each_size_is_a_bucket_by_itself_unless_told_otherwise() -> None:
     assert not EXACT_SIZES.shares_buckets
     assert Bucketing(tolerance=0.1).shares_buckets
     assert Bucketing(max_buckets=3).shares_buckets
+
+
+def test_all_images_are_of_one_size_where_they_are_padded_or_resized_to_no_bucket() -> None:
+    assert Bucketing(resize_policy="pad").makes_one_size
+    assert Bucketing(resize_policy="resize", max_pixels=9, leftovers="drop").makes_one_size
+    assert not Bucketing(resize_policy="resize", tolerance=0.1).makes_one_size
+    assert not Bucketing(max_buckets=1).makes_one_size

@@ -121,8 +121,8 @@ def _fill(
         if known[name] is None:
             raise UsageError(
                 f'"{spec.name}" needs {_article(name)}, and this dataset has none',
-                hint="images of several sizes: use a model with global pooling such as varres-net, or a "
-                "dataset mode that resizes or pads",
+                hint="images of several sizes: use a model with global pooling such as varres-net, or "
+                "--bucketing resize_policy=resize (or pad)",
             )
         values[name] = known[name]
     elif name in known and name in values and known[name] is not None and values[name] != known[name]:

@@ -16,11 +16,14 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
 
+from nnkit.bucketing import make_bucketing, read_settings, settings_of
 from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean, hints, quote
 from nnkit.schema import convert, plain_value
 from nnkit.spec import Spec, Text, from_toml, read_toml_value, to_toml, typed
+from nnkit.types import EXACT_SIZES, Bucketing
 
 SpecField = InstanceOf[Spec]
+BucketingField = InstanceOf[Bucketing]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 
@@ -67,6 +70,10 @@ DeviceName = Annotated[
 ITEMS = Field(min_length=1, max_length=64)
 
 
+BUCKETING = "bucketing"
+"""The one field whose settings stand in a table of their own and belong to no component."""
+
+
 class CommandConfig(BaseModel):
     """What every command's configuration shares: frozen, no unknown keys."""
 
@@ -110,6 +117,7 @@ class TrainConfig(PlaceConfig):
     batch_size: Count = 64
     epochs: Count = 10
     augment: Literal["none", "affine", "rotate", "report"] = "none"
+    bucketing: BucketingField = EXACT_SIZES
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     monitor: str | None = None
@@ -142,6 +150,7 @@ class ComparePoolingConfig(PlaceConfig):
     epochs: Count = 5
     lr: Positive | None = None
     batch_size: Count = 64
+    bucketing: BucketingField = EXACT_SIZES
     precision: Literal["fp32", "bf16"] = "fp32"
     limit: Count | None = None
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -228,7 +237,11 @@ class _Layers:
         self.origins[key] = origin
 
     def put_setting(self, key: str, setting: str, value: object, origin: str) -> None:
-        """Change one setting of the component in a spec field."""
+        """Change one setting of the component in a spec field, or of bucketing."""
+        if key == BUCKETING and key in self.model.model_fields:
+            self.values[key] = {**self.values.get(key, {}), setting: value}
+            self.origins[f"{key}.{setting}"] = origin
+            return
         if key not in self.model.component_groups and key != "optimizer":
             hint = "only a component has settings: " + ", ".join(sorted(self.model.component_groups))
             self.mistakes.append(Mistake(f"{key}.{setting}"[:80], "no such key", f"{hint}; from {origin}"))
@@ -251,10 +264,13 @@ class _Layers:
     def names_component(self, key: str) -> bool:
         """Whether the layers so far, or the default, name the component of a spec field."""
         known = self.model.model_fields
-        return isinstance(self.values.get(key, known[key].default if key in known else None), Spec)
+        held = self.values.get(key, known[key].default if key in known else None)
+        return isinstance(held, Spec) or (key == BUCKETING and key in known)
 
     def _read(self, key: str, value: object) -> Any:
         info = self.model.model_fields[key]
+        if key == BUCKETING:
+            return {} if value is None else read_settings(value)
         if value is None:
             return info.default
         if _holds_specs(self.model, key):
@@ -298,14 +314,19 @@ def resolve(
     for key, setting, value in dotted:
         if f"option --{key.replace('_', '-')}" != layers.origins.get(key) or not _has(layers, key, setting):
             layers.put_setting(key, setting, value, "--set")
+    if BUCKETING in layers.values:
+        try:
+            layers.values[BUCKETING] = make_bucketing(layers.values[BUCKETING])
+        except ConfigError as error:
+            layers.mistakes += error.mistakes
     if layers.mistakes:
         raise ConfigError(layers.mistakes)
     return Resolved(model.model_validate(layers.values), dict(layers.origins))
 
 
 def _has(layers: _Layers, key: str, setting: str) -> bool:
-    spec = layers.values.get(key)
-    return isinstance(spec, Spec) and setting in spec.settings
+    held = layers.values.get(key)
+    return setting in (held.settings if isinstance(held, Spec) else held if isinstance(held, dict) else ())
 
 
 def _put_file(layers: _Layers, path: Path) -> None:
@@ -357,7 +378,10 @@ def dump(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> dict[str, A
         value = getattr(config, key)
         if value is None or key in leave_out:
             continue
-        if isinstance(value, Spec):
+        if isinstance(value, Bucketing):
+            if settings := settings_of(value):
+                result[key] = settings
+        elif isinstance(value, Spec):
             result[key] = _plain_spec(value)
         elif _holds_specs(type(config), key):
             result[key] = [_plain_spec(item) for item in value]

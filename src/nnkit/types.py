@@ -6,7 +6,7 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -15,9 +15,9 @@ from nnkit.errors import UsageError, quote
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
-    from nnkit.data.images import Images
 
 Task = Literal["classification", "transform"]
 Size = tuple[int, int]
@@ -27,7 +27,10 @@ SPLITS = ("train", "val", "test")
 
 Leftovers = Literal["keep", "drop", "merge"]
 PadTo = Literal["bucket", "batch"]
-Fit = Literal["pad", "resize"]
+ResizePolicy = Literal["keep", "resize", "pad"]
+
+MIN_SIDE, MAX_SIDE = 2, 8192
+"""Sides that images may be brought to, in pixels; torch resizes wrongly to a single column."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,77 @@ class Batch:
     `inputs` is float (B, C, H, W), normalised as the model wants it. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
     (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
-    it the inputs are 0, also after normalisation. `own_size` is the height and width that all its images had
-    before they were resized or padded; None where that differs.
+    it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
+    had before they were resized or padded; None where that differs.
     """
 
     inputs: Tensor
     targets: Tensor
     indices: np.ndarray
     mask: Tensor | None = None
-    own_size: Size | None = None
+    original_size: Size | None = None
+
+
+Padded = tuple["Tensor", "Tensor | None"]
+"""A batch of pixels, uint8 (B, C, H, W), and its mask, bool (B, 1, H, W), or None: image everywhere."""
+
+
+class ImageStore(Protocol):
+    """N uint8 images of C channels, in one or several sizes: in memory or in files.
+
+    `sizes` and `original_sizes`, int64 (N, 2), are heights × widths in pixels: now, and before they were
+    resized or padded. `image_size` is the one size of all images, None where there are several. Batches are
+    on `device`. `in_memory`: the pixels are held; else each batch is read from files when it is asked for.
+    """
+
+    in_memory: bool
+    channels: int
+    sizes: np.ndarray
+    original_sizes: np.ndarray
+
+    @property
+    def image_size(self) -> Size | None:
+        """The one size of all images; None where there are several."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Tensor:
+        """One image, uint8 (C, H, W)."""
+        ...
+
+    def fetch(self, indices: np.ndarray, shape: Size | None = None) -> Padded:
+        """The images at `indices`, int64 (B,), as one batch, and its mask.
+
+        Images smaller than `shape`, height × width (default: the largest height and width among them), stand
+        at the top left, zeros fill the rest. `ValueError` where an image is larger than `shape`.
+        """
+        ...
+
+    def batches(self, requests: Sequence[tuple[np.ndarray, Size | None]]) -> Iterator[Padded]:
+        """What `fetch` gives for each pair of indices and shape, in turn, each made when it is wanted."""
+        ...
+
+    def to(self, device: torch.device | str) -> ImageStore:
+        """The same images, whose batches are on another device."""
+        ...
+
+    def resized(self, shapes: np.ndarray) -> ImageStore:
+        """The same images in the same order, image i resized to `shapes[i]`, (N, 2)."""
+        ...
+
+    def on_canvas(self, size: Size) -> ImageStore:
+        """The same images in the same order, each in the middle of a black canvas of one size."""
+        ...
+
+    def remembered(self, name: str, indices: np.ndarray, count: Callable[[], Tensor]) -> Tensor:
+        """What `count` gives for the images at `indices`, kept between runs where it means reading files."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +121,7 @@ class Split:
     its memory.
     """
 
-    images: Images
+    images: ImageStore
     targets: Tensor
     indices: np.ndarray
 
@@ -70,10 +135,15 @@ class Split:
         return sizes
 
     @property
-    def own_sizes(self) -> np.ndarray:
+    def original_sizes(self) -> np.ndarray:
         """Height and width of each image before it was resized or padded, int64 (N, 2)."""
-        sizes: np.ndarray = self.images.own_sizes[self.indices]
+        sizes: np.ndarray = self.images.original_sizes[self.indices]
         return sizes
+
+    @property
+    def own_sizes(self) -> np.ndarray:
+        """The old name of `original_sizes`, for one release more."""
+        return self.original_sizes
 
     def sample(self, num_images: int) -> Split:
         """At most `num_images` of the split, evenly spaced: a folder's first images are all of one class."""
@@ -84,26 +154,31 @@ class Split:
 
 @dataclass(frozen=True)
 class Bucketing:
-    """How images of several sizes share batches in training; each size by itself unless told otherwise.
+    """What becomes of images of several sizes in training, and how they share batches.
+
+    `resize_policy`: images keep their sizes ("keep"), and those that share a batch are padded with zeros, at
+    the bottom and right, and masked; or all are resized, by antialiased bilinear ("resize"), or centred on a
+    black canvas ("pad"). The last two bring all to one `size`, height × width (default: the median side of
+    the training images, and their largest height and width), but "resize" with `tolerance` or `max_buckets`
+    brings each image to the shape of its bucket.
 
     With a `tolerance`, sizes share a bucket whose sides exceed no member's by more than that share (0.1: ten
     per cent). `max_buckets` makes at most so many, chosen so that little is padded. `max_pixels` bounds the
-    pixels of a batch, padding included, beside the batch size. `leftovers`, the images that fill no batch
-    of their bucket, are kept as short batches ("keep"), left out of the epoch ("drop") or put with the next
-    larger bucket ("merge"). `pad_to`: a batch has its bucket's shape ("bucket") or the smallest that holds
-    its own images ("batch"), for which images of near sizes are put together. `fit`: an image is brought to
-    its bucket's shape with zeros and a mask ("pad") or resized, by antialiased bilinear ("resize"), which
-    goes with neither leftovers=merge nor pad_to=batch.
+    pixels of a batch, padding included, beside the batch size. `leftovers`: the incomplete batch of a bucket
+    is kept ("keep"), dropped for this epoch ("drop"), or its images are put with the next larger bucket
+    ("merge"). `pad_to`: a batch has its bucket's shape ("bucket") or the smallest that holds its own images
+    ("batch"), for which images of near sizes are put together.
 
     `UsageError` for values out of range, or that do not go together.
     """
 
+    resize_policy: ResizePolicy = "keep"
+    size: Size | None = None
     tolerance: float = 0.0
     max_buckets: int | None = None
     max_pixels: int | None = None
     leftovers: Leftovers = "keep"
     pad_to: PadTo = "bucket"
-    fit: Fit = "pad"
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance < float("inf"):
@@ -111,26 +186,53 @@ class Bucketing:
         for name, value in (("max_buckets", self.max_buckets), ("max_pixels", self.max_pixels)):
             if value is not None and value < 1:
                 raise UsageError(f"{name}={quote(value)}: expected a whole number from 1 on")
-        if self.fit == "resize":
-            self._check_resize()
+        if self.size is not None:
+            self._check_size(*self.size)
+        if self.resize_policy != "keep":
+            self._check_policy()
 
-    def _check_resize(self) -> None:
+    def _check_size(self, height: int, width: int) -> None:
+        if self.resize_policy == "keep":
+            raise UsageError(
+                f"size={height}x{width}: resize_policy=keep leaves each image its own size",
+                hint="leave size out, or set resize_policy=resize or pad",
+            )
+        if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
+            raise UsageError(
+                f"size={height}x{width}: expected height and width from {MIN_SIDE} to {MAX_SIDE} pixels",
+                hint="write size=28x28",
+            )
+
+    def _check_policy(self) -> None:
+        policy = f"resize_policy={self.resize_policy}"
+        if self.resize_policy == "resize" and self.shares_buckets and self.size is not None:
+            raise UsageError(
+                f"{policy} with tolerance or max_buckets brings each image to its bucket's shape: "
+                "no size is left to set",
+                hint="leave out size; or tolerance and max_buckets",
+            )
+        if self.resize_policy == "pad" and self.shares_buckets:
+            name = "tolerance" if self.tolerance else "max_buckets"
+            raise UsageError(
+                f"{policy} brings all images to one size: no bucket is left to set {name} for",
+                hint=f"leave out {name}, or set resize_policy=keep",
+            )
         if self.leftovers == "merge" or self.pad_to == "batch":
             setting = "leftovers=merge" if self.leftovers == "merge" else "pad_to=batch"
             raise UsageError(
-                f"fit=resize brings each image to its own bucket's shape once: {setting} asks for another",
-                hint=f"leave out {setting}, or fit=resize",
-            )
-        if not self.shares_buckets:
-            raise UsageError(
-                "fit=resize has nothing to do where each size is a bucket by itself",
-                hint="give a tolerance or max_buckets, or leave out fit=resize",
+                f"{policy} brings each image to one shape once: {setting} asks for another",
+                hint=f"leave out {setting}, or set resize_policy=keep",
             )
 
     @property
     def shares_buckets(self) -> bool:
         """Whether images of different sizes may be put into one bucket."""
         return self.tolerance > 0 or self.max_buckets is not None
+
+    @property
+    def makes_one_size(self) -> bool:
+        """Whether all images are brought to one size."""
+        return self.resize_policy == "pad" or (self.resize_policy == "resize" and not self.shares_buckets)
 
 
 EXACT_SIZES = Bucketing()
@@ -141,8 +243,8 @@ class Data:
     """A loaded dataset: its splits and what a component may want to know of it.
 
     `image_size` is None where sizes differ within a split. `mean` and `std` are per channel, of inputs in
-    [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1. `bucketing` says
-    how images of several sizes share the batches of training.
+    [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1. `measured`: mean
+    and std are those of the training images' pixels, and are measured anew where these are resized or padded.
     """
 
     task: Task
@@ -155,7 +257,7 @@ class Data:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
-    bucketing: Bucketing = EXACT_SIZES
+    measured: bool = False
 
     def known_settings(self) -> dict[str, Any]:
         """The settings that this dataset fills in for models, losses and stopping rules."""

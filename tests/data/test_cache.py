@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.image_files import mutated
+from data.image_files import mutated, random_png, write_folder
 from nnkit import files
 from nnkit.data import cache, tensor_files
 from nnkit.data.cache import cached, fingerprint
+from nnkit.data.sources import load_source
 from nnkit.errors import DataError
 
 
@@ -356,3 +357,22 @@ def test_names_that_are_no_text_are_told_apart_too(tmp_path: Path) -> None:
     packed = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tgz"))
     packed.write_bytes(b"1")
     assert fingerprint(packed, tmp_path) == sha256(b"1")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc")
+def test_decoded_images_are_mapped_from_the_cache_so_that_processes_share_them(tmp_path: Path) -> None:
+    """Each page of such a mapping that is only read is the page cache's, in every process."""
+    files = {f"{number}.png": random_png(number, 20 + number % 3, 30) for number in range(12)}
+    folder = write_folder(tmp_path / "images", files)
+    load_source(folder, tmp_path / "cache")
+    images = load_source(folder, tmp_path / "cache").images
+    address = images.buffer.data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        first, _, last = line.partition(" ")[0].partition("-")
+        if int(first, 16) <= address < int(last, 16):
+            assert str(tmp_path / "cache") in line
+            break
+    else:
+        raise AssertionError("the buffer is in no mapping")
+    assert images.image(3).data_ptr() == address + int(images._table()[3, 2])
+    assert images.to("cpu").buffer.data_ptr() == address

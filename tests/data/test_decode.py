@@ -7,10 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.image_files import encoded, mutated, random_png
-from nnkit.data.decode import decode
+from nnkit.data.decode import decode, read_header
 from nnkit.errors import DataError
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
@@ -110,3 +110,19 @@ def test_mutations_give_pixels_or_a_data_error() -> None:
         for _ in range(60):
             with contextlib.suppress(DataError):
                 decode(mutated(whole, rng), "x")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_an_image_is_turned_as_its_exif_says(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    pixels = np.add.outer(np.arange(24), np.arange(40) * 3).astype(np.uint8)
+    Image.fromarray(pixels).save(stream, kind, exif=exif)
+    with Image.open(io.BytesIO(stream.getvalue())) as image:
+        expected = np.array(ImageOps.exif_transpose(image).convert("L"))
+    found = decode(stream.getvalue(), "x", 1)
+    assert np.array_equal(found[0], expected)
+    assert found.shape[1:] == ((40, 24) if 5 <= orientation <= 8 else (24, 40))
+    assert read_header(io.BytesIO(stream.getvalue()), "x")[0] == found.shape[1:]

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from nnkit.data.folder_layout import FolderLayout, read_layout
 from nnkit.data.images import Images
-from nnkit.data.resizing import resize
 from nnkit.data.splits import (
     balanced,
     check_fraction,
     check_seed,
+    class_parts,
     classification_data,
     count_levels,
     folder_parts,
@@ -23,7 +24,7 @@ from nnkit.data.splits import (
     split_folder,
 )
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Bucketing, Split
+from nnkit.types import Split
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
@@ -186,50 +187,11 @@ def test_mean_and_std_are_those_of_the_training_pixels_alone() -> None:
     np.testing.assert_allclose(data.std, pixels.std(axis=1), rtol=1e-12)
     assert (data.task, data.in_channels, data.image_size) == ("classification", 3, None)
     assert (data.class_names, data.notes) == (("x", "y"), ("note",))
-    assert data.bucketing == Bucketing()
+    assert data.measured
     for name, split in data.splits.items():
         assert split.indices.tolist() == parts[name].tolist()
         assert split.indices.flags.c_contiguous
         assert split.targets.tolist() == [index % 2 for index in range(30)]
-
-
-def test_the_levels_may_be_counted_by_another() -> None:
-    counts = torch.zeros(3, 256, dtype=torch.int64)
-    counts[:, 51] = torch.tensor([1, 2, 3])
-    counts[:, 102] = torch.tensor([1, 2, 3])
-    seen = []
-
-    def levels(split: Split) -> torch.Tensor:
-        seen.append(split.indices.tolist())
-        return counts
-
-    images = Images.from_arrays(coloured(4, [(5, 7)]))
-    parts = {"train": np.array([2, 0]), "val": np.array([1]), "test": np.array([3])}
-    data = classification_data(images, torch.zeros(4, dtype=torch.int64), parts, "a", levels=levels)
-    assert seen == [[2, 0]]
-    assert data.image_size == (5, 7)
-    np.testing.assert_allclose(data.mean, [0.3] * 3, rtol=1e-12)
-    np.testing.assert_allclose(data.std, [0.1] * 3, rtol=1e-12)
-
-
-def test_resized_to_buckets_the_images_and_their_statistics_are_the_resized_ones() -> None:
-    arrays = coloured(12, [(10, 10), (11, 11), (30, 30)])
-    bucketing = Bucketing(max_buckets=2, fit="resize")
-    parts = {"train": np.arange(9), "val": np.array([9, 10]), "test": np.array([11])}
-    data = classification_data(
-        Images.from_arrays(arrays), torch.zeros(12, dtype=torch.int64), parts, "a", bucketing=bucketing
-    )
-    assert data.bucketing == bucketing
-    images = data.splits["val"].images
-    expected = [
-        resize(torch.from_numpy(array)[None], (11, 11) if array.shape[1] < 30 else (30, 30))[0]
-        for array in arrays
-    ]
-    for index, one in enumerate(expected):
-        assert torch.equal(images.image(index), one)
-    pixels = np.concatenate([one.reshape(3, -1).numpy() for one in expected[:9]], axis=1) / 255
-    np.testing.assert_allclose(data.mean, pixels.mean(axis=1), rtol=1e-12)
-    np.testing.assert_allclose(data.std, pixels.std(axis=1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -247,14 +209,14 @@ def test_levels_are_counted_in_every_image_of_the_split_and_in_no_other(channels
 
 def test_levels_are_counted_from_a_bounded_number_of_bytes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    take = Images.take
+    batches = Images.batches
 
-    def watched(self: Images, *request: object) -> object:
-        batch = take(self, *request)  # type: ignore[arg-type]
-        taken.append(tuple(batch[0].shape))
-        return batch
+    def watched(self: Images, requests: object) -> object:
+        for batch in batches(self, requests):  # type: ignore[arg-type]
+            taken.append(tuple(batch[0].shape))
+            yield batch
 
-    monkeypatch.setattr(Images, "take", watched)
+    monkeypatch.setattr(Images, "batches", watched)
     side = 1500
     images = Images.from_tensor(torch.full((1, 3, 1, 1), 7, dtype=torch.uint8).expand(12, 3, side, side))
     counts = count_levels(Split(images, torch.zeros(12), np.arange(12)))
@@ -291,3 +253,81 @@ def test_a_constant_channel_is_divided_by_one() -> None:
 
 def test_without_pixels_nothing_is_shifted_or_divided() -> None:
     assert level_statistics(torch.zeros(2, 256, dtype=torch.int64)) == ((0.0, 0.0), (1.0, 1.0))
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    fraction=st.floats(0.02, 0.98),
+    seed=st.integers(0, 2**32),
+)
+def test_with_labels_the_share_is_that_of_each_class_and_no_small_class_vanishes(
+    counts: list[int], fraction: float, seed: int
+) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    if len(labels) < 2:
+        return
+    indices = np.arange(len(labels)) * 3
+    first, second = random_parts(indices, fraction, seed, labels)
+    assert sorted([*first.tolist(), *second.tolist()]) == indices.tolist()
+    assert len(first) >= 1
+    assert len(second) >= 1
+    if max(counts) > 1:
+        for kind, count in enumerate(counts):
+            found = int((labels[second // 3] == kind).sum())
+            assert min(1, count - 1) <= found <= max(count - 1, 0)
+            assert abs(found - count * fraction) <= 1 or found in (1, count - 1, 0)
+    again = random_parts(indices, fraction, seed, labels)
+    assert np.array_equal(second, again[1])
+
+
+def test_with_labels_another_seed_draws_other_images_and_the_count_is_kept() -> None:
+    labels = np.repeat(np.arange(3), [100, 50, 6])
+    parts = [random_parts(np.arange(156), 0.1, seed, labels)[1] for seed in range(3)]
+    assert [len(part) for part in parts] == [16] * 3
+    assert [np.bincount(labels[part]).tolist() for part in parts] == [[10, 5, 1]] * 3
+    assert len({tuple(part.tolist()) for part in parts}) == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "splits"),
+    [
+        (["train/cat/1", "train/dog/1", "val/cat/2"], "cat dog cat", "train train val"),
+        (["train/cat/1", "valid/cat/2", "test/dog/x/3"], "cat cat dog", "train val test"),
+        (["o/train/cat/1", "o/validation/cat/2", "o/train/3"], "cat cat -", "train val -"),
+        (["train/cat/1", "train/dog/1"], "cat dog", "train train"),
+        (["train/cat/1", "test/2"], "cat -", "train -"),
+        (["train/cat/1", "test/cat/2", "extra/cat/3", "4"], "cat cat - -", "train test - -"),
+        (["train/1", "test/2", "bus/3"], "train test bus", None),
+        (["train/steam/1", "plane/2", "car/3"], "train plane car", None),
+        (["train/1", "val/2"], "- -", "- -"),
+        (["cat/1", "test/2"], "cat test", None),
+        (["o/p/cat/1", "o/p/dog/x/2"], "cat dog", None),
+        (["cat/1", "dog/2", "3"], "cat dog -", None),
+        (["o/cat/1", "o/dog/2", "3"], "cat dog -", None),
+        (["1", "2"], "- -", None),
+    ],
+)
+def test_folders_say_classes_and_splits(names: list[str], classes: str, splits: str | None) -> None:
+    def read(text: str) -> tuple[str, ...]:
+        return tuple(word.replace("-", "") for word in text.split())
+
+    assert read_layout(names) == FolderLayout(read(classes), None if splits is None else read(splits))
+
+
+def test_without_a_test_folder_there_is_no_test_image() -> None:
+    names = [f"{split}/{kind}/{k}" for split in ("train", "val") for kind in "ab" for k in range(9)]
+    layout = read_layout(names)
+    labels = np.array([kind == "b" for kind in layout.classes], np.int64)
+    parts = class_parts(layout, labels, 0.1, 0)
+    assert {name: part.tolist() for name, part in parts.items()} == {
+        "train": list(range(18)), "val": list(range(18, 36)), "test": [],
+    }  # fmt: skip
+    only = read_layout(names[:18])
+    assert [len(class_parts(only, labels[:18], 0.1, 0)[name]) for name in ("train", "val", "test")] == [
+        16,
+        2,
+        0,
+    ]
+    with pytest.raises(DataError, match="train/"):
+        class_parts(read_layout(["train/1", "val/a/2", "val/b/3"]), labels[:3], 0.1, 0)

@@ -6,17 +6,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from data.image_files import encoded, random_png, write_folder, write_tgz
 from nnkit.data import streaming
-from nnkit.data.batches import Batches
+from nnkit.data.bucketing import plan_batches
+from nnkit.data.loaders import EvalLoader, TrainLoader
+from nnkit.data.resize_policy import with_policy
 from nnkit.datasets.image_folder import ImageFolder
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Batch, Bucketing, Data, DataPlace
+from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, DataPlace
 
 CPU = torch.device("cpu")
 
@@ -34,20 +38,24 @@ def place(tmp_path: Path) -> DataPlace:
     return DataPlace(tmp_path, tmp_path / "cache")
 
 
-def loaded(place: DataPlace, **settings: object) -> Data:
-    return ImageFolder(path=place.root / "pets", **settings).load(place)  # type: ignore[arg-type]
+def loaded(place: DataPlace, *, bucketing: Bucketing = EXACT_SIZES, **settings: object) -> Data:
+    return with_policy(ImageFolder(path=place.root / "pets", **settings).load(place), bucketing)[0]  # type: ignore[arg-type]
 
 
-def batches_of(data: Data, name: str, *, shuffle: bool) -> Iterator[Batch]:
-    batches = Batches(data, data.splits[name], batch_size=7, device=CPU)
-    return batches.load(batches.plan(epoch=2, seed=1, shuffle=shuffle))
+def batches_of(
+    data: Data, name: str, *, shuffle: bool, bucketing: Bucketing = EXACT_SIZES
+) -> Iterator[Batch]:
+    if not shuffle:
+        return iter(EvalLoader(data, data.splits[name], batch_size=7, device=CPU, bucketing=bucketing))
+    batches = TrainLoader(data, data.splits[name], batch_size=7, device=CPU, bucketing=bucketing)
+    return batches.load(batches.plan(epoch=2, seed=1))
 
 
 def assert_same(one: Batch, other: Batch) -> None:
     assert torch.equal(one.inputs, other.inputs)
     assert torch.equal(one.targets, other.targets)
     assert np.array_equal(one.indices, other.indices)
-    assert one.own_size == other.own_size
+    assert one.original_size == other.original_size
     assert (one.mask is None) == (other.mask is None)
     assert one.mask is None or torch.equal(one.mask, other.mask)
 
@@ -58,14 +66,16 @@ def assert_same(one: Batch, other: Batch) -> None:
     [
         {"bucketing": Bucketing(max_buckets=3)},
         {"bucketing": Bucketing(tolerance=0.2, leftovers="merge", pad_to="batch")},
-        {"bucketing": Bucketing(max_buckets=3, fit="resize")},
-        {"mode": "resize", "size": 11},
+        {"bucketing": Bucketing("resize", max_buckets=3)},
+        {"bucketing": Bucketing("resize", (11, 11))},
+        {"bucketing": Bucketing("pad", (15, 14))},
         {"channels": 3},
     ],
 )
 def test_batches_are_those_of_images_in_memory_to_the_bit(
-    place: DataPlace, settings: dict[str, object], num_workers: int
+    place: DataPlace, settings: dict[str, Any], num_workers: int
 ) -> None:
+    bucketing = settings.get("bucketing", EXACT_SIZES)
     write_folder(place.root / "pets", pets() | {"cat/grey.png": encoded(np.full((9, 9, 3), 50, np.uint8))})
     held = loaded(place, **settings)
     read = loaded(place, in_memory=False, num_workers=num_workers, **settings)
@@ -75,7 +85,9 @@ def test_batches_are_those_of_images_in_memory_to_the_bit(
     before = torch.get_rng_state()
     for name, shuffle in (("train", True), ("val", False)):
         for one, other in zip(
-            batches_of(held, name, shuffle=shuffle), batches_of(read, name, shuffle=shuffle), strict=True
+            batches_of(held, name, shuffle=shuffle, bucketing=bucketing),
+            batches_of(read, name, shuffle=shuffle, bucketing=bucketing),
+            strict=True,
         ):
             assert_same(one, other)
     assert torch.equal(torch.get_rng_state(), before), (
@@ -90,17 +102,17 @@ def test_a_batch_read_from_files_is_the_one_of_images_in_memory(place: DataPlace
     assert (len(held), held.channels, held.image_size) == (len(read), read.channels, None)
     for one, other in ((held, read), (held.resized(held.sizes + 3), read.resized(held.sizes + 3))):
         assert np.array_equal(one.sizes, other.sizes)
-        assert np.array_equal(one.own_sizes, other.own_sizes)
+        assert np.array_equal(one.original_sizes, other.original_sizes)
         same_size = np.flatnonzero((one.sizes == one.sizes[4]).all(axis=1))
         for indices in (np.arange(12)[::-1], same_size, np.array([7]), np.arange(0)):
             for size in (None, (16, 15), (15, 20)) if len(indices) else ((16, 15),):
-                (pixels, mask), (expected, there) = other.take(indices, size), one.take(indices, size)
+                (pixels, mask), (expected, there) = other.fetch(indices, size), one.fetch(indices, size)
                 assert torch.equal(pixels, expected)
                 assert mask is there is None or torch.equal(mask, there)  # type: ignore[arg-type]
         assert all(torch.equal(one.image(index), other.image(index)) for index in range(12))
         for size in ((30, 8), (8, 30)):
             with pytest.raises(ValueError, match="do not fit"):
-                other.take(np.arange(12), size)
+                other.fetch(np.arange(12), size)
 
 
 def test_one_size_and_a_device_are_kept(place: DataPlace) -> None:
@@ -108,11 +120,11 @@ def test_one_size_and_a_device_are_kept(place: DataPlace) -> None:
     images = loaded(place, in_memory=False, num_workers=1).splits["train"].images
     there = images.resized(np.full_like(images.sizes, 9)).to("meta")
     assert there.image_size == (9, 9)
-    assert np.array_equal(there.own_sizes, images.sizes)
+    assert np.array_equal(there.original_sizes, images.sizes)
     assert (there.device, images.device) == (torch.device("meta"), CPU)
     again = there.resized(images.sizes + 1)
     assert (again.device, again.num_workers, again.in_memory) == (there.device, 1, False)  # type: ignore[attr-defined]
-    pixels, mask = again.take(np.arange(9), (20, 20))
+    pixels, mask = again.fetch(np.arange(9), (20, 20))
     assert mask is not None
     assert {pixels.device, mask.device, again.image(0).device} == {there.device}
 
@@ -126,17 +138,19 @@ def test_mean_and_std_are_those_of_this_split_and_these_shapes_whatever_the_cach
         {},
         {"seed": 1},
         {"val_fraction": 0.3},
-        {"mode": "resize", "size": 6},
-        {"mode": "resize", "size": 7},
+        {"bucketing": Bucketing("resize", (6, 6))},
+        {"bucketing": Bucketing("resize", (7, 7))},
+        {"bucketing": Bucketing("resize", (14, 14))},
+        {"bucketing": Bucketing("pad", (14, 14))},
         {"channels": 3},
-        {"bucketing": Bucketing(max_buckets=2, fit="resize")},
+        {"bucketing": Bucketing("resize", max_buckets=2)},
     ):
         held = loaded(place, **settings)
         for _ in range(2):
             read = loaded(place, in_memory=False, **settings)
             assert (read.mean, read.std) == (held.mean, held.std)
         seen.add(held.mean)
-    assert len(seen) == 7
+    assert len(seen) == 9
     changed = random_png(99, 8, 9)
     (place.root / "pets" / "cat" / "00.png").write_bytes(changed)
     os.utime(place.root / "pets" / "cat" / "00.png", (1e9, 1e9))
@@ -190,7 +204,7 @@ def test_a_file_that_goes_bad_is_named(
     place: DataPlace, now: bytes | None, said: str, num_workers: int
 ) -> None:
     write_folder(place.root / "pets", pets())
-    data = loaded(place, in_memory=False, num_workers=num_workers, bucketing=Bucketing(max_buckets=2))
+    data = loaded(place, in_memory=False, num_workers=num_workers)
     images = data.splits["train"].images
     path = place.root / "pets" / images.files.names[int(data.splits["train"].indices[5])]  # type: ignore[attr-defined]
     if now is None:
@@ -226,34 +240,53 @@ def test_an_archive_must_be_unpacked_first(place: DataPlace) -> None:
         {"num_workers": 1},
         {"in_memory": False, "num_workers": -1},
         {"in_memory": False, "num_workers": 10**6},
-        {"in_memory": False, "mode": "pad"},
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_when_the_dataset_is_made(
     settings: dict[str, object],
 ) -> None:
-    with pytest.raises(UsageError, match=r"num_workers|mode=pad"):
+    with pytest.raises(UsageError, match="num_workers"):
         ImageFolder(path=Path("x"), **settings)  # type: ignore[arg-type]
 
 
 def test_all_that_crosses_to_a_worker_pickles(place: DataPlace) -> None:
     write_folder(place.root / "pets", pets())
     images = loaded(place, in_memory=False, num_workers=2).splits["train"].images
-    request = (np.array([3, 0, 5]), (14, 14))
-    files, _, _ = pickle.loads(pickle.dumps((images.files, streaming._start_worker, streaming._as_it_is)))  # type: ignore[attr-defined]
-    there, here = files[pickle.loads(pickle.dumps(request))], images.take(*request)
+    parts = (images.files, streaming._start_worker, streaming.pad_collate)  # type: ignore[attr-defined]
+    files, _, collate = pickle.loads(pickle.dumps(parts))
+    there, here = collate([files[index] for index in (3, 0, 5)]), images.fetch(np.array([3, 0, 5]))
     assert all(torch.equal(one, other) for one, other in zip(there, here, strict=True))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_any_data_loader_takes_the_files_with_a_plan_as_its_batch_sampler(
+    place: DataPlace, num_workers: int
+) -> None:
+    write_folder(place.root / "pets", pets())
+    images = loaded(place, in_memory=False).splits["train"].images
+    plan = plan_batches(images.sizes, batch_size=7, max_buckets=2)
+    loader = DataLoader(
+        images.files,  # type: ignore[attr-defined]
+        batch_sampler=[batch.indices.tolist() for batch in plan],
+        collate_fn=streaming.pad_collate,
+        num_workers=num_workers,
+    )
+    for (pixels, mask), batch in zip(loader, plan, strict=True):
+        expected, there = images.fetch(batch.indices)
+        assert torch.equal(pixels, expected)
+        assert mask is there is None or torch.equal(mask, there)
 
 
 KEEPS_THE_ERROR = """
 import sys
 from pathlib import Path
-from nnkit.data.streaming import FileImages, Files
+from typing import Any
+from nnkit.data.streaming import FileImages, ImageFiles
 from nnkit.errors import DataError
 import numpy as np
 
 names, sizes = ("a.png", "b.png"), np.array([[8, 8], [8, 8]])
-images = FileImages(Files(Path(sys.argv[1]), names, sizes, sizes, 1), num_workers=2)
+images = FileImages(ImageFiles(Path(sys.argv[1]), names, sizes, sizes, 1), num_workers=2)
 try:
     list(images.batches([(np.array([0]), None), (np.array([1]), None)]))
 except DataError as error:

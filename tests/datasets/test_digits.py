@@ -9,13 +9,10 @@ from scipy import stats
 from nnkit.datasets.digits import Digits
 from nnkit.datasets.digits_varres import DigitsVarres
 from nnkit.errors import UsageError
-from nnkit.types import Bucketing, Data, DataPlace, Split
+from nnkit.types import Data, DataPlace, Split
 
 NOWHERE = DataPlace(Path("/nonexistent"), Path("/nonexistent"))
 COUNTS = {"train": 10_000, "val": 2_000, "test": 2_000}
-
-
-BUCKETING = Bucketing(max_buckets=2)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,7 @@ def digits() -> Data:
 
 @pytest.fixture(scope="module")
 def varres() -> Data:
-    return DigitsVarres(bucketing=BUCKETING).load(NOWHERE)
+    return DigitsVarres().load(NOWHERE)
 
 
 @pytest.fixture(params=["digits", "varres"])
@@ -83,7 +80,6 @@ def test_no_image_is_in_two_splits(data: Data) -> None:
 
 def test_digits_are_28_pixels_high_and_wide(digits: Data) -> None:
     assert digits.image_size == (28, 28)
-    assert digits.bucketing == Bucketing()
 
 
 def test_digits_varres_has_three_sizes_equally_often_in_each_split_whatever_the_digit(varres: Data) -> None:
@@ -120,10 +116,6 @@ def test_mean_and_standard_deviation_are_those_of_the_training_pixels(varres: Da
     levels = np.concatenate([train.images.image(i).numpy().reshape(-1) for i in train.indices]) / 255
     assert varres.mean[0] == pytest.approx(levels.mean(), abs=1e-12)
     assert varres.std[0] == pytest.approx(levels.std(), abs=1e-12)
-
-
-def test_bucket_settings_come_with_the_data(varres: Data) -> None:
-    assert varres.bucketing == BUCKETING
 
 
 @pytest.mark.parametrize("kind", [Digits, DigitsVarres])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +11,9 @@ import torch
 
 from data.image_files import encoded, random_png, write_folder, write_tgz
 from nnkit.data.images import Images
-from nnkit.datasets.image_folder import ImageFolder, class_folders
+from nnkit.datasets.image_folder import ImageFolder
 from nnkit.errors import DataError, UsageError
-from nnkit.types import Bucketing, DataPlace
+from nnkit.types import DataPlace
 
 
 def pets(prefix: str = "", count: int = 20) -> dict[str, bytes]:
@@ -83,39 +86,6 @@ def test_the_seed_and_the_share_choose_what_validates(place: DataPlace) -> None:
     assert [len(part) for part in chosen] == [4, 4, 4, 20]
 
 
-def test_the_default_size_is_the_median_side_of_the_training_images_alone(place: DataPlace) -> None:
-    files = {
-        f"{split}/{kind}/{number}.png": random_png(number, side, side + 2)
-        for split, side in (("train", 6), ("test", 20))
-        for kind in ("cat", "dog")
-        for number in range(8 if split == "train" else 30)
-    }
-    path = write_folder(place.root / "pets", files)
-    assert ImageFolder(path=path, mode="resize").load(place).image_size == (7, 7)
-
-
-def test_the_default_canvas_holds_the_largest_height_and_the_largest_width(place: DataPlace) -> None:
-    path = write_folder(place.root / "pets", pets() | {"cat/wide.png": random_png(0, 3, 30)})
-    data = ImageFolder(path=path, mode="pad").load(place)
-    assert data.image_size == (10, 30)
-    images = data.splits["train"].images
-    assert images.own_sizes[20].tolist() == [3, 30]
-    assert (drawn(images, 20)[3:6] > 0).any()
-    assert not drawn(images, 20)[:3].any()
-    assert not drawn(images, 20)[6:].any()
-
-
-@pytest.mark.parametrize(("mode", "model"), [("bucket", "varres-net"), ("resize", "mnist-convnet")])
-def test_the_default_model_takes_what_the_mode_makes(mode: str, model: str) -> None:
-    assert ImageFolder(path=Path("x"), mode=mode).default_model == model  # type: ignore[arg-type]
-
-
-def test_bucket_settings_come_with_the_data(place: DataPlace) -> None:
-    path = write_folder(place.root / "pets", pets())
-    told = Bucketing(max_buckets=2, leftovers="drop")
-    assert ImageFolder(path=path, bucketing=told).load(place).bucketing == told
-
-
 def test_a_changed_file_is_read_anew(place: DataPlace) -> None:
     path = write_folder(place.root / "pets", pets())
     before = ImageFolder(path=path).load(place).splits["train"].images.image(0)
@@ -124,28 +94,10 @@ def test_a_changed_file_is_read_anew(place: DataPlace) -> None:
     assert not torch.equal(before, after)
 
 
-def test_an_outer_folder_is_no_class() -> None:
-    assert class_folders(["o/p/cat/1.png", "o/p/dog/x/2.png"]) == ["cat", "dog"]
-    assert class_folders(["cat/1.png", "dog/2.png", "3.png"]) == ["cat", "dog", ""]
-
-
 def test_one_colour_image_makes_all_colour(place: DataPlace) -> None:
     path = write_folder(place.root / "pets", pets() | {"cat/c.png": random_png(0, colour=True)})
     assert ImageFolder(path=path).load(place).in_channels == 3
     assert ImageFolder(path=path, channels=1).load(place).in_channels == 1
-
-
-@pytest.mark.parametrize(
-    ("mode", "size", "side"),
-    [("resize", None, (9, 9)), ("resize", 5, (5, 5)), ("pad", None, (10, 9)), ("pad", 12, (12, 12))],
-)
-def test_modes_bring_all_to_one_size(
-    place: DataPlace, mode: str, size: int | None, side: tuple[int, int]
-) -> None:
-    path = write_folder(place.root / "pets", pets())
-    dataset = ImageFolder(path=path, mode=mode, size=size)  # type: ignore[arg-type]
-    assert dataset.load(place).image_size == side
-    assert dataset.default_model == "mnist-convnet"
 
 
 def test_bad_images_are_named_once_and_left_out(place: DataPlace, caplog: pytest.LogCaptureFixture) -> None:
@@ -183,25 +135,66 @@ def test_images_without_a_class_are_left_out(place: DataPlace) -> None:
     assert any("1 images in no class" in note for note in data.notes)
 
 
-def test_strange_shapes_are_resized(place: DataPlace) -> None:
-    strange = {
-        "cat/long.png": encoded(np.full((2000, 1), 7, np.uint8)),
-        "dog/dot.png": encoded(np.full((1, 1), 9, np.uint8)),
-    }
-    path = write_folder(place.root / "pets", pets() | strange)
-    data = ImageFolder(path=path, mode="resize", size=6).load(place)
-    images = data.splits["train"].images
-    assert images.image_size == (6, 6)
-    assert torch.equal(images.image(20), torch.full((1, 6, 6), 7, dtype=torch.uint8))
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_train_and_val_without_test_are_splits_and_no_classes_and_this_is_said(
+    place: DataPlace, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    path = write_folder(place.root / "pets", pets("train/") | pets(f"{name}/", 5))
+    data = ImageFolder(path=path).load(place)
+    assert data.class_names == ("cat", "dog")
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 40, "val": 10, "test": 0}
+    assert caplog.text.count("no folder test/") == 1
+    assert any("no folder test/" in note for note in data.notes)
 
 
-@pytest.mark.parametrize(("mode", "size"), [("bucket", 5), ("resize", 1), ("resize", 10_000)])
-def test_a_size_that_makes_no_sense_is_refused(mode: str, size: int) -> None:
-    with pytest.raises(UsageError, match="size"):
-        ImageFolder(path=Path("x"), mode=mode, size=size)  # type: ignore[arg-type]
+def test_classes_called_train_and_test_are_classes_beside_others(place: DataPlace) -> None:
+    files = {f"{kind}/{k}.png": random_png(k) for kind in ("train", "test", "bus") for k in range(10)}
+    data = ImageFolder(path=write_folder(place.root / "traffic", files)).load(place)
+    assert data.class_names == ("bus", "test", "train")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 24, "val": 3, "test": 3}
 
 
-def test_a_canvas_smaller_than_an_image_is_refused(place: DataPlace) -> None:
-    path = write_folder(place.root / "pets", pets())
-    with pytest.raises(UsageError, match="10×9"):
-        ImageFolder(path=path, mode="pad", size=6).load(place)
+def test_images_in_train_and_val_themselves_are_no_classes(place: DataPlace) -> None:
+    path = write_folder(
+        place.root / "x", {f"{k}/{n}.png": random_png(n) for k in ("train", "val") for n in range(9)}
+    )
+    with pytest.raises(UsageError, match="no classes"):
+        ImageFolder(path=path).load(place)
+
+
+def test_what_is_left_out_is_named(place: DataPlace, caplog: pytest.LogCaptureFixture) -> None:
+    stray = {f"extra/{number}.png": random_png(number) for number in range(7)}
+    path = write_folder(place.root / "pets", pets("train/") | pets("test/", 5) | stray)
+    assert sum(len(split) for split in ImageFolder(path=path).load(place).splits.values()) == 50
+    assert "7 images in no class folder are left out: extra/0.png" in caplog.text
+    assert "and 2 more" in caplog.text
+
+
+def test_a_small_class_is_in_every_split(place: DataPlace) -> None:
+    rare = {f"eel/{number}.png": random_png(number) for number in range(3)}
+    path = write_folder(place.root / "pets", pets("", 100) | rare)
+    for seed in range(5):
+        data = ImageFolder(path=path, seed=seed).load(place)
+        for split in data.splits.values():
+            assert (split.targets[torch.from_numpy(split.indices)] == 2).sum() == 1
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".zip"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_members_of_one_name_the_last_counts(place: DataPlace, suffix: str) -> None:
+    files = [(name, data) for name, data in pets("", 3).items()]
+    files += [("cat/00.png", encoded(np.full((5, 6), 9, np.uint8))), ("dog/01.png", random_png(1))]
+    path = place.root / f"pets{suffix}"
+    if suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            for name, content in files:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    else:
+        with zipfile.ZipFile(path, "w") as packed:
+            for name, content in files:
+                packed.writestr(name, content)
+    data = ImageFolder(path=path).load(place)
+    assert sum(len(split) for split in data.splits.values()) == 6
+    assert drawn(data.splits["train"].images, 0).shape == (5, 6)  # type: ignore[arg-type]

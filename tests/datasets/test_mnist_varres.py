@@ -54,26 +54,7 @@ def test_labels_and_splits_come_from_the_folders(tmp_path: Path, kind: str) -> N
     assert data.mean == again.mean
 
 
-@pytest.mark.parametrize(("mode", "side"), [("resize", 28), ("pad", 64)])
-def test_other_modes_give_one_size(tmp_path: Path, mode: str, side: int) -> None:
-    write_tgz(tmp_path / "mnist-varres.tgz", SMALL)
-    place = DataPlace(tmp_path, tmp_path / "cache")
-    dataset = MnistVarres(mode=mode)  # type: ignore[arg-type]
-    assert dataset.default_model == "mnist-convnet"
-    data = dataset.load(place)
-    assert data.image_size == (side, side)
-    if mode == "pad":
-        own = MnistVarres().load(place).splits["test"].images
-        padded = data.splits["test"].images
-        for index, (height, width) in enumerate(own.sizes):
-            top, left = (64 - height) // 2, (64 - width) // 2
-            assert torch.equal(
-                padded.image(index)[:, top : top + height, left : left + width], own.image(index)
-            )
-            assert padded.image(index).sum() == own.image(index).sum()
-
-
-def test_buckets_suit_varres_net() -> None:
+def test_its_sizes_suit_varres_net() -> None:
     assert MnistVarres().default_model == "varres-net"
 
 

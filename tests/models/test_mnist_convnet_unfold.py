@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nnkit.build import build
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.training.loop import Recipe, TrainState, fit
 from nnkit.types import DataPlace, StepResult
 
@@ -39,10 +39,10 @@ def losses(data, conv, *, double, channels_last=False, batch_size=64):
         model = model.to(memory_format=torch.channels_last)
     state = TrainState(model, torch.optim.Adam(model.parameters(), lr=1e-3))
     device = torch.device("cpu")
-    train = Batches(
+    train = TrainLoader(
         data, data.splits["train"], batch_size=batch_size, device=device, channels_last=channels_last
     )
-    val = Batches(data, data.splits["val"], batch_size=256, device=device)
+    val = EvalLoader(data, data.splits["val"], batch_size=256, device=device)
     values = []
     for event in fit(state, model, nn.CrossEntropyLoss(), data, train, val, Recipe(epochs=1)):
         assert isinstance(event, StepResult)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fake_plugins import write_plugin
 from nnkit import registry
 from nnkit.data.images import Images
-from nnkit.types import Bucketing, Data, DataPlace, Split
+from nnkit.types import Data, DataPlace, Split
 
 NUM = {"train": 40, "val": 17, "test": 19}
 MEAN, STD = 0.4, 0.3
@@ -30,15 +30,14 @@ flat-net = oracle.components:FlatNet
 class OneOfEach:
     """Each training image is a class of its own; validation and test images are noisy copies of some.
 
-    Images are `size`×`size`, or with `several` 8×8, 10×6 and 12×12 in turn, in `max_buckets` buckets.
+    Images are `size`×`size`, or with `several` 8×8, 10×6 and 12×12 in turn.
     """
 
     task = "classification"
     default_model = "small-net"
 
-    def __init__(self, *, size: int = 8, several: bool = False, max_buckets: int | None = None) -> None:
+    def __init__(self, *, size: int = 8, several: bool = False) -> None:
         self.sizes = ((8, 8), (10, 6), (12, 12)) if several else ((size, size),)
-        self.bucketing = Bucketing(max_buckets=max_buckets)
 
     def load(self, place: DataPlace | None) -> Data:
         """The data, the same each time."""
@@ -63,7 +62,6 @@ class OneOfEach:
             class_names=tuple(f"class-{label}" for label in range(NUM["train"])),
             mean=(MEAN,),
             std=(STD,),
-            bucketing=self.bucketing,
         )
 
 

@@ -19,10 +19,12 @@ RANGES = {
 }
 
 
-def augmented(name: str, images: Tensor) -> Tensor:
+def augmented(name: str, images: Tensor, mask: Tensor | None = None) -> Tensor:
     """Images in [0, 1], (B, C, H, W), augmented; draws from torch's generator."""
     if name == "none":
         return images
+    if mask is not None:
+        return _padded_augmented(name, images, mask)
     if name == "rotate":
         drawn = K.RandomRotation(20.0, p=0.5).forward_parameters(images.shape)
         # A positive angle turns counter-clockwise here, clockwise in the affine map: kornia's convention.
@@ -41,6 +43,38 @@ def augmented(name: str, images: Tensor) -> Tensor:
     return torch.cat(
         [_blurred(image[None], float(sigma)) for image, sigma in zip(images, sigmas, strict=True)]
     )
+
+
+def _padded_augmented(name: str, images: Tensor, mask: Tensor) -> Tensor:
+    """Each image cut out of its canvas, moved by one homography within its own rectangle, and put back."""
+    canvas = torch.tensor([images.shape[3], images.shape[2]], dtype=torch.float64)
+    first_step = K.RandomRotation(20.0, p=0.5) if name == "rotate" else K.RandomAffine(**RANGES[name], p=1.0)
+    steps = [first_step]
+    if name == "report":
+        steps += [K.RandomPerspective(0.1, p=0.5), K.RandomGaussianBlur((3, 3), (0.1, 1.0), p=1.0)]
+    drawn = [step.forward_parameters(images.shape) for step in steps]
+    result = torch.zeros_like(images)
+    for place, (image, inside) in enumerate(zip(images, mask[:, 0], strict=True)):
+        height, width = int(inside[:, 0].sum()), int(inside[0].sum())
+        own = image[None, :, :height, :width]
+        share = torch.tensor([width, height], dtype=torch.float64) / canvas
+        first, whole = drawn[0], torch.eye(3, dtype=torch.float64)
+        if name == "rotate":
+            if float(first["batch_prob"][place]) > 0.5:
+                whole = _about_centre(own, -float(first["degrees"][place]))
+        else:
+            shift = (first["translations"][place].double() * share).tolist()
+            whole = _about_centre(own, float(first["angle"][place]), float(first["scale"][place, 0]), shift)
+        if name == "report" and float(drawn[1]["batch_prob"][place]) > 0.5:
+            x, y = width - 1, height - 1
+            corners = torch.tensor([[0, 0], [x, 0], [x, y], [0, y]], dtype=torch.float64)
+            inward = (drawn[1]["end_points"][place] - drawn[1]["start_points"][place]).double() * share
+            whole = _perspective(corners, corners + inward) @ whole
+        moved = warped(own[0], whole)
+        if name == "report":
+            moved = _blurred(moved[None], float(drawn[2]["sigma"][place]))[0]
+        result[place, :, :height, :width] = moved
+    return result
 
 
 def _applied(maps: list[Tensor], drawn: Mapping[str, Tensor]) -> list[Tensor | None]:

@@ -85,7 +85,7 @@ def train(
             rate = learning_rate(x, len(trace.losses), total)
             optimizer.param_groups[0]["lr"] = rate
             seed_step(x.seed, epoch, number)
-            inputs = (augmented(x.augment, images) - mean) / std
+            inputs = (augmented(x.augment, images, mask) - mean) / std
             inputs = inputs if mask is None else inputs * mask
             trace.weights.append(weights_of(net))
             trace.inputs.append(inputs)

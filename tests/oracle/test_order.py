@@ -83,7 +83,7 @@ def test_the_model_trains_in_train_mode_and_is_judged_in_eval_mode(oracle_compon
 
 
 def test_validation_and_test_see_each_image_once_in_its_own_size(oracle_components: Path) -> None:
-    _, seen = run(oracle_components, dataset="one-of-each:several=true,max_buckets=1", epochs=1)
+    _, seen = run(oracle_components, dataset="one-of-each:several=true", bucketing="max_buckets=1", epochs=1)
     calls = [call for call in seen.calls if call.target is not None and not call.training]
     targets = [int(t) for call in calls for t in call.target]  # type: ignore[union-attr]
     assert sorted(targets[: NUM["val"]]) == list(range(NUM["val"]))

@@ -117,9 +117,11 @@ def test_images_of_several_sizes_share_batches_as_the_buckets_say(
 ) -> None:
     x = Options(batch_size=9)
     with default_dtype(torch.float64):
-        dataset = "one-of-each:several=true" + (f",max_buckets={buckets}" if buckets else "")
-        data = OneOfEach(several=True, max_buckets=buckets).load(None)
-        found = follow(oracle_components, x, SmallNet, data=data, dataset=dataset, order=order)
+        data = OneOfEach(several=True).load(None)
+        found = follow(
+            oracle_components, x, SmallNet, data=data, dataset="one-of-each:several=true", order=order,
+            bucketing={"max_buckets": buckets} if buckets else None,
+        )  # fmt: skip
         check_steps(found, x)
         check_epochs(found, x, SmallNet(num_classes=40))
     for phase in found.seen.phases()[0:4:2]:
@@ -128,6 +130,25 @@ def test_images_of_several_sizes_share_batches_as_the_buckets_say(
         assert all((call.mask is not None) == (buckets is not None) for call in phase if _mixed(call, data))
         areas = [height * width for height, width in shapes]
         assert (areas == sorted(areas)) or order == "interleaved"
+
+
+@pytest.mark.parametrize("augment", ["affine", "rotate", "report"])
+def test_padded_images_are_augmented_each_within_its_own_rectangle(
+    oracle_components: Path, augment: str
+) -> None:
+    x = Options(batch_size=9, augment=augment)
+    with default_dtype(torch.float64):
+        found = follow(
+            oracle_components,
+            x,
+            SmallNet,
+            data=OneOfEach(several=True).load(None),
+            dataset="one-of-each:several=true",
+            bucketing="max_buckets=1",
+        )
+        check_steps(found, x)
+        check_epochs(found, x, SmallNet(num_classes=40))
+    assert any(call.mask is not None for call in found.seen.phases()[0])
 
 
 def _mixed(call: Call, data: Data) -> bool:

@@ -202,7 +202,7 @@ def test_of_many_sizes_the_twelve_most_frequent_are_shown_and_the_rest_summed(
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_forecast_counts_buckets_batches_fill_and_padding(sixteen_sizes: Path, width: int) -> None:
-    document = info(f"image-folder:path={sixteen_sizes},max_buckets=14", batch_size=10)
+    document = info(f"image-folder:path={sixteen_sizes}", bucketing="max_buckets=14", batch_size=10)
     text, forecast = info_text(document, width=width), document["facts"]["forecast"]
     title, _, rest = text.partition("Forecast of an epoch of training\n")
     assert title
@@ -231,8 +231,7 @@ def test_the_forecast_counts_buckets_batches_fill_and_padding(sixteen_sizes: Pat
 
 
 def test_images_that_went_into_a_larger_bucket_are_told_of(sixteen_sizes: Path) -> None:
-    spec = f"image-folder:path={sixteen_sizes},leftovers=merge"
-    document = info(spec, batch_size=10)
+    document = info(f"image-folder:path={sixteen_sizes}", bucketing="leftovers=merge", batch_size=10)
     merged = document["facts"]["forecast"]["num_merged"]
     assert merged > 0
     assert f"merged images   {merged} in a larger bucket" in info_text(document, width=120)

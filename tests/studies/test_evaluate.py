@@ -105,7 +105,7 @@ def expected(logits: np.ndarray, split: Split, *, smoothing: float = 0.0) -> dic
         label = int(split.targets[index])
         log_probability = row - np.log(np.sum(np.exp(row - row.max()))) - row.max()
         loss = -(1 - smoothing) * log_probability[label] - smoothing * log_probability.mean()
-        height, width = split.images.own_sizes[index]
+        height, width = split.images.original_sizes[index]
         for key in ("all", f"{height}x{width}"):
             part = sums.setdefault(key, {"losses": [], "confusion": np.zeros((3, 3), int)})
             part["losses"].append(loss)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader
 from nnkit.training.evaluation import evaluate
 from nnkit.training.metrics import make_metrics
 from tiny_plugin import Tiny, TinyNet
@@ -31,7 +31,7 @@ def test_the_model_is_in_eval_mode_meanwhile_and_in_its_own_mode_afterwards(trai
     data = Tiny().load(None)  # type: ignore[arg-type]
     model = Modes().train(training)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    batches = Batches(data, data.splits["val"], batch_size=20, device=CPU)
+    batches = EvalLoader(data, data.splits["val"], batch_size=20, device=CPU)
     asked: list[None] = []
     evaluate(
         model, batches, nn.CrossEntropyLoss(), make_metrics(data, CPU), between=lambda: asked.append(None)

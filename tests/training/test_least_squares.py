@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnkit.data.batches import Batches
 from nnkit.data.images import Images
+from nnkit.data.loaders import EvalLoader
 from nnkit.errors import DivergedError, InterruptedRun, NnkitError, UsageError
 from nnkit.training.least_squares import PREPARE_IMAGES, fit_closed_form, one_epoch, prepare
 from nnkit.training.loop import TrainState
@@ -110,7 +110,7 @@ def half_of(data: Data, *, weight: float = 0.5, **more: Any) -> EpochResult:
     with torch.no_grad():
         model.scale.fill_(weight)
     state = TrainState(model.train(), torch.optim.SGD(model.parameters(), lr=0.1))
-    train, val = (Batches(data, data.splits[name], batch_size=7, device=CPU) for name in ("train", "val"))
+    train, val = (EvalLoader(data, data.splits[name], batch_size=7, device=CPU) for name in ("train", "val"))
     (epoch,) = one_epoch(state, nn.MSELoss(), data, train, val, {"solver_s": 4.0, "images": 10}, **more)
     assert (state.epoch, state.step) == (1, 0)
     return epoch
@@ -148,7 +148,7 @@ def test_a_fitted_model_is_evaluated_in_the_precision_asked_for() -> None:
     data = data_of(100)
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         state = TrainState(model := Multiplies(), torch.optim.SGD(model.parameters(), lr=0.1))
-        both = [Batches(data, data.splits[name], batch_size=100, device=CPU) for name in ("train", "val")]
+        both = [EvalLoader(data, data.splits[name], batch_size=100, device=CPU) for name in ("train", "val")]
         solved = {"solver_s": 0.0, "images": 10}
         (epoch,) = one_epoch(state, nn.MSELoss(), data, *both, solved, precision=precision)
         assert set(seen) == {dtype}

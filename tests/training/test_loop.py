@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import DivergedError
 from nnkit.training.loop import Recipe, TrainState, finite_weights, fit, keep_average, seed_step
 from nnkit.types import EpochResult, StepResult
@@ -19,7 +19,8 @@ def start(
     model: nn.Module, epochs: int = 2, ema: float = 0.0
 ) -> tuple[TrainState, list[StepResult | EpochResult]]:
     data = Tiny().load(None)  # type: ignore[arg-type]
-    train, val = (Batches(data, data.splits[name], batch_size=20, device=CPU) for name in ("train", "val"))
+    train = TrainLoader(data, data.splits["train"], batch_size=20, device=CPU)
+    val = EvalLoader(data, data.splits["val"], batch_size=20, device=CPU)
     state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1), average=keep_average(model, ema))
     return state, list(fit(state, model, nn.CrossEntropyLoss(), data, train, val, Recipe(epochs)))
 
@@ -45,7 +46,8 @@ def test_the_training_loss_counts_each_image_once() -> None:
 def test_a_weight_that_turns_nan_between_steps_is_found_one_step_later(step: int) -> None:
     data = Tiny().load(None)  # type: ignore[arg-type]
     model = TinyNet(num_classes=3)
-    train, val = (Batches(data, data.splits[name], batch_size=20, device=CPU) for name in ("train", "val"))
+    train = TrainLoader(data, data.splits["train"], batch_size=20, device=CPU)
+    val = EvalLoader(data, data.splits["val"], batch_size=20, device=CPU)
     state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1))
     events = fit(state, model, nn.CrossEntropyLoss(), data, train, val, Recipe(3))
     while next(events).step < step or state.step < step:

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from nnkit.build import build
-from nnkit.data.batches import Batches
+from nnkit.data.images import Images
+from nnkit.data.loaders import TrainLoader
+from nnkit.data.resize_policy import with_policy
+from nnkit.data.splits import classification_data
 from nnkit.errors import UsageError
 from nnkit.models.varres_net import VarresNet
-from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.types import Batch, Bucketing
 from tiny_plugin import Tiny, TinyNet
 
@@ -24,9 +28,10 @@ class Mean(nn.Module):
         return inputs.mean((2, 3))
 
 
-def batches(**settings: object) -> Batches:
-    data = replace(Tiny(several=True).load(None), bucketing=Bucketing(**settings))  # type: ignore[arg-type]
-    return Batches(data, data.splits["train"], batch_size=16, device=CPU)
+def batches(**settings: object) -> TrainLoader:
+    data = Tiny(several=True).load(None)  # type: ignore[arg-type]
+    bucketing = Bucketing(**settings)  # type: ignore[arg-type]
+    return TrainLoader(data, data.splits["train"], batch_size=16, device=CPU, bucketing=bucketing)
 
 
 def test_a_model_is_given_the_mask_of_a_padded_batch_alone() -> None:
@@ -51,7 +56,7 @@ def test_a_model_without_a_mask_is_refused_where_the_plan_pads() -> None:
     check_takes_mask(model, "tiny-net", batches())
     with pytest.raises(UsageError, match=r"tiny-net.*mask") as caught:
         check_takes_mask(model, "tiny-net", batches(max_buckets=1))
-    assert "fit=resize" in caught.value.hint
+    assert "resize_policy=resize" in caught.value.hint
 
 
 def test_so_is_a_model_whose_pooling_takes_none() -> None:
@@ -117,3 +122,22 @@ def test_where_nothing_is_padded_the_model_is_not_tried() -> None:
     model = Watched()
     check_takes_mask(model, "watched", batches())
     assert model.seen == []
+
+
+@pytest.mark.parametrize(("small", "said"), [((5, 20), "5×20"), ((20, 7), "20×7")])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_image_too_small_for_the_model_is_refused_before_the_run(
+    small: tuple[int, int], said: str, split: str
+) -> None:
+    arrays = [np.zeros((16, 20), np.uint8)] * 5 + [np.zeros(small, np.uint8)]
+    parts = {name: np.array([k]) for k, name in enumerate(("train", "val", "test"))}
+    parts[split] = np.append(parts[split], 5)
+    data = classification_data(Images.from_arrays(arrays), torch.zeros(6, dtype=torch.int64), parts, "ab")
+    model = build("models", "varres-net:width=4", known=data.known_settings()).train()
+    with pytest.raises(UsageError, match=f"varres-net.*{said}.* {split} ") as caught:
+        check_takes_sizes(model, "varres-net", data, CPU)
+    assert "resize_policy=resize" in caught.value.hint
+    assert model.training
+    large, _ = with_policy(data, Bucketing("resize", (16, 16)))
+    check_takes_sizes(model, "varres-net", large, CPU)
+    check_takes_sizes(nn.Linear(3, 2), "takes nothing at all", data, CPU)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.data.batches import Batches
 from nnkit.data.images import Images
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import UsageError
 from nnkit.training.evaluation import evaluate
 from nnkit.training.metrics import (
@@ -109,17 +109,18 @@ def test_flat_metrics_are_the_numbers_with_a_prefix() -> None:
 
 def test_padded_images_are_told_apart_by_their_own_size() -> None:
     own = np.array([[4, 4], [6, 6], [4, 4], [6, 6]])
-    images = Images.from_tensor(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), own_sizes=own)
+    images = Images.from_tensor(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), original_sizes=own)
     split = Split(images, torch.tensor([0, 1, 1, 1]), np.arange(4))
     data = Data("classification", {"val": split}, 1, (8, 8), ("a", "b"))
-    batches = Batches(data, split, batch_size=4, device=CPU)
+    batches = EvalLoader(data, split, batch_size=4, device=CPU)
     metrics = ClassificationMetrics(2, CPU)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     with torch.no_grad():
         model[1].bias.copy_(torch.tensor([0.0, 5.0]))
     evaluate(model, batches, nn.CrossEntropyLoss(), metrics)
     assert metrics.result()["accuracy_by_resolution"] == {"4x4": 0.5, "6x6": 1.0}
-    (whole,) = batches.plan(shuffle=True)
+    batches = TrainLoader(data, split, batch_size=4, device=CPU)
+    (whole,) = batches.plan()
     assert len(whole) == 4
 
 

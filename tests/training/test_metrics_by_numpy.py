@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nnkit.data.batches import Batches
 from nnkit.data.images import Images
+from nnkit.data.loaders import EvalLoader
 from nnkit.training.evaluation import evaluate
 from nnkit.training.metrics import TransformMetrics, batch_sum, make_metrics, per_image
 from nnkit.types import Batch, Data, Split
@@ -58,7 +58,7 @@ def test_metrics_of_classes_are_numpys_whatever_the_batches(
     split = Split(held, torch.from_numpy(labels), rng.permutation(len(sizes)))
     data = Data("classification", {"val": split}, 1, held.image_size, tuple("abcd"))
     metrics = make_metrics(data, CPU)
-    batches = Batches(data, split, batch_size=batch_size, device=CPU)
+    batches = EvalLoader(data, split, batch_size=batch_size, device=CPU)
     evaluate(Quarters(), batches, nn.CrossEntropyLoss(reduction=reduction), metrics)
 
     logits = np.stack([logits_of(pixels) for pixels in arrays])
@@ -191,7 +191,9 @@ def test_classes_and_images_have_metrics_of_their_own_and_an_empty_split_has_non
     classes = Data("classification", {}, 1, (4, 4), ("a", "b", "c"))
     empty = Split(held, torch.zeros(2, dtype=torch.int64), np.arange(0))
     metrics = make_metrics(classes, CPU)
-    evaluate(nn.Flatten(), Batches(classes, empty, batch_size=2, device=CPU), nn.CrossEntropyLoss(), metrics)
+    evaluate(
+        nn.Flatten(), EvalLoader(classes, empty, batch_size=2, device=CPU), nn.CrossEntropyLoss(), metrics
+    )
     assert metrics.confusion() == {"all": [[0, 0, 0]] * 3}  # type: ignore[attr-defined]
     assert set(metrics.result()) == {"loss", "accuracy"}
     assert all(math.isnan(value) for value in metrics.result().values())

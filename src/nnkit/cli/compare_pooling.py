@@ -37,6 +37,7 @@ def compare_pooling(
     batch_size: Annotated[
         int | None, typer.Option(help="Images per step [default: 64].", metavar="N")
     ] = None,
+    bucketing: o.Bucketing = None,
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16 [default: fp32].", metavar="NAME")
     ] = None,
@@ -81,8 +82,8 @@ def compare_pooling(
 
     options = o.given(
         dataset=dataset, pooling=pooling, model=model, budget=budget, vary=vary, seeds=seeds, epochs=epochs,
-        lr=lr, batch_size=batch_size, precision=precision, limit=limit, jobs=jobs, out=out, device=device,
-        threads=threads, data_root=data_root, download=download, runs_dir=runs_dir,
+        lr=lr, batch_size=batch_size, bucketing=bucketing, precision=precision, limit=limit, jobs=jobs,
+        out=out, device=device, threads=threads, data_root=data_root, download=download, runs_dir=runs_dir,
     )  # fmt: skip
     resolved = resolve(ComparePoolingConfig, options, files=config or [], sets=set_ or [])
     if dry_run:

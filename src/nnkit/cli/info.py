@@ -11,13 +11,14 @@ from nnkit.cli import output
 
 
 def info(
-    spec: Annotated[str, typer.Argument(help="A component, such as varres-net or mnist-varres:mode=pad.")],
+    spec: Annotated[str, typer.Argument(help="A component, such as varres-net or mnist-varres:seed=1.")],
     group: Annotated[
         str | None, typer.Option(help="The group, where two share the name.", metavar="GROUP")
     ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per batch in a dataset's forecast.", metavar="N")
     ] = 64,
+    bucketing: o.Bucketing = None,
     data_root: o.DataRoot = None,
     download: o.Download = None,
     json: o.Json = False,
@@ -36,5 +37,5 @@ def info(
     from nnkit.studies.info.study import info as study
 
     config = resolve(PlaceConfig, o.given(data_root=data_root, download=download)).config
-    result = study(spec, group=group, batch_size=batch_size, config=config)
+    result = study(spec, group=group, batch_size=batch_size, bucketing=bucketing, config=config)
     output.emit(result.document(), info_text(result, width=output.width()), as_json=json)

@@ -37,6 +37,14 @@ Download = Annotated[bool | None, typer.Option("--download", help="Fetch the dat
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads that torch computes with.", metavar="N")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].", metavar="N")]
+Bucketing = Annotated[
+    str | None,
+    typer.Option(
+        help="How sizes share batches, as max_buckets=32,pad_to=batch; or resize_policy=resize,size=28x28 "
+        "[default: each size by itself].",
+        metavar="SPEC",
+    ),
+]
 Config = Annotated[
     list[Path] | None,
     typer.Option(

@@ -38,6 +38,7 @@ def train(
     augment: Annotated[
         str | None, typer.Option(help="none, affine, rotate or report [default: none].", metavar="NAME")
     ] = None,
+    bucketing: o.Bucketing = None,
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16 [default: fp32].", metavar="NAME")
     ] = None,
@@ -108,10 +109,11 @@ def train(
 
     options = o.given(
         dataset=dataset, model=model, loss=loss, stop=stop, optimizer=optimizer, lr=lr, schedule=schedule,
-        batch_size=batch_size, epochs=epochs, augment=augment, precision=precision, compile=compile,
-        monitor=monitor, order=order, solver=solver, clip=clip, label_smoothing=label_smoothing, ema=ema,
-        limit=limit, test=False if no_test else None, out=out, seed=seed, device=device, threads=threads,
-        data_root=data_root, download=download, runs_dir=runs_dir,
+        batch_size=batch_size, epochs=epochs, augment=augment, bucketing=bucketing, precision=precision,
+        compile=compile, monitor=monitor, order=order, solver=solver, clip=clip,
+        label_smoothing=label_smoothing, ema=ema, limit=limit, test=False if no_test else None, out=out,
+        seed=seed, device=device, threads=threads, data_root=data_root, download=download,
+        runs_dir=runs_dir,
     )  # fmt: skip
     resolved = complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
     if dry_run:

@@ -24,7 +24,7 @@ from nnkit.errors import DataError
 
 logger = logging.getLogger("nnkit")
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 4
 """Part of every key: raise it when what is stored, or how it is decoded, changes."""
 
 Tensors = Mapping[str, Tensor]

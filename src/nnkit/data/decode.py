@@ -5,7 +5,8 @@ What is made of the kinds of images:
 - 16-bit grey: scaled to 8 bits and rounded. 16-bit colour: the high bytes, as Pillow reads it.
 - With transparency: laid on black. Animated or of several pages: the first.
 - Floating point, or whole numbers beyond 16 bits: refused. So are more than 64 Mi pixels, and all that is
-  empty, broken off, damaged or no image. An orientation noted in EXIF is not applied, as torchvision does.
+  empty, broken off, damaged or no image.
+- With an orientation noted in EXIF: turned and mirrored as it says, as viewers show it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What Pillow may open. Others start programs (EPS) or are seldom read by anyone (a place for holes)."""
 
 PIXEL_LIMIT = 64 << 20
+ORIENTATION_TAG = 0x0112
+TURNED = (5, 6, 7, 8)
+"""Orientations of an image that is stored lying on its side."""
 
 
 def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
@@ -40,7 +44,8 @@ def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
     if not data:
         raise _empty(name)
     with _opened(io.BytesIO(data), name) as image:
-        pixels = _pixels(image, name)
+        orientation = _orientation(image)
+        pixels = _upright(_pixels(image, name), orientation)
     return _with_channels(pixels, channels)
 
 
@@ -55,7 +60,9 @@ def read_header(stream: IO[bytes], name: str) -> tuple[Size, bool]:
     with _opened(stream, name) as image:
         if image.mode == "F":
             raise _floating(name)
-        return (image.height, image.width), _is_stored_grey(image)
+        is_turned = _orientation(image) in TURNED
+        size = (image.width, image.height) if is_turned else (image.height, image.width)
+        return size, _is_stored_grey(image)
 
 
 @contextmanager
@@ -75,6 +82,31 @@ def _opened(stream: IO[bytes], name: str) -> Iterator[Image.Image]:
     except Exception as error:
         # Pillow's plugins raise many kinds on damaged bytes: OSError, SyntaxError, struct.error, IndexError.
         raise DataError(f"{name} is a damaged image: {error or type(error).__name__}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 (upright) to 8, from the header alone; 1 where there is none that can be read.
+
+    Pillow turns TIFF by itself. A PNG's EXIF behind the pixels is not looked for: that would decode them.
+    """
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    try:
+        found = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # a damaged EXIF block spoils no pixel
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels (C, H, W) as the orientation says they are to be seen."""
+    if orientation in TURNED:
+        pixels = pixels.swapaxes(1, 2)  # 5; the others are this, mirrored
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, :, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 def to_channels(pixels: Pixels, channels: Channels) -> Pixels:

@@ -1,66 +1,112 @@
-"""Images held in memory as uint8 tensors, one tensor per size, and gathered by the batch.
+"""Images held in memory: one flat uint8 buffer, sorted by size, and batches gathered from it on its device.
 
-A batch of one size is one row lookup and one gather, on whatever device the images are.
+A batch of one size is one row lookup. A batch of several sizes is one gather, too: of the windows of the
+buffer that begin where each row of each image begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from nnkit.data.resizing import resize
-from nnkit.types import Size
+from nnkit.types import Padded, Size
 
 Indices = NDArray[np.int64]
 Request = tuple[Indices, Size | None]
 """A batch that is asked for: positions (B,) in the source, and the height × width to pad to."""
-
-Padded = tuple[Tensor, Tensor | None]
-"""A batch: uint8 (B, C, H, W), and where in it image is: bool (B, 1, H, W), None for everywhere."""
 
 CHUNK_BYTES = 4 << 20
 """Images resized at once: what fits the processor's cache is quickest."""
 
 
 class Images:
-    """N uint8 images of C channels, in one or several sizes.
+    """N uint8 images of C channels, in one or several sizes: an `ImageStore` in memory.
 
     `groups` maps height × width to the images of that size, uint8 (n, C, h, w), in the order of the source;
     `group_of` (N,) says for each image of the source which of the groups holds it, counted in the mapping's
-    order. `ValueError` where these do not fit together.
+    order. Images of one size share the tensor's memory; those of several are copied into one buffer.
+    `ValueError` where these do not fit together.
     """
 
     in_memory = True
-    """Whether the pixels are held here; else each batch is read from files when it is asked for."""
 
     def __init__(self, groups: Mapping[Size, Tensor], group_of: NDArray[np.integer]) -> None:
-        self.groups: dict[Size, Tensor] = dict(groups)
+        channels = _checked_channels(groups)
+        sizes, tensors = list(groups), list(groups.values())
+        _check_groups(np.asarray(group_of, dtype=np.int64), [len(tensor) for tensor in tensors])
+        if len(tensors) == 1:
+            buffer = tensors[0].contiguous().view(-1)
+        else:
+            buffer = torch.empty(
+                buffer_length(sizes, [len(tensor) for tensor in tensors], channels),
+                dtype=torch.uint8,
+                device=tensors[0].device,
+            )
+        self._set(buffer, sizes, group_of, channels)
+        if len(tensors) > 1:
+            for part, tensor in zip(self._tensors, tensors, strict=True):
+                part.copy_(tensor)
+
+    def _set(
+        self, buffer: Tensor, sizes: Sequence[Size], group_of: NDArray[np.integer], channels: int
+    ) -> None:
+        self.channels = channels
+        self.buffer = buffer
+        self._distinct: Indices = np.array(sizes, np.int64).reshape(-1, 2)
         self._group_of: Indices = np.ascontiguousarray(group_of, dtype=np.int64)
-        self.channels: int = _checked_channels(self.groups)
+        counts = np.bincount(self._group_of, minlength=len(sizes))
+        self._row_of = _rows(self._group_of, counts)
+        self._counts = counts.tolist()
+        self.sizes: Indices = self._distinct[self._group_of]
+        self.original_sizes: Indices = self.sizes
+        self._view_groups()
+
+    def _view_groups(self) -> None:
+        """The images of each size, as views of the buffer; what mixed batches need is made when asked for."""
+        self.groups: dict[Size, Tensor] = {}
+        self._starts: list[int] = []
+        at = 0
+        for (height, width), count in zip(self._distinct.tolist(), self._counts, strict=True):
+            length = count * self.channels * height * width
+            part = self.buffer.narrow(0, at, length)
+            self.groups[height, width] = part.view(-1, self.channels, height, width)
+            self._starts.append(at)
+            at += length
         self._tensors = list(self.groups.values())
-        self._row_of = _rows(self._group_of, [len(tensor) for tensor in self._tensors])
-        self.sizes: Indices = np.array(list(self.groups), np.int64).reshape(-1, 2)[self._group_of]
-        self.own_sizes: Indices = self.sizes
-        """Height and width of each image before it was resized or padded, (N, 2): what results go by."""
+        self._windows: _Windows | None = None
 
     @classmethod
-    def from_tensor(cls, images: Tensor, *, own_sizes: Indices | None = None) -> Images:
+    def from_buffer(
+        cls, buffer: Tensor, sizes: Sequence[Size], group_of: NDArray[np.integer], channels: int
+    ) -> Images:
+        """Images that stand in a flat uint8 buffer already, those of each size after one another.
+
+        The buffer is `buffer_length` long and is not copied: one that is mapped from a file shares its pages
+        with other processes.
+        """
+        made = object.__new__(cls)
+        made._set(buffer, sizes, group_of, channels)
+        return made
+
+    @classmethod
+    def from_tensor(cls, images: Tensor, *, original_sizes: Indices | None = None) -> Images:
         """Images of one size, uint8 (N, C, H, W), perhaps made of others; the tensor's memory is shared."""
         if images.ndim != 4:
             raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
         size = (images.shape[2], images.shape[3])
         made = cls({size: images}, np.zeros(len(images), np.int64))
-        if own_sizes is not None:
-            made.own_sizes = own_sizes
+        if original_sizes is not None:
+            made.original_sizes = original_sizes
         return made
 
     @classmethod
     def from_arrays(cls, images: Sequence[NDArray[np.uint8]]) -> Images:
-        """Images of any sizes, each uint8 (C, H, W) or (H, W), sorted into groups by size.
+        """Images of any sizes, each uint8 (C, H, W) or (H, W), sorted by size.
 
         At least one image; `ValueError` where none is given or the channels differ.
         """
@@ -69,16 +115,22 @@ class Images:
             raise ValueError("no images were given")
         if len({image.shape[0] for image in shaped}) > 1:
             raise ValueError("the images have different numbers of channels")
+        if any(image.dtype != np.uint8 for image in shaped):
+            raise ValueError("images must be uint8")
         sizes = np.array([image.shape[1:] for image in shaped], np.int64)
+        made = cls._unfilled(sizes, shaped[0].shape[0])
+        for index, image in enumerate(shaped):
+            made.image(index).numpy()[...] = image
+        return made
+
+    @classmethod
+    def _unfilled(cls, sizes: Indices, channels: int) -> Images:
+        """Images of the sizes (N, 2), whose pixels are still to be written into `groups`."""
         distinct, group_of = np.unique(sizes, axis=0, return_inverse=True)
         group_of = group_of.reshape(-1)
-        groups = {
-            (int(height), int(width)): torch.from_numpy(
-                np.stack([shaped[index] for index in np.flatnonzero(group_of == group)])
-            )
-            for group, (height, width) in enumerate(distinct)
-        }
-        return cls(groups, group_of)
+        shapes = [(height, width) for height, width in distinct.tolist()]
+        length = buffer_length(shapes, np.bincount(group_of, minlength=len(shapes)).tolist(), channels)
+        return cls.from_buffer(torch.empty(length, dtype=torch.uint8), shapes, group_of, channels)
 
     def __len__(self) -> int:
         return len(self._group_of)
@@ -100,7 +152,7 @@ class Images:
     @property
     def device(self) -> torch.device:
         """Where the images are."""
-        return self._tensors[0].device
+        return self.buffer.device
 
     def image(self, index: int) -> Tensor:
         """One image in its own size, uint8 (C, H, W); it shares memory with the others."""
@@ -111,24 +163,20 @@ class Images:
         """The same images on another device; the lookups are shared."""
         moved = object.__new__(type(self))
         moved.__dict__.update(self.__dict__)
-        moved.groups = {size: tensor.to(device) for size, tensor in self.groups.items()}
-        moved._tensors = list(moved.groups.values())
+        moved.buffer = self.buffer.to(device)
+        moved._view_groups()
         return moved
 
     def resized(self, shapes: Indices) -> Images:
         """The same images in the same order, image i resized to `shapes[i]`, (N, 2), as `resize` does it."""
-        distinct, group_of = np.unique(shapes, axis=0, return_inverse=True)
-        group_of = group_of.reshape(-1)
-        groups = {}
-        for group, (height, width) in enumerate(distinct.tolist()):
-            groups[height, width] = self._resized_part(np.flatnonzero(group_of == group), (height, width))
-        made = Images(groups, group_of)
-        made.own_sizes = self.own_sizes
+        made = self._unfilled(shapes, self.channels)
+        for group, (size, out) in enumerate(made.groups.items()):
+            self._resize_into(out, np.flatnonzero(made.group_of == group), size)
+        made.original_sizes = self.original_sizes
         return made
 
-    def _resized_part(self, indices: Indices, size: Size) -> Tensor:
-        """Some of the images, all resized to one size: uint8 (n, C, *size)."""
-        result = torch.empty((len(indices), self.channels, *size), dtype=torch.uint8)
+    def _resize_into(self, out: Tensor, indices: Indices, size: Size) -> None:
+        """Write some of the images, all resized to one size, into `out`, uint8 (n, C, *size)."""
         group_of = self._group_of[indices]
         for group in np.unique(group_of):
             tensor, places = self._tensors[group], np.flatnonzero(group_of == group)
@@ -136,79 +184,168 @@ class Images:
             for start in range(0, len(places), step):
                 chunk = places[start : start + step]
                 rows = torch.from_numpy(self._row_of[indices[chunk]])
-                result[torch.from_numpy(chunk)] = resize(tensor.index_select(0, rows), size)
-        return result
+                out[torch.from_numpy(chunk)] = resize(tensor.index_select(0, rows), size)
 
-    def batches(self, requests: Iterable[Request]) -> Iterator[Padded]:
-        """The batches that are asked for, in turn, each made when it is wanted: see `take`."""
-        for indices, size in requests:
-            yield self.take(indices, size)
+    def on_canvas(self, size: Size) -> Images:
+        """The same images in the same order, each in the middle of a black canvas of `size`, height × width.
 
-    def take(self, indices: Indices, size: Size | None = None) -> Padded:
-        """A batch: uint8 (B, C, H, W), and where in it image is: bool (B, 1, H, W), None for everywhere.
-
-        `indices` (B,) are positions in the source, from 0. Images smaller than `size` (default: the largest
-        height and width among them) stand at the top left, zeros fill the rest. `ValueError` where an image
-        is larger than `size`.
+        An odd pixel is to the right and below. `ValueError` where an image is larger than the canvas.
         """
-        if len(indices) == 0:
-            height, width = size or self.image_size or (0, 0)
-            return torch.zeros((0, self.channels, height, width), dtype=torch.uint8, device=self.device), None
-        group = 0 if len(self._tensors) == 1 else self._common_group(indices)
-        if group is None:
-            return self._take_mixed(indices, size or _largest(self.sizes[indices]))
-        rows = self._row_of[indices]
-        tensor = self._tensors[group]
-        images = tensor.index_select(0, _on(tensor.device, rows))
-        own = (tensor.shape[2], tensor.shape[3])
-        if size is None or size == own:
-            return images, None
-        return self._take_mixed(indices, size)
+        result = torch.zeros((len(self), self.channels, *size), dtype=torch.uint8)
+        for number, ((height, width), group) in enumerate(self.groups.items()):
+            indices = torch.from_numpy(np.flatnonzero(self._group_of == number))
+            top, left = middle((height, width), size)
+            result[indices, :, top : top + height, left : left + width] = group
+        return Images.from_tensor(result, original_sizes=self.original_sizes)
+
+    def remembered(self, name: str, indices: Indices, count: Callable[[], Tensor]) -> Tensor:
+        """What `count` gives for some of the images: counted anew, as the pixels are at hand."""
+        return count()
+
+    def fetch(self, indices: Indices, shape: Size | None = None) -> Padded:
+        """A batch, as `ImageStore.fetch` describes it."""
+        return next(self.batches([(indices, shape)]))
+
+    def batches(self, requests: Sequence[Request]) -> Iterator[Padded]:
+        """The batches that are asked for, in turn, each made when it is wanted: see `fetch`.
+
+        The positions of all of them are uploaded at once, so that no batch waits for its own.
+        """
+        if not requests:
+            return
+        order = np.concatenate([indices for indices, _ in requests])
+        lengths = [len(indices) for indices, _ in requests]
+        rows = torch.split(_on(self.device, self._row_of[order]), lengths)
+        found: Sequence[Tensor] | None = None
+        for number, (indices, shape) in enumerate(requests):
+            if len(indices) == 0:
+                yield self._nothing(shape)
+                continue
+            group = self._common_group(indices)
+            if group is not None:
+                images = self._tensors[group].index_select(0, rows[number])
+                yield (images, None) if shape is None else extended(images, None, shape)
+                continue
+            if self._windows is None:
+                self._windows = _Windows(self.buffer, self._distinct, self._table())
+            if found is None:
+                found = torch.split(self._windows.look_up(_on(self.device, order)), lengths)
+            largest = largest_size(self.sizes[indices])
+            _check_fits(largest, shape or largest)
+            yield self._windows.gather(found[number], shape or largest)
+
+    def _nothing(self, shape: Size | None) -> Padded:
+        height, width = shape or self.image_size or (0, 0)
+        return torch.zeros((0, self.channels, height, width), dtype=torch.uint8, device=self.device), None
 
     def _common_group(self, indices: Indices) -> int | None:
+        """The group of all the images, None where they are of several."""
+        if len(self._tensors) == 1:
+            return 0
         group_of = self._group_of[indices]
         first = int(group_of[0])
         return first if bool((group_of == first).all()) else None
 
-    def _take_mixed(self, indices: Indices, size: Size) -> tuple[Tensor, Tensor]:
-        largest = _largest(self.sizes[indices])
-        if largest[0] > size[0] or largest[1] > size[1]:
-            raise ValueError(f"images of up to {largest[0]}×{largest[1]} do not fit {size[0]}×{size[1]}")
-        shape = (len(indices), self.channels, *size)
-        batch = torch.zeros(shape, dtype=torch.uint8, device=self.device)
-        mask = torch.zeros((len(indices), 1, *size), dtype=torch.bool, device=self.device)
-        group_of, row_of = self._group_of[indices], self._row_of[indices]
-        for group in np.unique(group_of):
-            places = np.flatnonzero(group_of == group)
-            tensor = self._tensors[group]
-            height, width = tensor.shape[2:]
-            where = _on(tensor.device, places)
-            batch[where, :, :height, :width] = tensor.index_select(0, _on(tensor.device, row_of[places]))
-            mask[where, :, :height, :width] = True
-        return batch, mask
+    def _table(self) -> Indices:
+        """Of each image height, width, and where each of its channels begins in the buffer: (N, 2 + C)."""
+        areas = self.sizes.prod(axis=1)
+        first = np.array(self._starts, np.int64)[self._group_of] + self._row_of * areas * self.channels
+        channels = first[:, None] + areas[:, None] * np.arange(self.channels)
+        return np.concatenate([self.sizes, channels], axis=1)
+
+
+class _Windows:
+    """Gathers batches of several sizes: each row of an image is a window of the buffer that begins there.
+
+    What stands beyond an image's right side or lower end in its windows is another's, and is set to zero. The
+    buffer ends with as many bytes to spare as the largest height × width: no window reaches beyond it.
+    """
+
+    def __init__(self, buffer: Tensor, distinct: Indices, table: Indices) -> None:
+        self._buffer = buffer
+        self._table = _on(buffer.device, table)
+        self._most = largest_size(distinct)
+        self._count_up = torch.arange(max(self._most), device=buffer.device)
+
+    def look_up(self, places: Tensor) -> Tensor:
+        """Where the images at `places` (N,) stand in the buffer: (N, 2 + C), for `gather`."""
+        return self._table.index_select(0, places)
+
+    def gather(self, found: Tensor, shape: Size) -> Padded:
+        """The images that were looked up, each at the top left of `shape`, and their mask."""
+        height, width = (min(side, most) for side, most in zip(shape, self._most, strict=True))
+        sides, first = found[:, :2, None], found[:, 2:, None]
+        rows, columns = self._count_up[:height], self._count_up[:width]
+        starts = torch.addcmul(first, sides[:, 1:], rows)  # (B, C, height)
+        windows = self._buffer.as_strided((len(self._buffer) - width + 1, width), (1, 1))
+        images = windows.index_select(0, starts.view(-1)).view(*starts.shape, width)
+        mask = (rows < sides[:, 0]).view(-1, 1, height, 1) & (columns < sides[:, 1]).view(-1, 1, 1, width)
+        images.mul_(mask)
+        if (height, width) == shape:
+            return images, mask
+        margin = (0, shape[1] - width, 0, shape[0] - height)
+        return nn.functional.pad(images, margin), nn.functional.pad(mask, margin)
+
+
+def buffer_length(sizes: Sequence[Size], counts: Sequence[int], channels: int) -> int:
+    """The bytes of a buffer of so many images of each size, with those to spare that mixed batches need."""
+    areas = [height * width for height, width in sizes]
+    used = channels * sum(count * area for count, area in zip(counts, areas, strict=True))
+    if len(sizes) <= 1:
+        return used
+    return used + max(height for height, _ in sizes) * max(width for _, width in sizes)
+
+
+def extended(images: Tensor, mask: Tensor | None, shape: Size) -> Padded:
+    """A batch (B, C, h, w) with zeros added at the bottom and right up to `shape`; `ValueError` if larger."""
+    height, width = images.shape[2:]
+    if (height, width) == shape:
+        return images, mask
+    _check_fits((height, width), shape)
+    if mask is None:
+        mask = images.new_ones((len(images), 1, height, width), dtype=torch.bool)
+    margin = (0, shape[1] - width, 0, shape[0] - height)
+    return nn.functional.pad(images, margin), nn.functional.pad(mask, margin)
+
+
+def _check_fits(largest: Size, shape: Size) -> None:
+    if largest[0] > shape[0] or largest[1] > shape[1]:
+        raise ValueError(f"images of up to {largest[0]}×{largest[1]} do not fit {shape[0]}×{shape[1]}")
+
+
+def middle(image: Size, canvas: Size) -> tuple[int, int]:
+    """The first row and column of an image in the middle of a canvas; `ValueError` where it does not fit."""
+    top, left = ((outer - inner) // 2 for inner, outer in zip(image, canvas, strict=True))
+    if top < 0 or left < 0:
+        raise ValueError(f"an image of {image[0]}×{image[1]} does not fit {canvas[0]}×{canvas[1]}")
+    return top, left
+
+
+def largest_size(sizes: Indices) -> Size:
+    """The largest height and the largest width of some sizes, (N, 2)."""
+    height, width = sizes.max(axis=0)
+    return int(height), int(width)
 
 
 def _on(device: torch.device, indices: Indices) -> Tensor:
     return torch.from_numpy(indices).to(device, non_blocking=True)
 
 
-def _largest(sizes: Indices) -> Size:
-    height, width = sizes.max(axis=0)
-    return int(height), int(width)
-
-
-def _rows(group_of: Indices, lengths: Sequence[int]) -> Indices:
+def _rows(group_of: Indices, counts: NDArray[np.int64]) -> Indices:
     """Each image's row within its group: how many of the same group stand before it."""
-    if len(group_of) and (group_of.min() < 0 or group_of.max() >= len(lengths)):
-        raise ValueError("an image is said to be in a group that is not there")
-    if np.bincount(group_of, minlength=len(lengths)).tolist() != list(lengths):
-        raise ValueError("the groups hold other numbers of images than are said to be in them")
-    if len(lengths) == 1:
+    if len(counts) == 1:
         return np.arange(len(group_of), dtype=np.int64)
     order = np.argsort(group_of, kind="stable")
     rows = np.empty(len(group_of), np.int64)
-    rows[order] = np.concatenate([np.arange(length) for length in lengths])
+    rows[order] = np.arange(len(group_of)) - np.repeat(np.cumsum(counts) - counts, counts)
     return rows
+
+
+def _check_groups(group_of: Indices, lengths: Sequence[int]) -> None:
+    if len(group_of) and not 0 <= group_of.min() <= group_of.max() < len(lengths):
+        raise ValueError("an image is said to be in a group that is not there")
+    if np.bincount(group_of, minlength=len(lengths)).tolist() != list(lengths):
+        raise ValueError("the groups hold other numbers of images than are said to be in them")
 
 
 def _checked_channels(groups: Mapping[Size, Tensor]) -> int:

@@ -1,51 +1,98 @@
-"""What is made of images of several sizes: kept for buckets, resized, or padded to one size."""
+"""What becomes of images of several sizes, as `Bucketing` says: kept, resized, or padded to one size."""
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
-from nnkit.data.images import Images, Indices
-from nnkit.data.resizing import MIN_SIDE
+from nnkit.data.images import Indices, largest_size
+from nnkit.data.splits import measured
 from nnkit.errors import UsageError
-from nnkit.types import EXACT_SIZES, Bucketing, Size
+from nnkit.types import MIN_SIDE, Bucketing, Data, ImageStore, Size
 
-Mode = Literal["bucket", "resize", "pad"]
+logger = logging.getLogger("nnkit")
 
 LIMIT_BYTES = 8 << 30
+_ONE_SIZE = {"varres-net": "mnist-convnet"}
 
 
-def usual_model(mode: Mode) -> str:
-    """The built-in model that suits a mode: `varres-net` takes any size, `mnist-convnet` one."""
-    return "varres-net" if mode == "bucket" else "mnist-convnet"
+def default_model(name: str, bucketing: Bucketing) -> str:
+    """A dataset's default model, or nnkit's own for one size where all images are brought to one."""
+    return _ONE_SIZE.get(name, name) if bucketing.makes_one_size else name
 
 
-def check_bucketing(bucketing: Bucketing, mode: Mode) -> Bucketing:
-    """The bucket settings; `UsageError` for any but the usual ones where the mode makes no buckets."""
-    if mode != "bucket" and bucketing != EXACT_SIZES:
-        changed = [name for name, value in vars(bucketing).items() if value != getattr(EXACT_SIZES, name)]
-        raise UsageError(
-            f"mode={mode} brings all images to one size: no bucket is left to set {', '.join(changed)} for",
-            hint=f"leave {', '.join(changed)} out, or set mode=bucket",
-        )
-    return bucketing
+def with_policy(data: Data, bucketing: Bucketing) -> tuple[Data, Bucketing]:
+    """The data as the policy leaves its images, and the bucketing with the `size` that was chosen.
 
-
-def brought_to_buckets(images: Images, train: Indices, bucketing: Bucketing) -> Images:
-    """With fit=resize, each image resized to the shape of its bucket; else the images as they are.
-
-    The buckets are those of the training images, at the positions `train`. An image of a size that none of
-    them has goes to the bucket whose sides are nearest to its own in proportion, so that validation and test
-    images have the shapes that the model was trained on. No side becomes less than 2 pixels.
+    Mean and standard deviation are measured anew where they were measured. `UsageError` for a transform,
+    whose targets are made of the images as they are; for an image that does not fit its canvas; and where the
+    result takes more than 8 GiB of memory.
     """
-    if bucketing.fit == "pad":
-        return images
-    buckets = assign_buckets(
-        images.sizes[train], tolerance=bucketing.tolerance, max_buckets=bucketing.max_buckets
-    )
+    if bucketing.resize_policy == "keep":
+        return data, bucketing
+    if data.task != "classification":
+        raise UsageError(
+            f"resize_policy={bucketing.resize_policy}: the targets of a transform are made of the images as "
+            "they are",
+            hint="leave resize_policy out",
+        )
+    if bucketing.makes_one_size:
+        size = _one_size(data, bucketing)
+        bucketing = replace(bucketing, size=size)
+        brought = _brought(data, lambda images: brought_to_one_size(images, bucketing.resize_policy, size))
+    else:
+        buckets = assign_buckets(
+            data.splits["train"].sizes, tolerance=bucketing.tolerance, max_buckets=bucketing.max_buckets
+        )
+        brought = _brought(data, lambda images: brought_to_buckets(images, buckets))
+    return (measured(brought) if data.measured else brought), bucketing
+
+
+def _brought(data: Data, bring: Callable[[ImageStore], ImageStore]) -> Data:
+    """The data with each of its sources of images brought to other sizes, once."""
+    sources = {id(split.images): split.images for split in data.splits.values()}
+    made = {key: bring(images) for key, images in sources.items()}
+    splits = {name: replace(split, images=made[id(split.images)]) for name, split in data.splits.items()}
+    sizes = {images.image_size for images in made.values()}
+    return replace(data, splits=splits, image_size=sizes.pop() if len(sizes) == 1 else None)
+
+
+def _one_size(data: Data, bucketing: Bucketing) -> Size:
+    sizes = {name: split.sizes for name, split in data.splits.items() if len(split)}
+    if "train" not in sizes:
+        raise UsageError("there is no training image to take the size from", hint="give size=28x28")
+    if bucketing.resize_policy == "resize":
+        side = max(MIN_SIDE, int(np.median(sizes["train"])))
+        return bucketing.size or (side, side)
+    height, width = largest_size(np.concatenate(list(sizes.values())))
+    if bucketing.size is not None:
+        if height > bucketing.size[0] or width > bucketing.size[1]:
+            raise UsageError(
+                "resize_policy=pad: size is {}×{}, the images have up to ".format(*bucketing.size)
+                + f"{height}×{width} pixels",
+                hint=f"give size={height}x{width}, or leave size out, or set resize_policy=resize",
+            )
+        return bucketing.size
+    largest = largest_size(sizes["train"])
+    if largest != (height, width):
+        logger.warning(
+            "resize_policy=pad: the largest training image is %d×%d, a validation or test image is larger: "
+            "the canvas is %d×%d", *largest, height, width,
+        )  # fmt: skip
+    return height, width
+
+
+def brought_to_buckets(images: ImageStore, buckets: Buckets) -> ImageStore:
+    """Each image resized to the shape of its bucket, of those of the training images.
+
+    An image of a size that none of them has goes to the bucket whose sides are nearest to its own in
+    proportion, so that validation and test images have the shapes that the model was trained on. No side
+    becomes less than 2 pixels.
+    """
     sizes, size_of = np.unique(images.sizes, axis=0, return_inverse=True)
     shapes = np.maximum(_shapes_of(sizes, buckets), MIN_SIDE)
     return images.resized(shapes[size_of.reshape(-1)])
@@ -62,10 +109,10 @@ def _shapes_of(sizes: Indices, buckets: Buckets) -> Indices:
     return buckets.shapes[chosen]
 
 
-def brought_to_one_size(images: Images, mode: Mode, size: Size) -> Images:
+def brought_to_one_size(images: ImageStore, policy: str, size: Size) -> ImageStore:
     """The same images in the same order, all of `size` (height, width).
 
-    "resize": bilinear with antialiasing on 8-bit levels, rounded, whatever the proportions; "pad": each in
+    "resize": bilinear with antialiasing on 8-bit values, rounded, whatever the proportions; "pad": each in
     the middle of a black canvas, the odd pixel to the right and below. `ValueError` where one does not fit,
     `UsageError` where the result takes more than 8 GiB of memory.
     """
@@ -73,19 +120,8 @@ def brought_to_one_size(images: Images, mode: Mode, size: Size) -> Images:
     if images.in_memory and num_bytes > LIMIT_BYTES:
         raise UsageError(
             f"{len(images)} images of {size[0]}×{size[1]} take {num_bytes / 2**30:.0f} GiB of memory",
-            hint="keep their sizes with mode=bucket, or choose a smaller size with mode=resize",
+            hint="leave out resize_policy, or choose a smaller size with resize_policy=resize",
         )
-    if mode == "resize":
+    if policy == "resize":
         return images.resized(np.full_like(images.sizes, size))
-    return _on_canvas(images, size)
-
-
-def _on_canvas(images: Images, size: Size) -> Images:
-    result = torch.zeros((len(images), images.channels, *size), dtype=torch.uint8)
-    for number, ((height, width), group) in enumerate(images.groups.items()):
-        indices = torch.from_numpy(np.flatnonzero(images.group_of == number))
-        top, left = (size[0] - height) // 2, (size[1] - width) // 2
-        if top < 0 or left < 0:
-            raise ValueError(f"an image of {height}×{width} does not fit {size[0]}×{size[1]}")
-        result[indices, :, top : top + height, left : left + width] = group
-    return Images.from_tensor(result, own_sizes=images.own_sizes)
+    return images.on_canvas(size)

@@ -7,9 +7,6 @@ from torch import Tensor
 
 from nnkit.types import Size
 
-MIN_SIDE = 2
-"""torch resizes wrongly to a single column."""
-
 
 def resize(images: Tensor, size: Size) -> Tensor:
     """uint8 (B, C, h, w) to uint8 (B, C, *size): bilinear with antialiasing, whatever the proportions.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from nnkit.data.archive import ARCHIVE_SUFFIXES, is_archive, list_folder, read_i
 from nnkit.data.cache import Tensors, cached, fingerprint
 from nnkit.data.decode import Channels, Pixels, decode, read_header, to_channels
 from nnkit.data.images import Images
-from nnkit.data.streaming import FileImages, Files
+from nnkit.data.streaming import FileImages, ImageFiles
 from nnkit.errors import DataError, NnkitError, UsageError
 from nnkit.types import Size
 
@@ -36,18 +36,19 @@ SHOWN = 10
 KNOWN = ", ".join(ARCHIVE_SUFFIXES)
 
 
+Store = TypeVar("Store", Images, FileImages, covariant=True)
+
+
 @dataclass(frozen=True)
-class Source:
+class Source(Generic[Store]):
     """Images with the names of their files, in sorted order of the names.
 
-    `bad` has the name of each file that is no image, and what is wrong with it. `state` tells one state of
-    the files from another.
+    `bad` has the name of each file that is no image, and what is wrong with it.
     """
 
-    images: Images
+    images: Store
     names: tuple[str, ...]
     bad: tuple[tuple[str, str], ...] = ()
-    state: str = ""
 
 
 def find_source(given: str | Path, root: Path) -> Path:
@@ -74,7 +75,7 @@ def _checked(path: Path) -> Path:
 
 def load_source(
     path: Path, cache: Path, *, channels: Channels | None = None, missing: type[NnkitError] = DataError
-) -> Source:
+) -> Source[Images]:
     """All images under `path`, a folder or archive; decoded once, then from `cache`.
 
     `channels` None: 1 when every image is grey, else 3. Files that are no image are left out, listed in
@@ -94,7 +95,7 @@ def stream_source(
     channels: Channels | None = None,
     num_workers: int = 0,
     missing: type[NnkitError] = DataError,
-) -> Source:
+) -> Source[FileImages]:
     """All images under the folder `path`, left in their files: headers are read, once, then from `cache`.
 
     As `load_source`, but that a file whose header is sound and whose pixels are not is an error when it is
@@ -112,10 +113,10 @@ def stream_source(
     names, bad = json.loads(index["names"].numpy().tobytes())
     sizes = index["sizes"].numpy().astype(np.int64)
     wanted: Channels = 1 if int(index["channels"]) == 1 else 3
-    files = Files(path, tuple(names), sizes, sizes, wanted)
+    files = ImageFiles(path, tuple(names), sizes, sizes, wanted)
     _warn(path, bad)
-    images = FileImages(files, num_workers=num_workers)
-    return Source(images, files.names, tuple((name, why) for name, why in bad), state)
+    images = FileImages(files, num_workers=num_workers, cache=cache, state=state)
+    return Source(images, files.names, tuple((name, why) for name, why in bad))
 
 
 def _read_headers(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Tensors:
@@ -176,17 +177,15 @@ def _some(bad: Sequence[tuple[str, str]]) -> str:
     return "; ".join(lines[:SHOWN]) + more
 
 
-def _read(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Source:
-    good: list[tuple[str, Pixels]] = []
-    bad: list[tuple[str, str]] = []
+def _read(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Source[Images]:
+    found: dict[str, Pixels | str] = {}
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         files = read_images(path)
         while batch := list(islice(files, BATCH)):
             for name, result in _decoded(batch, channels, pool):
-                if isinstance(result, str):
-                    bad.append((name, result))
-                else:
-                    good.append((name, result))
+                found[name] = result  # of members of one name the last one counts, as tar itself has it
+    good = [(name, result) for name, result in found.items() if not isinstance(result, str)]
+    bad = [(name, result) for name, result in found.items() if isinstance(result, str)]
     _check_any(path, good, bad, missing)
     good.sort(key=lambda item: item[0])
     wanted: Channels = 3 if any(len(pixels) == 3 for _, pixels in good) else 1
@@ -211,27 +210,26 @@ def _decoded(
     return map(one, batch)
 
 
-def _packed(source: Source) -> Tensors:
-    """The source as tensors alone, which is what the cache holds."""
-    packed: dict[str, Tensor] = {
-        f"images/{number}": tensor for number, tensor in enumerate(source.images.groups.values())
+def _packed(source: Source[Images]) -> Tensors:
+    """The source as tensors alone, which is what the cache holds: the pixels as they stand in memory."""
+    images = source.images
+    return {
+        "pixels": images.buffer,
+        "sizes": torch.tensor(list(images.groups), dtype=torch.int32),
+        "group_of": torch.from_numpy(images.group_of.astype(np.int32)),
+        "channels": torch.tensor(images.channels),
+        "names": _text_tensor([list(source.names), list(source.bad)]),
     }
-    packed["group_of"] = torch.from_numpy(source.images.group_of.astype(np.int32))
-    packed["names"] = _text_tensor([list(source.names), list(source.bad)])
-    return packed
 
 
-def _unpacked(tensors: Tensors) -> Source:
-    groups = [tensors[f"images/{number}"] for number in range(sum(1 for _ in _image_keys(tensors)))]
-    by_size = {(tensor.shape[2], tensor.shape[3]): tensor for tensor in groups}
-    names, bad = json.loads(tensors["names"].numpy().tobytes())
-    return Source(
-        Images(by_size, tensors["group_of"].numpy()), tuple(names), tuple((name, why) for name, why in bad)
+def _unpacked(tensors: Tensors) -> Source[Images]:
+    """The source again; pixels that the cache has mapped from its file stay mapped."""
+    sizes = [(height, width) for height, width in tensors["sizes"].tolist()]
+    images = Images.from_buffer(
+        tensors["pixels"], sizes, tensors["group_of"].numpy(), int(tensors["channels"])
     )
-
-
-def _image_keys(tensors: Tensors) -> Iterator[str]:
-    return (key for key in tensors if key.startswith("images/"))
+    names, bad = json.loads(tensors["names"].numpy().tobytes())
+    return Source(images, tuple(names), tuple((name, why) for name, why in bad))
 
 
 def _text_tensor(lists: list[Any]) -> Tensor:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nnkit.data.images import Images, Indices, Request
-from nnkit.data.resize_policy import brought_to_buckets
+from nnkit.data.folder_layout import FolderLayout
+from nnkit.data.images import Indices, Request
 from nnkit.errors import DataError, UsageError, quote
-from nnkit.types import EXACT_SIZES, SPLITS, Bucketing, Data, Split
+from nnkit.types import SPLITS, Data, ImageStore, Split
 
 CHUNK, CHUNK_BYTES = 2048, 32 << 20
 """Images, and their bytes, counted at once for the statistics: bounds the memory."""
@@ -39,16 +40,61 @@ def check_fraction(val_fraction: float) -> float:
     return val_fraction
 
 
-def random_parts(indices: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+def random_parts(
+    indices: Indices, fraction: float, seed: int, labels: Indices | None = None
+) -> tuple[Indices, Indices]:
     """Two disjoint parts of `indices`, each in rising order; the second has the share `fraction`, rounded.
 
-    Each part has at least one; `DataError` where there are not two to share.
+    Each part has at least one; `DataError` where there are not two to share. With `labels`, the class of each
+    of the indices, the share is that of every class, and a class of two or more is in both parts.
     """
     if len(indices) < 2:
         raise DataError(f"{len(indices)} images cannot be split in two", hint="add images")
     count = min(max(round(len(indices) * fraction), 1), len(indices) - 1)
     order = np.random.default_rng(seed).permutation(len(indices))
-    return np.sort(indices[order[count:]]), np.sort(indices[order[:count]])
+    chosen = order[:count] if labels is None else _of_each_class(order, labels, fraction, count)
+    is_second = np.zeros(len(indices), bool)
+    is_second[chosen if len(chosen) else order[:count]] = True
+    return np.sort(indices[~is_second]), np.sort(indices[is_second])
+
+
+def _of_each_class(order: Indices, labels: Indices, fraction: float, count: int) -> Indices:
+    """The first places of each class in `order`: its share, and `count` in all where that can be.
+
+    A class of two or more gives at least one, and keeps at least one.
+    """
+    _, class_of, num = np.unique(labels, return_inverse=True, return_counts=True)
+    share, most = num * fraction, num - 1
+    wanted = np.clip(np.floor(share).astype(np.int64), np.minimum(1, most), most)
+    for at in np.argsort(wanted - share, kind="stable"):  # the largest remainders first
+        if wanted.sum() >= count:
+            break
+        wanted[at] += wanted[at] < most[at]
+    by_class = order[np.argsort(class_of[order], kind="stable")]
+    turn = np.arange(len(order)) - np.repeat(np.cumsum(num) - num, num)
+    chosen: Indices = by_class[turn < np.repeat(wanted, num)]
+    return chosen
+
+
+def class_parts(layout: FolderLayout, labels: Indices, val_fraction: float, seed: int) -> dict[str, Indices]:
+    """The splits that the folders tell, or drawn by `seed`: indices of the files that have a class.
+
+    With folders for splits, `val_fraction` of the training images validate where none is for it, and without
+    one for testing there are no test images. Else 10 % test and `val_fraction` validate, of each class.
+    """
+    kept = np.array([at for at, name in enumerate(layout.classes) if name], np.int64)
+    if layout.splits is None:
+        rest, test = random_parts(kept, TEST_FRACTION, seed, labels[kept])
+        train, val = random_parts(rest, val_fraction / (1 - TEST_FRACTION), seed, labels[rest])
+        return {"train": train, "val": val, "test": test}
+    split_of = np.array(layout.splits)[kept]
+    parts = {name: kept[split_of == name] for name in SPLITS}
+    if len(parts["train"]) == 0:
+        raise DataError("the folder train/ holds no image in a class folder", hint="put images there")
+    if len(parts["val"]) == 0:
+        train = parts["train"]
+        parts["train"], parts["val"] = random_parts(train, val_fraction, seed, labels[train])
+    return parts
 
 
 def folder_parts(
@@ -87,40 +133,42 @@ def balanced(num_values: int, count: int, rng: np.random.Generator) -> NDArray[n
 
 
 def classification_data(
-    images: Images,
+    images: ImageStore,
     labels: Tensor,
     parts: Mapping[str, Indices],
     class_names: Sequence[str],
     notes: Sequence[str] = (),
-    *,
-    bucketing: Bucketing = EXACT_SIZES,
-    levels: Callable[[Split], Tensor] | None = None,
 ) -> Data:
     """A classification dataset of one source: `labels` int64 (N,), `parts` the indices of each split.
 
-    With `bucketing` fit=resize the images become those of their buckets' shapes. `levels` counts the levels
-    of the training images, for mean and deviation (default: `count_levels`).
+    Mean and standard deviation are those of the training images' pixels.
     """
-    images = brought_to_buckets(images, parts["train"], bucketing)
     splits = {name: Split(images, labels, np.ascontiguousarray(part)) for name, part in parts.items()}
-    mean, std = level_statistics((levels or count_levels)(splits["train"]))
-    return Data(
+    data = Data(
         task="classification",
         splits=splits,
         in_channels=images.channels,
         image_size=images.image_size,
         class_names=tuple(class_names),
-        mean=mean,
-        std=std,
         notes=tuple(notes),
-        bucketing=bucketing,
+        measured=True,
     )
+    return measured(data)
+
+
+def measured(data: Data) -> Data:
+    """The data with the mean and standard deviation of its training images' pixels, per channel."""
+    split = data.splits["train"]
+    mean, std = level_statistics(
+        split.images.remembered("levels", split.indices, lambda: count_levels(split))
+    )
+    return replace(data, mean=mean, std=std)
 
 
 def count_levels(split: Split) -> Tensor:
     """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
     counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
-    for chunk, _ in split.images.batches(_chunks(split)):
+    for chunk, _ in split.images.batches(list(_chunks(split))):
         for channel in range(split.images.channels):
             # bincount takes one stretch of memory; a batch's channel is one only where it is the only one.
             counts[channel] += torch.bincount(chunk[:, channel].reshape(-1), minlength=LEVELS).cpu()
@@ -149,10 +197,10 @@ def _moments(counts: Sequence[int]) -> tuple[float, float]:
 
 def _chunks(split: Split) -> Iterator[Request]:
     """The images of a split, some of one size at a time, in no promised order."""
-    group_of = split.images.group_of[split.indices]
-    for group in np.unique(group_of):
-        indices = split.indices[group_of == group]
-        num_bytes = split.images.channels * int(split.images.sizes[indices[0]].prod())
+    sizes, size_of, counts = np.unique(split.sizes, axis=0, return_inverse=True, return_counts=True)
+    by_size = split.indices[np.argsort(size_of.reshape(-1), kind="stable")]
+    for size, indices in zip(sizes, np.split(by_size, np.cumsum(counts)[:-1]), strict=bool(len(sizes))):
+        num_bytes = split.images.channels * int(size.prod())
         step = min(CHUNK, max(1, CHUNK_BYTES // num_bytes))
         for start in range(0, len(indices), step):
             yield indices[start : start + step], None

@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nnkit.data.bucketing.settings import takes_bucket_settings
 from nnkit.data.images import Images
 from nnkit.data.render import NUM_CLASSES, render_digits
 from nnkit.data.splits import balanced, check_seed, classification_data
-from nnkit.types import EXACT_SIZES, Bucketing, Data, DataPlace, Task
+from nnkit.types import Data, DataPlace, Task
 
 SIDES = (32, 48, 64)
 COUNTS = {"train": 10_000, "val": 2_000, "test": 2_000}
 
 
-@takes_bucket_settings
 class DigitsVarres:
     """Ten classes of drawn digits on canvases of 32×32, 48×48 and 64×64: 10,000 / 2,000 / 2,000 images.
 
@@ -26,9 +24,8 @@ class DigitsVarres:
     task: Task = "classification"
     default_model = "varres-net"
 
-    def __init__(self, *, seed: int = 0, bucketing: Bucketing = EXACT_SIZES) -> None:
+    def __init__(self, *, seed: int = 0) -> None:
         self.seed = check_seed(seed)
-        self.bucketing = bucketing
 
     def load(self, place: DataPlace) -> Data:
         """Draw the digits: 14,000 uint8 images of one channel. `place` is not looked at."""
@@ -43,4 +40,4 @@ class DigitsVarres:
         parts = dict(zip(COUNTS, np.split(np.arange(len(labels)), ends[:-1]), strict=True))
         names = [str(digit) for digit in range(NUM_CLASSES)]
         images, targets = Images(groups, group_of), torch.from_numpy(labels)
-        return classification_data(images, targets, parts, names, bucketing=self.bucketing)
+        return classification_data(images, targets, parts, names)

@@ -6,46 +6,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nnkit.data.bucketing.settings import takes_bucket_settings
 from nnkit.data.download import download_hint
-from nnkit.data.images import Indices
-from nnkit.data.resize_policy import Mode, brought_to_one_size, check_bucketing, usual_model
+from nnkit.data.images import Images, Indices
 from nnkit.data.sources import Source, load_source
 from nnkit.data.splits import check_fraction, check_seed, classification_data, random_parts
 from nnkit.errors import DataError
-from nnkit.types import EXACT_SIZES, Bucketing, Data, DataPlace, Task
+from nnkit.types import Data, DataPlace, Task
 
 NAME = "mnist-varres"
 NUM_CLASSES = 10
 NUM_IMAGES = 70_000
-RESIZED = (28, 28)
-PADDED = (64, 64)
 
 
-@takes_bucket_settings
 class MnistVarres:
     """MNIST digits on canvases of 32×32, 48×48 and 64×64, grey: 48,000 train, 12,000 validate, 10,000 test.
 
-    Read from `mnist-varres.tgz` in the data root, or an unpacked folder of that name. `mode`: "bucket" keeps
-    the sizes; "resize" brings every image to 28×28 (bilinear, antialiased); "pad" puts each in the middle of
-    a black 64×64 canvas. `val_fraction` of the training images, drawn by `seed`, validate.
+    Read from `mnist-varres.tgz` in the data root, or an unpacked folder of that name. `val_fraction` of the
+    training images, drawn by `seed`, validate.
     """
 
     task: Task = "classification"
+    default_model = "varres-net"
 
-    def __init__(
-        self,
-        *,
-        mode: Mode = "bucket",
-        val_fraction: float = 0.2,
-        seed: int = 0,
-        bucketing: Bucketing = EXACT_SIZES,
-    ) -> None:
-        self.mode = mode
-        self.bucketing = check_bucketing(bucketing, mode)
+    def __init__(self, *, val_fraction: float = 0.2, seed: int = 0) -> None:
         self.val_fraction = check_fraction(val_fraction)
         self.seed = check_seed(seed)
-        self.default_model = usual_model(mode)
 
     def load(self, place: DataPlace) -> Data:
         """Read or take from the cache 70,000 uint8 images of one channel, test images first (sorted names).
@@ -55,18 +40,13 @@ class MnistVarres:
         source = _read(place)
         in_test, labels = _parse(source)
         train, val = random_parts(np.flatnonzero(~in_test), self.val_fraction, self.seed)
-        images = source.images
-        if self.mode != "bucket":
-            images = brought_to_one_size(images, self.mode, RESIZED if self.mode == "resize" else PADDED)
         parts = {"train": train, "val": val, "test": np.flatnonzero(in_test)}
         names = [str(digit) for digit in range(NUM_CLASSES)]
         notes = () if len(labels) == NUM_IMAGES else (f"{len(labels):,} images, not {NUM_IMAGES:,}",)
-        return classification_data(
-            images, torch.from_numpy(labels), parts, names, notes, bucketing=self.bucketing
-        )
+        return classification_data(source.images, torch.from_numpy(labels), parts, names, notes)
 
 
-def _read(place: DataPlace) -> Source:
+def _read(place: DataPlace) -> Source[Images]:
     for path in (place.root / f"{NAME}.tgz", place.root / NAME):
         if path.exists():
             source = load_source(path, place.cache, channels=1)
@@ -79,7 +59,7 @@ def _read(place: DataPlace) -> Source:
     )
 
 
-def _parse(source: Source) -> tuple[NDArray[np.bool_], Indices]:
+def _parse(source: Source[Images]) -> tuple[NDArray[np.bool_], Indices]:
     """From names SPLIT/DIGIT/FILE: whether each image is for testing, bool (N,); its digit, int64 (N,)."""
     in_test = np.empty(len(source.names), bool)
     labels = np.empty(len(source.names), np.int64)

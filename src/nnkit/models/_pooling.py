@@ -33,7 +33,8 @@ def check_takes_mask(pooling: nn.Module) -> None:
     if "mask" not in inspect.signature(pooling.forward).parameters:
         raise UsageError(
             f"the pooling {type(pooling).__name__} takes no mask, so it cannot pool a padded batch",
-            hint="Use mode=bucket or mode=resize, or a pooling that takes a mask, such as max.",
+            hint="Keep each size by itself (no tolerance, max_buckets or leftovers=merge), set "
+            "resize_policy=resize, or use a pooling that takes a mask, such as max.",
         )
 
 

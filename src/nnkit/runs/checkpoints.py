@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nnkit.build import build
 from nnkit.data import tensor_files
-from nnkit.data.batches import normalises
+from nnkit.data.loaders import normalises
 from nnkit.errors import CheckpointError, NnkitError, UsageError, quote
 from nnkit.spec import from_toml
 from nnkit.training.loop import TrainState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +13,12 @@ import torch
 from torch import nn
 
 from nnkit import registry, schema
+from nnkit.bucketing import merged, old_spelling, settings_of
 from nnkit.build import build, plan
 from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
-from nnkit.data.batches import Batches
-from nnkit.errors import UsageError
+from nnkit.data.loaders import EvalLoader
+from nnkit.data.resize_policy import with_policy
+from nnkit.errors import ConfigError, UsageError
 from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import checkpoints
 from nnkit.runs.checkpoints import ModelCard
@@ -27,7 +30,9 @@ from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
-from nnkit.types import Data, Dataset
+from nnkit.types import EXACT_SIZES, Bucketing, Data, Dataset
+
+logger = logging.getLogger("nnkit")
 
 
 def evaluate(run: Path | str, *, config: Sequence[Path | str] = (), **options: Any) -> EvaluateResult:
@@ -51,14 +56,17 @@ def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
         raise UsageError(f"{config.run} does not say what it was trained on", hint="name one with --dataset")
     if config.data_root is None and trained is not None and trained.data_root is not None:
         config = config.model_copy(update={"data_root": trained.data_root})
+    spec, bucketing = _bucketing(spec, config, trained)
     dataset: Dataset = plan("datasets", spec).make()
-    data = dataset.load(data_place(config))
+    data, bucketing = with_policy(dataset.load(data_place(config)), bucketing)
     _check_fits(card, data, spec)
+    if not len(data.splits[config.split]):
+        raise UsageError(f'"{spec}" has no image in the split {config.split}', hint="choose another --split")
     if config.limit is not None:
         data = replace(data, splits={name: part.sample(config.limit) for name, part in data.splits.items()})
     # The model saw inputs normalised by its training data: those statistics go with it to other data.
     data = replace(data, mean=card.mean, std=card.std)
-    metrics = _measure(config, model, trained, data, device)
+    metrics = _measure(config, model, trained, data, bucketing, device)
     return _result(config, spec, card, data, metrics, time.perf_counter() - started)
 
 
@@ -67,12 +75,15 @@ def _measure(
     model: nn.Module,
     trained: TrainConfig | None,
     data: Data,
+    bucketing: Bucketing,
     device: torch.device,
 ) -> Metrics:
     """Every metric of the split, computed as at the end of training."""
     split, last = data.splits[config.split], likes_channels_last(model)
     model = put_on(model, device, channels_last=last)
-    batches = Batches(data, split, batch_size=config.batch_size, device=device, channels_last=last)
+    batches = EvalLoader(
+        data, split, batch_size=config.batch_size, device=device, bucketing=bucketing, channels_last=last
+    )
     loss: nn.Module = build("losses", _loss(trained, data), known=data.known_settings()).to(device)
     precision = trained.precision if trained is not None else "fp32"
     return evaluation.evaluate(model, batches, loss, make_metrics(data, device), precision=precision)
@@ -112,6 +123,22 @@ def per_class(confusion: Counts, names: Sequence[str]) -> tuple[ClassScores, ...
             )
         )
     return tuple(rows)
+
+
+def _bucketing(spec: Spec, config: EvaluateConfig, trained: TrainConfig | None) -> tuple[Spec, Bucketing]:
+    """The dataset to evaluate on, and the run's bucketing; an older run has it in its dataset's settings."""
+    bucketing = EXACT_SIZES if trained is None else trained.bucketing
+    if trained is not None:
+        old = old_spelling(trained.dataset)
+        bucketing = merged({**old.modes, **old.refused}, bucketing)
+    given = old_spelling(spec)
+    if config.dataset is not None:
+        if mistakes := given.mistakes():
+            raise ConfigError(mistakes)
+        if given.warning:
+            logger.warning("%s", given.warning)
+        bucketing = merged(settings_of(bucketing), merged(given.modes, EXACT_SIZES))
+    return given.spec, bucketing
 
 
 def _training_config(run: Path) -> TrainConfig | None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from nnkit.build import components, plan
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader
 from nnkit.errors import DataError
 from nnkit.testing.subject import Skipped, Subject, assert_finite
 from nnkit.testing.worker import call_in_worker
@@ -167,8 +167,7 @@ def _check_statistics(data: Data) -> None:
 
 def _check_batch(data: Data) -> None:
     split = data.splits["train"].sample(8)
-    batches = Batches(data, split, batch_size=4, device=torch.device("cpu"))
-    for batch in batches.load(batches.plan()):
+    for batch in EvalLoader(data, split, batch_size=4, device=torch.device("cpu")):
         assert_finite(batch.inputs, "a batch")
 
 

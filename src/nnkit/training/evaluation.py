@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader
 from nnkit.training.devices import autocast
 from nnkit.training.masks import output_of
 from nnkit.training.metrics import Metrics, batch_sum
@@ -19,7 +19,7 @@ def go_on() -> None:
 
 def evaluate(
     model: nn.Module,
-    batches: Batches,
+    batches: EvalLoader,
     loss: nn.Module,
     metrics: Metrics,
     *,
@@ -33,7 +33,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for batch in batches.load(batches.plan()):
+        for batch in batches:
             between()
             with autocast(batches.device, precision):
                 output = output_of(model, batch)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader
 from nnkit.errors import NnkitError, UsageError
 from nnkit.training.evaluation import evaluate, go_on
 from nnkit.training.loop import TrainState, require_finite
@@ -52,8 +52,8 @@ def one_epoch(
     state: TrainState,
     loss: nn.Module,
     data: Data,
-    train: Batches,
-    val: Batches,
+    train: EvalLoader,
+    val: EvalLoader,
     solved: Mapping[str, Any],
     *,
     precision: str = "fp32",
@@ -81,8 +81,7 @@ def one_epoch(
 def _images(data: Data, num_images: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets of training images, evenly spaced, as the model is fed them, on the CPU."""
     split = data.splits["train"].sample(num_images)
-    batches = Batches(data, split, batch_size=max(1, len(split)), device=_CPU)
-    batch = next(batches.load(batches.plan()))
+    batch = next(iter(EvalLoader(data, split, batch_size=max(1, len(split)), device=_CPU)))
     return batch.inputs, batch.targets
 
 

@@ -18,8 +18,8 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from nnkit.data.batches import Batches
 from nnkit.data.bucketing import Order
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import DivergedError, UsageError
 from nnkit.training.devices import autocast, sum_type
 from nnkit.training.evaluation import evaluate, go_on
@@ -103,8 +103,8 @@ def fit(
     forward: nn.Module,
     loss: nn.Module,
     data: Data,
-    train: Batches,
-    val: Batches,
+    train: TrainLoader,
+    val: EvalLoader,
     recipe: Recipe,
     *,
     between: Callable[[], None] = go_on,
@@ -150,9 +150,9 @@ def require_finite(state: TrainState) -> None:
         raise _diverged("a weight", state.epoch + 1, state.step)
 
 
-def _seeded(train: Batches, recipe: Recipe, epoch: int, sums: _EpochSums) -> Iterator[Batch]:
+def _seeded(train: TrainLoader, recipe: Recipe, epoch: int, sums: _EpochSums) -> Iterator[Batch]:
     """The epoch's batches, with the random state set before each: a step depends on nothing before it."""
-    plan = train.plan(epoch=epoch, seed=recipe.seed, shuffle=True, order=recipe.order)
+    plan = train.plan(epoch=epoch, seed=recipe.seed, order=recipe.order)
     batches = train.load(plan)
     for number in range(len(plan)):
         started = time.perf_counter()
@@ -252,7 +252,7 @@ def _finish_epoch(
     state: TrainState,
     loss: nn.Module,
     data: Data,
-    val: Batches,
+    val: EvalLoader,
     recipe: Recipe,
     sums: _EpochSums,
     between: Callable[[], None],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import TrainLoader
 from nnkit.errors import UsageError
-from nnkit.types import Batch
+from nnkit.training.memory import is_out_of_memory
+from nnkit.types import Batch, Data
 
 
 def output_of(model: nn.Module, batch: Batch) -> Tensor:
@@ -19,7 +21,7 @@ def output_of(model: nn.Module, batch: Batch) -> Tensor:
     return output
 
 
-def check_takes_mask(model: nn.Module, name: str, train: Batches) -> None:
+def check_takes_mask(model: nn.Module, name: str, train: TrainLoader) -> None:
     """`UsageError` where the plan pads batches and the model, or a part of it, takes no mask.
 
     The model is tried on one blank image in eval mode: its forward may take a mask that its pooling does not.
@@ -29,10 +31,10 @@ def check_takes_mask(model: nn.Module, name: str, train: Batches) -> None:
     if "mask" not in inspect.signature(model.forward).parameters:
         raise UsageError(
             f'the model "{name}" takes no mask, and images of different sizes are padded to share batches',
-            hint="use a model that takes a mask, such as varres-net; or fit=resize; or mode=resize; "
+            hint="use a model that takes a mask, such as varres-net; or --bucketing resize_policy=resize; "
             "or exact buckets, with no tolerance, max_buckets or leftovers=merge",
         )
-    first = train.plan(shuffle=True)[0]
+    first = train.plan()[0]
     shape = (1, train.split.images.channels, first.height, first.width)
     was_training = model.training
     # Whatever else is wrong with it, the first step tells better.
@@ -40,3 +42,44 @@ def check_takes_mask(model: nn.Module, name: str, train: Batches) -> None:
         mask = torch.ones((1, 1, *shape[2:]), dtype=torch.bool, device=train.device)
         model.eval()(torch.zeros(shape, device=train.device), mask=mask)
     model.train(was_training)
+
+
+def check_takes_sizes(model: nn.Module, name: str, data: Data, device: torch.device) -> None:
+    """`UsageError` where an image of any split is too small for the model: it is tried on blank ones.
+
+    In a padded batch such an image would make the loss NaN, and in evaluation it would end the run after its
+    first epoch. A model that does not take the largest image either is left for the first step to tell of.
+    """
+    splits = {key: split.sizes for key, split in data.splits.items() if len(split)}
+    if data.image_size is not None or not splits:
+        return
+    sizes = np.concatenate(list(splits.values()))
+    largest = sizes[sizes.prod(axis=1).argmax()].tolist()
+    if _refusal(model, data, largest, device) is not None:
+        return
+    for axis in (0, 1):
+        smallest = sizes[sizes[:, axis].argmin()].tolist()
+        if (cause := _refusal(model, data, smallest, device)) is not None:
+            where = ", ".join(key for key, found in splits.items() if (found == smallest).all(axis=1).any())
+            raise UsageError(
+                f'the model "{name}" takes no image of {smallest[0]}×{smallest[1]} pixels, and {where} '
+                f"has one: {cause}",
+                hint="resize all with --bucketing resize_policy=resize, remove the small ones, or use "
+                "another model",
+            )
+
+
+def _refusal(model: nn.Module, data: Data, size: list[int], device: torch.device) -> str | None:
+    """Why the model does not take one blank image of this size; None where it does."""
+    was_training = model.training
+    try:
+        with torch.inference_mode():
+            output = model.eval()(torch.zeros((1, data.in_channels, *size), device=device))
+    except UsageError as error:
+        return error.message
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        return None if is_out_of_memory(error) else str(error).splitlines()[0] if str(error) else repr(error)
+    finally:
+        model.train(was_training)
+    finite = not isinstance(output, Tensor) or bool(output.isfinite().all())
+    return None if finite else "its output is not finite"

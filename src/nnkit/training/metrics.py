@@ -67,7 +67,7 @@ class _Resolution:
 class ClassificationMetrics:
     """Loss, accuracy and confusion matrices, over all images and for each resolution.
 
-    A batch holds images of one own size: evaluation plans them so.
+    A batch holds images of one original size: evaluation plans them so.
     """
 
     num_classes: int
@@ -76,7 +76,7 @@ class ClassificationMetrics:
 
     def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch of logits (B, K) against class indices (B,)."""
-        key = resolution_name(*(batch.own_size or batch.inputs.shape[2:]))
+        key = resolution_name(*(batch.original_size or batch.inputs.shape[2:]))
         if key not in self.resolutions:
             self.resolutions[key] = _Resolution(
                 torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device),

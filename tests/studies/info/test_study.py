@@ -36,7 +36,7 @@ def test_facts_that_cannot_be_known_are_no_failure(spec, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "spec", ["digits-varres:max_buckets=0", "cifar-transform:pipeline='rezise(28)'", "mnist:val_fraction=7"]
+    "spec", ["digits-varres:max_buckets=2", "cifar-transform:pipeline='rezise(28)'", "mnist:val_fraction=7"]
 )
 def test_a_wrong_value_of_a_setting_is_a_mistake_of_the_user(spec, tmp_path, capsys):
     assert run(["info", spec, "--data-root", str(tmp_path)]) == 2
@@ -57,19 +57,38 @@ def test_a_settings_help_is_the_docstrings_first_sentence_that_names_it_in_backt
     assert help_of("rule", docstring) == ""
 
 
-def pets(tmp_path, **settings):
+def pets(tmp_path):
     rng = np.random.default_rng(0)
     files = {
         f"{'cat' if number % 2 else 'dog'}/{number}.png": random_png(number, *rng.integers(8, 30, 2).tolist())
         for number in range(100)
     }
     folder = write_folder(tmp_path / "pets", files)
-    return f"image-folder:path={folder}" + "".join(f",{key}={value}" for key, value in settings.items())
+    return f"image-folder:path={folder}"
+
+
+def test_a_wrong_bucketing_is_a_mistake_of_the_user(capsys):
+    assert run(["info", "digits-varres", "--bucketing", "max_buckets=0"]) == 2
+    assert "max_buckets=0" in capsys.readouterr().err
+    assert run(["info", "digits-varres", "--bucketing", "max_buckets=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["facts"]["forecast"]["num_buckets"] == 2
+
+
+def test_all_images_of_one_size_have_another_default_model_and_no_forecast(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
+    facts = info(pets(tmp_path), bucketing="resize_policy=resize,size=9x11")["facts"]
+    assert (facts["default_model"], facts["image_size"], facts["forecast"]) == (
+        "mnist-convnet",
+        (9, 11),
+        None,
+    )
+    assert facts["sizes"]["train"] == {"9x11": 80}
+    assert info(pets(tmp_path))["facts"]["default_model"] == "varres-net"
 
 
 def test_a_dataset_of_several_sizes_shows_what_an_epoch_will_cost(tmp_path, monkeypatch):
     monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
-    document = info(pets(tmp_path, max_buckets=3, leftovers="drop"), batch_size=7)
+    document = info(pets(tmp_path), bucketing={"max_buckets": 3, "leftovers": "drop"}, batch_size=7)
     forecast = document["facts"]["forecast"]
     assert forecast["num_buckets"] == len(forecast["buckets"]) == 3
     assert forecast["num_images"] + forecast["num_dropped"] == document["facts"]["splits"]["train"] == 80
@@ -89,11 +108,11 @@ def test_a_dataset_of_several_sizes_shows_what_an_epoch_will_cost(tmp_path, monk
 def test_images_resized_to_their_buckets_show_their_own_sizes_and_no_padding(tmp_path, monkeypatch):
     monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
     plain = info(pets(tmp_path))["facts"]
-    facts = info(pets(tmp_path, max_buckets=3, fit="resize"))["facts"]
+    facts = info(pets(tmp_path), bucketing="max_buckets=3,resize_policy=resize")["facts"]
     assert facts["sizes"] == plain["sizes"]
     assert (facts["forecast"]["num_buckets"], facts["forecast"]["padded_pixels"]) == (3, 0)
     assert plain["forecast"]["num_buckets"] == len(plain["sizes"]["train"])
-    one = info(pets(tmp_path, max_buckets=1, fit="resize"))["facts"]
+    one = info(pets(tmp_path), bucketing="max_buckets=1,resize_policy=resize")["facts"]
     assert one["sizes"] == plain["sizes"]
     assert one["forecast"]["num_buckets"] == 1
 

@@ -1,4 +1,4 @@
-"""Training on images of any size, from the dataset's settings to the records."""
+"""Training on images of any size, from the option to the records."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from data.image_files import random_png, write_folder
 from nnkit.errors import UsageError
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
+from nnkit.studies.compare_pooling.study import compare_pooling
 from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train.study import train
 from nnkit.types import EpochResult, StepResult
@@ -40,10 +42,10 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     }
     folder = write_folder(tmp_path / "pets", files)
 
-    def run(settings: str = "", **options: Any) -> TrainResult:
-        dataset = ",".join(filter(None, [f"image-folder:path={folder}", settings]))
+    def run(bucketing: str = "", *, more: str = "", **options: Any) -> TrainResult:
         usual = {
-            "dataset": dataset,
+            "dataset": f"image-folder:path={folder}{more}",
+            **({"bucketing": bucketing} if bucketing else {}),
             "model": "varres-net:width=4",
             "epochs": 1,
             "batch_size": 16,
@@ -80,7 +82,7 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
         "max_buckets=2",
         "max_buckets=4,max_pixels=2000",
         "max_buckets=2,pad_to=batch",
-        "max_buckets=2,fit=resize",
+        "max_buckets=2,resize_policy=resize",
         "leftovers=merge",
     ],
 )
@@ -129,7 +131,7 @@ def test_the_schedule_counts_the_steps_that_are_taken(pets: Any) -> None:
 
 def test_images_left_in_their_files_train_to_the_same_weights(pets: Any) -> None:
     held = pets("max_buckets=2", augment="affine")
-    read = pets("max_buckets=2,in_memory=false,num_workers=1", augment="affine")
+    read = pets("max_buckets=2", more=",in_memory=false,num_workers=1", augment="affine")
     other = weights(read)
     assert all(torch.equal(value, other[key]) for key, value in weights(held).items())
     assert held.test == read.test
@@ -141,7 +143,7 @@ def test_images_left_in_their_files_train_to_the_same_weights(pets: Any) -> None
         ("max_buckets=2", {"model": "tiny-net"}, "takes no mask"),
         ("leftovers=drop", {"batch_size": 90}, "leaves nothing to train on"),
         ("tolerance=-1", {}, "tolerance"),
-        ("mode=pad,tolerance=1", {}, "tolerance"),
+        ("resize_policy=pad,tolerance=1", {}, "tolerance"),
     ],
 )
 def test_what_cannot_train_is_refused_before_anything_is_written(
@@ -184,3 +186,67 @@ def _is_left(group: int) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+@pytest.mark.parametrize(
+    ("bucketing", "more", "written"),
+    [
+        ("resize_policy=resize", "", {"resize_policy": "resize", "size": "14x14"}),
+        ("resize_policy=pad,size=24x20", "", {"resize_policy": "pad", "size": "24x20"}),
+        ("", ",mode=pad,size=22", {"resize_policy": "pad", "size": "22x22"}),
+        ("", ",mode=bucket", None),
+    ],
+)
+def test_the_run_holds_the_size_that_was_chosen_and_a_model_that_takes_it(
+    pets: Any, caplog: pytest.LogCaptureFixture, bucketing: str, more: str, written: dict[str, str] | None
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="nnkit"):
+        result = pets(bucketing, more=more, model=None, limit=30)
+    assert ("--bucketing" in caplog.text or "deprecated" in caplog.text) == bool(more)
+    config = tomllib.loads((result.run_dir / "config.toml").read_text())
+    assert config.get("bucketing") == written
+    assert config["model"] == ("mnist-convnet" if written else "varres-net")
+    assert "mode" not in config["dataset"]
+    assert evaluate(result.run_dir, limit=30).metrics == result.test
+
+
+def test_a_run_of_the_old_spelling_is_still_evaluated(pets: Any) -> None:
+    result = pets("max_buckets=2,resize_policy=resize", limit=30)
+    config = result.run_dir / "config.toml"
+    text, _, _ = config.read_text().partition("\n[bucketing]")
+    config.write_text(text.replace('/pets"', '/pets,max_buckets=2,fit=resize"'))
+    assert "fit" in config.read_text()
+    assert evaluate(result.run_dir, limit=30).metrics == result.test
+
+
+def test_a_run_without_test_images_trains_and_has_no_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    files = {
+        f"{split}/{kind}/{number}.png": random_png(number, 9, 9)
+        for split in ("train", "val")
+        for kind in ("cat", "dog")
+        for number in range(6)
+    }
+    dataset = f"image-folder:path={write_folder(tmp_path / 'pets', files)}"
+    with caplog.at_level(logging.WARNING, logger="nnkit"):
+        result = train(dataset=dataset, epochs=1, threads=1, runs_dir=tmp_path / "runs")
+    assert result.test is None
+    assert "no folder test/" in caplog.text
+    assert evaluate(result.run_dir, split="val", threads=1).images == 12
+    with pytest.raises(UsageError, match="no image in the split test"):
+        evaluate(result.run_dir, threads=1)
+    with pytest.raises(UsageError, match="no test images"):
+        compare_pooling(dataset=dataset, seeds="0", epochs=1, runs_dir=tmp_path / "runs")
+
+
+def test_an_image_too_small_for_the_model_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{kind}/{n}.png": random_png(n, 5 if n == 3 else 16, 12) for kind in "ab" for n in range(20)}
+    dataset = f"image-folder:path={write_folder(tmp_path / 'pets', files)}"
+    for bucketing in ("max_buckets=1", None):
+        with pytest.raises(UsageError, match="takes no image of 5×12"):
+            train(dataset=dataset, bucketing=bucketing, epochs=1, threads=1, runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

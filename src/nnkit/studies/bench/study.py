@@ -135,7 +135,7 @@ def _test_images(data: Data, limit: int | None) -> tuple[Tensor, Tensor]:
     split = split if limit is None else split.sample(limit)
     if not len(split):
         raise UsageError("the test split has no image to time", hint="raise --limit or add images")
-    levels, _ = split.images.take(split.indices)
+    levels, _ = split.images.fetch(split.indices)
     return levels.contiguous(), split.targets[torch.from_numpy(split.indices)].contiguous()
 
 

@@ -21,8 +21,10 @@ import numpy as np
 import torch
 
 from nnkit import registry, schema
+from nnkit.bucketing import merged, old_spelling
 from nnkit.build import describe_mistakes, plan
 from nnkit.config import ComparePoolingConfig, Resolved, TrainConfig, resolve
+from nnkit.data.resize_policy import with_policy
 from nnkit.errors import ConfigError, InterruptedRun, Mistake, NnkitError, PartialError, UsageError
 from nnkit.present.compare_pooling import write_comparison
 from nnkit.present.figures import write_confusion
@@ -104,11 +106,12 @@ def compare_pooling(
 
 def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolingConfig]:
     """The configuration with all its specs checked and their values read; needs no data."""
-    config = resolved.config
+    old = old_spelling(resolved.config.dataset)
+    config = resolved.config.model_copy(update={"dataset": old.spec})
     groups = ComparePoolingConfig.component_groups
     given = [("dataset", groups["dataset"], config.dataset), ("model", groups["model"], config.model)]
     given += [(f"pooling[{at}]", groups["pooling"], spec) for at, spec in enumerate(config.pooling)]
-    mistakes = describe_mistakes(given) or _own_mistakes(config)
+    mistakes = old.mistakes() + (describe_mistakes(given) or _own_mistakes(config))
     if mistakes:
         raise ConfigError(mistakes)
     poolings = tuple(_read("poolings", spec) for spec in config.pooling)
@@ -116,7 +119,13 @@ def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolin
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise ConfigError([Mistake("pooling", f'"{name}" is given twice', "leave one out") for name in twice])
-    read = {"dataset": _read("datasets", config.dataset), "pooling": poolings}
+    if old.warning:
+        logger.warning("%s", old.warning)
+    read = {
+        "dataset": _read("datasets", config.dataset),
+        "pooling": poolings,
+        "bucketing": merged(old.modes, config.bucketing),
+    }
     return replace(resolved, config=config.model_copy(update=read))
 
 
@@ -130,11 +139,16 @@ def run_study(
     config = complete(resolved).config
     choose_device(config.device)
     dataset: Dataset = plan("datasets", config.dataset).make()
-    data = dataset.load(data_place(config))
+    data, _ = with_policy(dataset.load(data_place(config)), config.bucketing)
     if data.task != "classification":
         raise UsageError(
             f'the dataset "{config.dataset}" is for {data.task}: poolings are compared by accuracy',
             hint="choose a dataset of the task classification",
+        )
+    if not len(data.splits["test"]):
+        raise UsageError(
+            f'the dataset "{config.dataset}" has no test images: poolings are compared by test accuracy',
+            hint="add images for testing, such as a folder test/",
         )
     arms = [_arm(config, pooling, data) for pooling in config.pooling]
     class_names = data.class_names
@@ -235,7 +249,8 @@ def _train_config(config: ComparePoolingConfig, arm: _Arm, seed: int, path: Path
         threads = max(1, (threads or torch.get_num_threads()) // config.jobs)
     return TrainConfig(
         dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs, lr=config.lr,
-        batch_size=config.batch_size, precision=config.precision, limit=config.limit, out=path,
+        batch_size=config.batch_size, bucketing=config.bucketing, precision=config.precision,
+        limit=config.limit, out=path,
         device=config.device, threads=threads, data_root=config.data_root, download=config.download,
     )  # fmt: skip
 

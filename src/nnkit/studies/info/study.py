@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections import Counter
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import torch
 
 from nnkit import files, registry, schema
+from nnkit.bucketing import make_bucketing, merged, old_spelling, read_settings
 from nnkit.build import plan
 from nnkit.config import PlaceConfig
-from nnkit.data.batches import Batches
-from nnkit.errors import NnkitError, UsageError, did_you_mean, hints
+from nnkit.data.loaders import TrainLoader
+from nnkit.data.resize_policy import default_model, with_policy
+from nnkit.errors import ConfigError, NnkitError, UsageError, did_you_mean, hints
 from nnkit.results.info import (
     BucketInfo,
     DatasetFacts,
@@ -25,20 +28,36 @@ from nnkit.results.info import (
 from nnkit.spec import Spec, parse
 from nnkit.studies.info.pipeline_facts import pipeline_facts
 from nnkit.studies.paths import data_place
-from nnkit.types import EXACT_SIZES, Data, Dataset, resolution_name
+from nnkit.types import EXACT_SIZES, Bucketing, Data, Dataset, resolution_name
+
+logger = logging.getLogger("nnkit")
 
 
 def info(
-    text: str, *, group: str | None = None, batch_size: int = 64, config: PlaceConfig | None = None
+    text: str,
+    *,
+    group: str | None = None,
+    batch_size: int = 64,
+    bucketing: object = None,
+    config: PlaceConfig | None = None,
 ) -> InfoResult:
-    """What there is to say of a spec, such as "varres-net" or "mnist-varres:mode=pad".
+    """What there is to say of a spec, such as "varres-net" or "mnist-varres:seed=1".
 
-    `batch_size`, from 1 on, is what a dataset of several sizes has its batches forecast for.
+    `batch_size`, from 1 on, and `bucketing` (text, table or `Bucketing`) are what a dataset of several sizes
+    has its batches forecast for.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}, it must be at least 1")
     spec = parse(text)
     group = _group_of(spec, group)
+    shared = EXACT_SIZES if bucketing is None else make_bucketing(read_settings(bucketing))
+    if group == "datasets":
+        old = old_spelling(spec)
+        if mistakes := old.mistakes(spec.name):
+            raise ConfigError(mistakes)
+        if old.warning:
+            logger.warning("%s", old.warning)
+        spec, shared = old.spec, merged(old.modes, shared)
     component = registry.load(registry.find(group, spec.name))
     entry, cls = component.entry, component.cls
     settings = schema.settings_of(cls)
@@ -57,7 +76,7 @@ def info(
         line=line,
         docstring=docstring,
         settings=tuple(_describe(setting, docstring) for setting in settings.values()),
-        facts=_facts(spec, batch_size, config or PlaceConfig()) if group == "datasets" else None,
+        facts=_facts(spec, batch_size, shared, config or PlaceConfig()) if group == "datasets" else None,
     )
 
 
@@ -98,7 +117,9 @@ def help_of(name: str, docstring: str) -> str:
     return next((sentence for sentence in sentences if mention.search(sentence)), "")
 
 
-def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> DatasetFacts | MissingFacts:
+def _facts(
+    spec: Spec, batch_size: int, bucketing: Bucketing, config: PlaceConfig
+) -> DatasetFacts | MissingFacts:
     """What the loaded data is; where it cannot be loaded, why. `UsageError` for a setting's wrong value."""
     dataset: Dataset | None = None
     try:
@@ -112,40 +133,47 @@ def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> DatasetFacts | M
     except Exception as error:  # a third party's dataset may raise anything
         cause = f"{type(error).__name__}: {error}"
         return MissingFacts(error=cause, hint="`nnkit doctor` says what is installed", pipeline=None)
+    data, bucketing = with_policy(data, bucketing)
     return DatasetFacts(
         task=data.task,
-        default_model=dataset.default_model,
+        default_model=default_model(dataset.default_model, bucketing),
         classes=data.class_names,
         in_channels=data.in_channels,
         image_size=data.image_size,
         target_channels=data.target_channels,
         target_size=data.target_size,
         splits={name: len(split) for name, split in data.splits.items()},
-        sizes=_sizes(data),
-        forecast=_forecast(data, batch_size) if _has_buckets(data) else None,
+        sizes=_sizes(data, bucketing),
+        forecast=_forecast(data, batch_size, bucketing) if _has_buckets(data, bucketing) else None,
         pipeline=pipeline_facts(dataset, data),
         notes=data.notes,
     )
 
 
-def _sizes(data: Data) -> dict[str, dict[str, int]]:
+def _sizes(data: Data, bucketing: Bucketing) -> dict[str, dict[str, int]]:
     """How many images of each size each split has, largest counts first; of those in buckets, their own."""
     counts = {}
     for name, split in data.splits.items():
-        sizes = split.own_sizes if _has_buckets(data) else split.sizes
+        sizes = split.original_sizes if _has_buckets(data, bucketing) else split.sizes
         seen = Counter(resolution_name(int(h), int(w)) for h, w in sizes)
         counts[name] = dict(seen.most_common())
     return counts
 
 
-def _has_buckets(data: Data) -> bool:
-    return data.image_size is None or data.bucketing != EXACT_SIZES
+def _has_buckets(data: Data, bucketing: Bucketing) -> bool:
+    return not bucketing.makes_one_size and (data.image_size is None or bucketing != EXACT_SIZES)
 
 
-def _forecast(data: Data, batch_size: int) -> ForecastInfo:
+def _forecast(data: Data, batch_size: int, bucketing: Bucketing) -> ForecastInfo:
     """What an epoch of training will cost: the first epoch's plan, counted."""
-    batches = Batches(data, data.splits["train"], batch_size=batch_size, device=torch.device("cpu"))
-    found = batches.plan(epoch=1, shuffle=True).forecast
+    batches = TrainLoader(
+        data,
+        data.splits["train"],
+        batch_size=batch_size,
+        device=torch.device("cpu"),
+        bucketing=bucketing,
+    )
+    found = batches.forecast
     return ForecastInfo(
         batch_size=batch_size,
         num_buckets=len(found.buckets),

@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from nnkit.bucketing import merged, old_spelling
 from nnkit.build import Blueprint, describe_mistakes, plan
 from nnkit.config import Resolved, TrainConfig
 from nnkit.data.augmentation import make_augmentation
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader, TrainLoader
+from nnkit.data.resize_policy import default_model
 from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.spec import Spec
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, keep_average
-from nnkit.training.masks import check_takes_mask, output_of
+from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metrics import make_metrics
 from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
 from nnkit.types import Data, Dataset, StoppingRule
@@ -40,8 +42,8 @@ class Experiment:
     loss: nn.Module
     rules: Sequence[tuple[str, StoppingRule]]
     device: torch.device
-    train: Batches
-    val: Batches
+    train: TrainLoader
+    val: EvalLoader
     monitor: str
     solver: Mapping[str, object] = field(default_factory=dict)
     """How the weights were found, as `Solver` of the result reads it."""
@@ -60,13 +62,14 @@ class Experiment:
 
 def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     """The configuration with every choice made that needs no data, and all its specs checked."""
-    config = resolved.config
+    old = old_spelling(resolved.config.dataset)
+    config = resolved.config.model_copy(update={"dataset": old.spec})
     groups = TrainConfig.component_groups
     given = [
         (key, groups[key], spec) for key in ("dataset", "model", "loss") if (spec := getattr(config, key))
     ]
     given += [(f"stop[{at}]", groups["stop"], rule) for at, rule in enumerate(config.stop)]
-    mistakes = describe_mistakes(given)
+    mistakes = old.mistakes() + describe_mistakes(given)
     try:
         optimizer = read_optimizer(config.optimizer, config.lr)
     except ConfigError as error:
@@ -78,8 +81,12 @@ def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     if mistakes:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
+    if old.warning:
+        logger.warning("%s", old.warning)
+    bucketing = merged(old.modes, config.bucketing)
     values: dict[str, Any] = {
-        "model": config.model or Spec(dataset.default_model),
+        "bucketing": bucketing,
+        "model": config.model or Spec(default_model(dataset.default_model, bucketing)),
         "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
         "monitor": config.monitor or USUAL_MONITOR[dataset.task],
     }
@@ -107,7 +114,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
     model = put_on(model, device, channels_last=channels_last)
     loss: nn.Module = loss_plan.make().to(device)
-    shared = {"device": device, "channels_last": channels_last}
+    shared: dict[str, Any] = {"device": device, "channels_last": channels_last}
     if not len(data.splits["train"]):
         raise UsageError(
             f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
@@ -118,11 +125,13 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
             "augment: the target of a transform is a function of the image as it is",
             hint="leave --augment out for this dataset",
         )
-    train = Batches(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)  # type: ignore[arg-type]
+    shared |= {"bucketing": config.bucketing}
+    train = TrainLoader(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
     _check_leftovers(train)
     check_takes_mask(model, str(model_plan.spec), train)
+    check_takes_sizes(model, str(model_plan.spec), data, device)
     evaluated = evaluation_batch_size(config.batch_size)
-    val = Batches(data, data.splits["val"], batch_size=evaluated, **shared)  # type: ignore[arg-type]
+    val = EvalLoader(data, data.splits["val"], batch_size=evaluated, **shared)
     monitor = _monitor(config, data)
     return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
 
@@ -132,9 +141,9 @@ def evaluation_batch_size(batch_size: int) -> int:
     return max(batch_size, min(4 * batch_size, 256))
 
 
-def _check_leftovers(train: Batches) -> None:
+def _check_leftovers(train: TrainLoader) -> None:
     """`UsageError` where leftovers=drop leaves no batch, a warning where it leaves out images."""
-    forecast = train.plan(shuffle=True).forecast
+    forecast = train.forecast
     if not forecast.num_batches:
         raise UsageError(
             f"leftovers=drop leaves nothing to train on: no bucket has {train.batch_size} images for a batch",

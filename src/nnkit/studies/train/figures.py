@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nnkit.data.batches import Batches
+from nnkit.data.loaders import EvalLoader
 from nnkit.present import figures
 from nnkit.training.metrics import ClassificationMetrics, Metrics
 from nnkit.training.observers import MetricsLog
@@ -46,8 +46,7 @@ def write_examples(
     split = data.splits["val"].sample(NUM_EXAMPLES)
     if not len(split):
         return []
-    batches = Batches(data, split, batch_size=NUM_EXAMPLES, device=device)
-    batch = next(batches.load(batches.plan()))
+    batch = next(iter(EvalLoader(data, split, batch_size=NUM_EXAMPLES, device=device)))
     outputs = {}
     with torch.inference_mode():
         for name, model in models.items():

@@ -6,8 +6,8 @@ import logging
 
 import torch
 
-from nnkit.data.batches import Batches
 from nnkit.data.bucketing import BucketPlan
+from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import NnkitError
 from nnkit.studies.train.experiment import Experiment, evaluation_batch_size, start_state
 from nnkit.training.devices import autocast
@@ -55,11 +55,11 @@ def _try(x: Experiment, batch_size: int) -> None:
             output_of(x.model, _largest(val, val.plan()))
 
 
-def _epoch(x: Experiment, batches: Batches) -> BucketPlan:
-    return batches.plan(epoch=1, seed=x.config.seed, shuffle=True)
+def _epoch(x: Experiment, batches: TrainLoader) -> BucketPlan:
+    return batches.plan(epoch=1, seed=x.config.seed)
 
 
-def _largest(batches: Batches, plan: BucketPlan) -> Batch:
+def _largest(batches: TrainLoader | EvalLoader, plan: BucketPlan) -> Batch:
     """The batch of most pixels."""
     pixels = [len(batch.indices) * batch.height * batch.width for batch in plan]
     place = pixels.index(max(pixels))

@@ -14,7 +14,8 @@ from torch import nn
 from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import Resolved, TrainConfig, resolve
-from nnkit.data.batches import Batches, moved
+from nnkit.data.loaders import EvalLoader, data_to
+from nnkit.data.resize_policy import with_policy
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs import checkpoints
@@ -65,7 +66,9 @@ def run(
     set_threads(config.threads)
     device = choose_device(config.device)
     dataset: Dataset = plan("datasets", config.dataset).make()
-    data = moved(_limited(dataset.load(data_place(config)), config.limit), device)
+    data, bucketing = with_policy(dataset.load(data_place(config)), config.bucketing)
+    config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
+    data = data_to(_limited(data, config.limit), device)
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         experiment = prepare(config, data, device)
@@ -144,7 +147,8 @@ def _train(
             log.flush()
         model = state.best_guess
         model.load_state_dict(best.weights)
-        tested = _test(experiment, model, interrupt) if config.test else None
+        has_test = config.test and len(experiment.data.splits["test"]) > 0
+        tested = _test(experiment, model, interrupt) if has_test else None
     result = TrainResult(
         run_dir=folder.path,
         dataset=str(config.dataset),
@@ -213,8 +217,15 @@ def _events(
     """The steps and epochs of the loop; of a fit in closed form its one epoch."""
     between, precision = interrupt.check, x.config.precision
     if x.config.solver == "als":
+        train = EvalLoader(
+            x.data,
+            x.train.split,
+            batch_size=x.train.batch_size,
+            device=x.device,
+            channels_last=x.train.channels_last,
+        )
         return closed_form.one_epoch(
-            state, x.loss, x.data, x.train, x.val, x.solver, precision=precision, between=between
+            state, x.loss, x.data, train, x.val, x.solver, precision=precision, between=between
         )
     return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
 
@@ -261,11 +272,12 @@ def _rest(experiment: Experiment) -> Mapping[str, Any]:
 
 def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Metrics:
     data, device, config = experiment.data, experiment.device, experiment.config
-    batches = Batches(
+    batches = EvalLoader(
         data,
         data.splits["test"],
         batch_size=experiment.val.batch_size,
         device=device,
+        bucketing=config.bucketing,
         channels_last=experiment.val.channels_last,
     )
     metrics = make_metrics(data, device)

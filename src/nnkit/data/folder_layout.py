@@ -1,0 +1,57 @@
+"""What the folders of image files say: the class of each, and its split where folders are for splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""The split that a folder's name says."""
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """The class and the split of each file, in the order of the names; "" where the folders say none.
+
+    Without folders for splits, `splits` is None.
+    """
+
+    classes: tuple[str, ...]
+    splits: tuple[str, ...] | None = None
+
+
+def read_layout(names: Sequence[str]) -> FolderLayout:
+    """The layout of files named with slashes, relative to their root.
+
+    Outer folders that hold all others are looked through. The folders below are splits, and those in them the
+    classes, where `train` is one of them and either all are named after splits, or `train` and another one so
+    named hold folders. Else they are the classes, whatever their names.
+    """
+    folders = [tuple(name.split("/")[:-1]) for name in names]
+    depth = 0
+    while True:
+        here = {path[depth] for path in folders if len(path) > depth}
+        nested = {path[depth] for path in folders if len(path) > depth + 1}
+        if _are_splits(here, nested):
+            return _with_splits(folders, depth)
+        if len(here) != 1 or not nested:
+            return FolderLayout(tuple(path[depth] if len(path) > depth else "" for path in folders))
+        depth += 1
+
+
+def _are_splits(here: set[str], nested: set[str]) -> bool:
+    """Whether folders are those of splits; `nested` are those that hold folders."""
+    if "train" not in here:
+        return False
+    if here <= set(SPLIT_FOLDERS):
+        return True
+    return "train" in nested and len(nested & set(SPLIT_FOLDERS)) > 1
+
+
+def _with_splits(folders: Sequence[tuple[str, ...]], depth: int) -> FolderLayout:
+    classes, splits = [], []
+    for path in folders:
+        split = SPLIT_FOLDERS.get(path[depth], "") if len(path) > depth + 1 else ""
+        splits.append(split)
+        classes.append(path[depth + 1] if split else "")
+    return FolderLayout(tuple(classes), tuple(splits))
