@@ -13,7 +13,7 @@ SEED ?= 0
 
 help:
 	@echo "make demo     install into .venv and train the built-in default"
-	@echo "make test     the whole suite        make check    lint, format and types"
+	@echo "make test     the whole suite        make check    lint, format, types and imports"
 	@echo "make coverage the suite again, with the branches that it runs, by package"
 	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
 	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
@@ -59,6 +59,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -187,7 +187,7 @@ def test_the_options_of_train_reach_the_run(
     answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the dry run shows is what the run's own configuration says, and what it did."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     words = [
         "train", "--dataset", "placed:noise=100.0", "--epochs", 2, "--batch-size", 9, "--limit", 18,
         "--seed", 3,

@@ -11,7 +11,7 @@ from tiny_plugin import TinyPlugin
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
 
 
 def command(tiny: TinyPlugin, *more: str) -> int:

@@ -20,11 +20,12 @@ import tiny_plugin
 from data.image_files import encoded, write_folder
 from fake_plugins import write_plugin
 from nnkit import registry
+from nnkit.api import bench, compare_pooling, evaluate, train
 from nnkit.studies.bench.ops import BenchOpsResult, bench_ops
-from nnkit.studies.bench.study import BenchResult, bench
-from nnkit.studies.compare_pooling.study import ComparePoolingResult, Watcher, compare_pooling
-from nnkit.studies.evaluate import EvaluateResult, evaluate
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.bench.study import BenchResult
+from nnkit.studies.compare_pooling.study import ComparePoolingResult, Watcher
+from nnkit.studies.evaluate import EvaluateResult
+from nnkit.studies.train.study import TrainResult
 from nnkit.types import EpochResult, StepResult
 from present import results_plugin
 
@@ -104,7 +105,7 @@ def drawn_figures(*, render: bool = True) -> Iterator[dict[str, Figure]]:
 def quick_train(**options: Any) -> TrainResult:
     """A run on the CPU without figures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         return train(**options, threads=1, device="cpu")
 
 
@@ -275,7 +276,7 @@ def shades(folder: Path) -> Path:
 
 def compare(images: Path, out: Path, watcher: Watcher | None = None, **options: Any) -> ComparePoolingResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         return compare_pooling(
             dataset=f"image-folder:path={images}", epochs=2, lr=0.005, budget=6000, device="cpu", threads=1,
             batch_size=8, out=str(out), watcher=watcher, **options,

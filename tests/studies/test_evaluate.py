@@ -17,11 +17,12 @@ import torch
 from torch.nn import functional as F
 
 from nnkit import registry
+from nnkit.api import evaluate, train
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
 from nnkit.runs import checkpoints
-from nnkit.studies.evaluate import evaluate, per_class
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.evaluate import per_class
+from nnkit.studies.train.study import TrainResult
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin
 
@@ -31,7 +32,7 @@ MEAN, STD = 0.4, 0.3
 
 @pytest.fixture
 def trained(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> TrainResult:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return train(dataset="tiny", epochs=2, batch_size=16, runs_dir=tiny.runs)
 
 
@@ -62,7 +63,7 @@ def several(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> TinyPlugin:
         "[nnkit.datasets]\nshifted = other_data:Shifted\npictures = other_data:Pictures\n"
     )
     registry.refresh()
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return tiny
 
 

@@ -106,10 +106,12 @@ def bench(
     if context.invoked_subcommand is not None:
         return
     output.set_up(quiet=quiet, debug=debug)
+    from nnkit import api
     from nnkit.cli.rounds import Rounds
     from nnkit.config import BenchConfig, resolve
-    from nnkit.present.bench import bench_table, write_bench
+    from nnkit.present.bench import bench_table
     from nnkit.present.dry_run import dry_run_document, dry_run_table
+    from nnkit.present.runs import files_left
     from nnkit.studies.bench import study
 
     options = o.given(
@@ -118,15 +120,15 @@ def bench(
         compile=compile, repeats=repeats, min_effect=min_effect, preset=preset, limit=limit, out=out,
         seed=seed, threads=threads, data_root=data_root, download=download, runs_dir=runs_dir,
     )  # fmt: skip
-    resolved = study.complete(resolve(BenchConfig, options, files=config or [], sets=set_ or []))
     if dry_run:
+        resolved = study.complete(resolve(BenchConfig, options, files=config or [], sets=set_ or []))
         table = dry_run_table(resolved, width=output.width())
         output.emit(dry_run_document("bench", resolved), table, as_json=json)
         return
-    result = study.run_study(resolved, watch=Rounds(quiet=quiet))
+    result = api.bench(config=config or [], sets=set_ or [], watch=Rounds(quiet=quiet), save=True, **options)
     document = result.document()
-    paths = write_bench(study.make_folder(resolved.config), document)
-    text = f"{bench_table(document, width=output.width())}\n\n" + "\n".join(map(str, paths))
+    assert result.run_dir is not None
+    text = f"{bench_table(document, width=output.width())}\n\n{files_left(result.run_dir)}"
     output.emit(document, text, as_json=json)
     study.check_complete(result)
 

@@ -72,6 +72,7 @@ def compare_pooling(
     Example: nnkit compare-pooling --dataset mnist-varres --pooling max --pooling avg --seeds 0-4 --epochs 15
     """
     output.set_up(quiet=quiet, debug=debug)
+    from nnkit import api
     from nnkit.cli.cell_progress import CellProgress
     from nnkit.config import ComparePoolingConfig, resolve
     from nnkit.present.comparison import comparison_table
@@ -83,13 +84,14 @@ def compare_pooling(
         lr=lr, batch_size=batch_size, precision=precision, limit=limit, jobs=jobs, out=out, device=device,
         threads=threads, data_root=data_root, download=download, runs_dir=runs_dir,
     )  # fmt: skip
-    resolved = resolve(ComparePoolingConfig, options, files=config or [], sets=set_ or [])
     if dry_run:
+        resolved = resolve(ComparePoolingConfig, options, files=config or [], sets=set_ or [])
         resolved = study.complete(resolved)
         table = dry_run_table(resolved, width=output.width())
         output.emit(dry_run_document("compare-pooling", resolved), table, as_json=json)
         return
-    result = study.run_study(resolved, watcher=CellProgress(quiet=quiet))
+    watcher = CellProgress(quiet=quiet)
+    result = api.compare_pooling(config=config or [], sets=set_ or [], watcher=watcher, **options)
     document = result.document()
     output.emit(document, comparison_table(document, width=output.width()), as_json=json)
     study.check_complete(result)

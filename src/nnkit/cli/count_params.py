@@ -50,11 +50,11 @@ def count_params(
       nnkit count-params mlp-bottleneck --match 500000 --vary hidden --tolerance 0.1%
     """
     output.set_up(quiet=quiet, debug=debug)
+    from nnkit import api
     from nnkit.present.count_params import count_params_text
     from nnkit.studies.count_params.study import check_tolerance
-    from nnkit.studies.count_params.study import count_params as study
 
-    result = study(specs, input=input, match=match, vary=vary, tolerance=tolerance)
+    result = api.count_params(specs, input=input, match=match, vary=vary, tolerance=tolerance)
     document = result.document()
     output.emit(document, count_params_text(document, width=output.width()), as_json=json)
     check_tolerance(result)

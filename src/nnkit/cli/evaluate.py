@@ -41,19 +41,19 @@ def evaluate(
     Example: nnkit evaluate runs/train/20261120-141800-mnist-mnist-convnet-3fa9c1 --split val
     """
     output.set_up(quiet=quiet, debug=debug)
+    from nnkit import api
     from nnkit.config import EvaluateConfig, resolve
     from nnkit.present.dry_run import dry_run_document, dry_run_table
     from nnkit.present.tables import evaluate_table
-    from nnkit.studies.evaluate import run_study
 
     options = o.given(
         run=run, split=split, dataset=dataset, batch_size=batch_size, limit=limit, device=device,
         threads=threads, data_root=data_root, download=download,
     )  # fmt: skip
-    resolved = resolve(EvaluateConfig, options, files=config or [], sets=set_ or [])
     if dry_run:
+        resolved = resolve(EvaluateConfig, options, files=config or [], sets=set_ or [])
         table = dry_run_table(resolved, width=output.width())
         output.emit(dry_run_document("evaluate", resolved), table, as_json=json)
         return
-    document = run_study(resolved).document()
+    document = api.evaluate(config=config or [], sets=set_ or [], **options).document()
     output.emit(document, evaluate_table(document, width=output.width()), as_json=json)

@@ -97,12 +97,12 @@ def train(
     Example: nnkit train --dataset mnist-varres --model varres-net:width=81 --epochs 15
     """
     output.set_up(quiet=quiet, debug=debug)
+    from nnkit import api
     from nnkit.cli.progress import Progress
     from nnkit.config import TrainConfig, resolve
     from nnkit.present.dry_run import dry_run_document, dry_run_table
     from nnkit.present.runs import files_left
     from nnkit.present.tables import train_table
-    from nnkit.studies.train import study
     from nnkit.studies.train.experiment import complete
 
     options = o.given(
@@ -112,14 +112,14 @@ def train(
         limit=limit, test=False if no_test else None, out=out, seed=seed, device=device, threads=threads,
         data_root=data_root, download=download, runs_dir=runs_dir,
     )  # fmt: skip
-    resolved = complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
     if dry_run:
+        resolved = complete(resolve(TrainConfig, options, files=config or [], sets=set_ or []))
         output.emit(
             dry_run_document("train", resolved), dry_run_table(resolved, width=output.width()), as_json=json
         )
         return
-    with Progress(resolved.config, quiet=quiet) as progress:
-        result = study.run(resolved, observers=[progress])
+    with Progress(quiet=quiet) as progress:
+        result = api.train(config=config or [], sets=set_ or [], observers=[progress], **options)
     document = result.document()
     text = f"{train_table(document, width=output.width())}\n\n{files_left(result.run_dir)}"
     output.emit(document, text, as_json=json)

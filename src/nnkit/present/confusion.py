@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
+logger = logging.getLogger("nnkit")
 MAX_PANELS = 4
 MAX_NUMBERED = 20
 """Most classes for which each cell shows its count."""
@@ -57,6 +59,19 @@ def write_confusion(
         drawing.save_figure(figure, folder / "confusion.png"),
         drawing.write_file(folder / "confusion.json", json.dumps(document).encode()),
     ]
+
+
+def read_confusion(folder: Path) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """The counts (K, K) of all images and the class names that `write_confusion` wrote.
+
+    None, with a warning, where there is nothing that can be read.
+    """
+    try:
+        document = json.loads((folder / "confusion.json").read_text(encoding="utf-8"))
+        return np.array(document["matrices"]["all"], dtype=np.int64), tuple(document["class_names"])
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("%s has no confusion matrix that can be read", folder)
+        return None
 
 
 def _panel_side(num_classes: int) -> float:

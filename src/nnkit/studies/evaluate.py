@@ -45,13 +45,7 @@ class EvaluateResult(Result):
     seconds: float
 
 
-def evaluate(run: Path | str, *, config: Sequence[Path | str] = (), **options: Any) -> EvaluateResult:
-    """Evaluate a run with the options of `nnkit evaluate` as keywords."""
-    options = {"run": str(run), **options}
-    return run_study(resolve(EvaluateConfig, options, files=[Path(path) for path in config]))
-
-
-def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
+def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     """Evaluate as configured."""
     started = time.perf_counter()
     config = resolved.config

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from fake_clock import NANOSECOND, FakeClock, Memory
 from fake_clock import clock as clock
 from nnkit import registry
+from nnkit.api import bench
 from nnkit.data.images import Images
 from nnkit.registry import Entry
-from nnkit.studies.bench.study import bench
 from nnkit.surrogates.pipelines import Pipeline, parse_pipeline
 from nnkit.types import Data, DataPlace, Split
 

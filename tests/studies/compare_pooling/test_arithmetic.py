@@ -22,11 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from nnkit import registry
+from nnkit.api import compare_pooling
 from nnkit.config import Resolved, TrainConfig
 from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.spec import Spec, parse
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells, train_one
-from nnkit.studies.compare_pooling.study import ComparePoolingResult, check_complete, compare_pooling
+from nnkit.studies.compare_pooling.study import ComparePoolingResult, check_complete
 from nnkit.studies.train import study as train
 from nnkit.types import Pooling, nested
 from tiny_plugin import TinyPlugin
@@ -84,15 +85,18 @@ class Trainer:
             raise self.errors[key]
         accuracy = self.accuracies[key]
         matrix = [[config.seed, 1, 0], [0, 2, 0], [0, 0, 3]]
-        (config.out / "figures" / "confusion.json").write_text(json.dumps({"matrices": {"all": matrix}}))
+        (config.out / "figures" / "confusion.json").write_text(
+            json.dumps({"class_names": ["a", "b", "c"], "matrices": {"all": matrix}})
+        )
         by_size = {"12x12": accuracy - 0.1, "8x8": accuracy - 0.2, "10x6": accuracy}
         test = {"accuracy": accuracy, "accuracy_by_resolution": by_size}
         (config.out / "summary.json").write_text(json.dumps({"test": test, "seconds": 1.5}))
 
-    def draw(self, name: str) -> Callable[..., None]:
-        def write(folder: Path, *given: Any) -> None:
+    def draw(self, name: str) -> Callable[..., list[Path]]:
+        def write(folder: Path, *given: Any) -> list[Path]:
             assert folder.name == "figures"
             self.drawn[name] = given
+            return []
 
         return write
 
@@ -110,9 +114,10 @@ def trainer(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     registry.refresh()
     monkeypatch.delenv("NNKIT_DATA", raising=False)
     found = Trainer()
-    monkeypatch.setattr(train, "run", found.run)
+    monkeypatch.setattr(train, "train", found.run)
     for name in ("write_comparison", "write_confusion"):  # most of the time of such a comparison
-        monkeypatch.setattr(f"nnkit.studies.compare_pooling.study.{name}", found.draw(name))
+        monkeypatch.setattr(f"nnkit.present.figures.{name}", found.draw(name))
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda trained: None)
     return found
 
 

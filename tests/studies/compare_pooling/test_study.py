@@ -12,17 +12,13 @@ import numpy as np
 import pytest
 
 from data.image_files import encoded, write_folder
+from nnkit.api import compare_pooling
 from nnkit.errors import ConfigError, InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.spec import parse
 from nnkit.studies.compare_pooling import study
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, train_cells
 from nnkit.studies.compare_pooling.intervals import estimate
-from nnkit.studies.compare_pooling.study import (
-    ComparePoolingResult,
-    check_complete,
-    compare_pooling,
-    verdict,
-)
+from nnkit.studies.compare_pooling.study import ComparePoolingResult, check_complete, verdict
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from data.image_files import random_png, write_folder
+from nnkit.api import evaluate, train
 from nnkit.errors import UsageError
 from nnkit.runs import checkpoints
-from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import TrainResult
 from nnkit.types import EpochResult, StepResult
 from tiny_plugin import TinyPlugin
 
@@ -29,7 +29,7 @@ from tiny_plugin import TinyPlugin
 @pytest.fixture
 def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Trains on a folder of 120 images of many sizes, with the bucket settings that are given."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     sides = rng.integers(8, 20, (120, 2)).tolist()

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from data.image_files import random_png, write_folder
+from nnkit.api import evaluate, train
 from nnkit.config import TrainConfig, resolve
 from nnkit.errors import ConfigError, UsageError
 from nnkit.models.separable import Separable
-from nnkit.studies.evaluate import evaluate
 from nnkit.studies.train.experiment import complete
 from nnkit.studies.train.solvers import OF_GRADIENTS
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import TrainResult
 
 SYNTHETIC = "cifar-transform:source=synthetic"
 
@@ -24,7 +24,7 @@ SYNTHETIC = "cifar-transform:source=synthetic"
 @pytest.fixture
 def fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run with als, without its figures."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
 
     def run(**options: Any) -> TrainResult:
         usual = {"dataset": SYNTHETIC, "model": "separable", "limit": 200, "runs_dir": tmp_path}

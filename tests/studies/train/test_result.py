@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import nnkit
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.api import train
+from nnkit.studies.train.study import TrainResult
 from tiny_plugin import Tiny, TinyPlugin
 
 Run = Callable[..., TrainResult]
@@ -20,7 +21,7 @@ Run = Callable[..., TrainResult]
 @pytest.fixture
 def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A quick run without figures."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     usual = {
         "dataset": "tiny:noise=150.0",
         "batch_size": 16,

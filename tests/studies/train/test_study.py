@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import nnkit
+from nnkit.api import evaluate, train
 from nnkit.errors import ConfigError, UsageError
 from nnkit.runs import checkpoints
-from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import TrainResult, train
+from nnkit.studies.train.study import TrainResult
 from tiny_plugin import NUM, Tiny, TinyPlugin
 
 
@@ -34,7 +34,7 @@ def drawn(tiny: TinyPlugin) -> Any:
 @pytest.fixture
 def quick(drawn: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A quick run without figures."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return drawn
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nnkit.build import plan
-from nnkit.config import BenchConfig, Resolved, resolve
+from nnkit.config import BenchConfig, Resolved
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.results.base import Result
 from nnkit.runs.directory import LOG, create, default_runs_dir, environment
@@ -37,7 +37,8 @@ class BenchResult(Result):
 
     Each cell's `speedup` is how many times the images per second of `reference-loop` it has, in paired
     rounds, and `times_floor` how many times as long it takes as reading the input and writing the output.
-    An arm's `copies_timed` says whether copies to the device are part of its times.
+    An arm's `copies_timed` says whether copies to the device are part of its times. `run_dir` is the folder
+    of its files, None where nothing is written.
     """
 
     schema_name: ClassVar[str] = "nnkit.bench/1"
@@ -51,16 +52,11 @@ class BenchResult(Result):
     repeats: int
     min_effect: float
     seed: int
+    run_dir: Path | None
     arms: list[dict[str, Any]]
     comparisons: list[dict[str, Any]]
     best: dict[str, Any] | None
     break_even_images: int | None
-
-
-def bench(*, config: Sequence[Path | str] = (), watch: Watch | None = None, **options: Any) -> BenchResult:
-    """Run a benchmark with the options of `nnkit bench` as keywords: `bench(model=["separable"])`."""
-    resolved = resolve(BenchConfig, options, files=[Path(path) for path in config])
-    return run_study(complete(resolved), watch=watch)
 
 
 def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
@@ -97,9 +93,12 @@ def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
     return pipeline
 
 
-def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) -> BenchResult:
-    """Time everything in one interleaved run. `UsageError` where there is nothing to time."""
-    config = resolved.config
+def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: bool = False) -> BenchResult:
+    """Time everything in one interleaved run. `UsageError` where there is nothing to time.
+
+    A folder for its files is made before the work starts, where `out` is given or `save` is set.
+    """
+    config = complete(resolved).config
     set_threads(config.threads)
     dataset: Dataset = plan("datasets", config.dataset).make()
     pipeline = _pipeline_of(dataset, config)
@@ -112,6 +111,7 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
         *model_arms(config.model, data, levels, floats, config),
     ]
     fidelities = [_fidelity(arm, targets) for arm in arms]
+    folder = make_folder(config) if save or config.out is not None else None
     measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
     rows = [measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True)]
     rows = [
@@ -128,6 +128,7 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
         repeats=config.repeats,
         min_effect=config.min_effect,
         seed=config.seed,
+        run_dir=folder,
         arms=rows,
         comparisons=measured.comparisons(rows),
         best=measured.best(rows),

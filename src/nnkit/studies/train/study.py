@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from nnkit import config as configuration
 from nnkit.build import plan
-from nnkit.config import Resolved, TrainConfig, resolve
+from nnkit.config import Resolved, TrainConfig
 from nnkit.data import tensor_files
 from nnkit.data.batches import Batches, moved
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
@@ -29,7 +29,7 @@ from nnkit.studies.train.experiment import (
     prepare,
     start_state,
 )
-from nnkit.studies.train.figures import write_figures
+from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
 from nnkit.training import least_squares as closed_form
 from nnkit.training.devices import choose_device, set_threads
@@ -38,7 +38,7 @@ from nnkit.training.interrupts import Interrupt, listening
 from nnkit.training.loop import TrainState, fit, require_finite
 from nnkit.training.memory import is_out_of_memory, let_go
 from nnkit.training.metrics import Metrics, make_metrics
-from nnkit.training.observers import BestWeights, MetricsLog, Observer
+from nnkit.training.observers import BestWeights, MetricsLog, Observer, StartObserver
 from nnkit.types import SPLITS, Data, Dataset, EpochResult, StepResult
 
 
@@ -68,19 +68,17 @@ class TrainResult(Result):
     device: str
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its result, and what its figures show, which `nnkit.present` draws."""
+
+    result: TrainResult
+    figures: FigureData
+
+
 def train(
-    *, config: Sequence[Path | str] = (), observers: Sequence[Observer] = (), **options: Any
-) -> TrainResult:
-    """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
-
-    `config` are TOML files that the options beat. Raises the errors of `nnkit.errors`.
-    """
-    return run(resolve(TrainConfig, options, files=[Path(path) for path in config]), observers=observers)
-
-
-def run(
     resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
-) -> TrainResult:
+) -> Trained:
     """Train as configured; leave a run directory whatever happens after it is made.
 
     Out of memory with `advise`, smaller batches are tried, so that the error names one that fits.
@@ -88,6 +86,9 @@ def run(
     started = time.perf_counter()
     resolved = complete(resolved)
     config = resolved.config
+    for observer in observers:
+        if isinstance(observer, StartObserver):
+            observer.on_start(epochs=config.epochs, seed=config.seed)
     set_threads(config.threads)
     device = choose_device(config.device)
     dataset: Dataset = plan("datasets", config.dataset).make()
@@ -120,7 +121,7 @@ def _run_in(
     started: float,
     *,
     advise: bool,
-) -> TrainResult:
+) -> Trained:
     config = experiment.config
     folder.write_config(configuration.dumps(config, leave_out=run_directory.PLACES))
     folder.write_environment({"device": str(experiment.device), "threads": torch.get_num_threads()})
@@ -128,7 +129,7 @@ def _run_in(
     tensor_files.save(folder.path / "splits.safetensors", indices, {})
     folder.set_state("running")
     try:
-        result = _train(folder, experiment, observers, started)
+        trained = _train(folder, experiment, observers, started)
     except InterruptedRun as error:
         folder.set_state("interrupted", reason=error.message)
         raise
@@ -148,13 +149,13 @@ def _run_in(
         told = out_of_memory(experiment)
         folder.set_state(state, reason=str(told))
         raise told from error
-    folder.set_state("finished", reason=result.stopped_by)
-    return result
+    folder.set_state("finished", reason=trained.result.stopped_by)
+    return trained
 
 
 def _train(
     folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
-) -> TrainResult:
+) -> Trained:
     config = experiment.config
     fitted = closed_form.fit_closed_form if config.solver == "als" else closed_form.prepare
     experiment.solver = fitted(experiment.model, experiment.data)
@@ -187,9 +188,9 @@ def _train(
         seed=config.seed,
         device=str(experiment.device),
     )
-    write_figures(folder.figures, experiment.data, model, experiment.device, log, best.epoch, tested)
     folder.write_summary(result.document())
-    return result
+    shown = figure_data(experiment.data, model, experiment.device, log, best.epoch, tested)
+    return Trained(result, shown)
 
 
 def _loop(

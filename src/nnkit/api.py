@@ -1,0 +1,134 @@
+"""The functions that `import nnkit` offers. The commands are a thin face over them.
+
+Each reads its options, calls its study and lets `nnkit.present` draw the figures of what came of it. Studies,
+and torch with them, are imported when a function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nnkit.build import components
+from nnkit.config import (
+    BenchConfig,
+    CommandConfig,
+    ComparePoolingConfig,
+    EvaluateConfig,
+    Resolved,
+    TrainConfig,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nnkit.spec import Spec
+    from nnkit.studies.bench.study import BenchResult, Watch
+    from nnkit.studies.compare_pooling.study import ComparePoolingResult, Watcher
+    from nnkit.studies.count_params.study import CountResult
+    from nnkit.studies.evaluate import EvaluateResult
+    from nnkit.studies.train.study import TrainResult
+    from nnkit.training.observers import Observer
+
+__all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
+
+C = TypeVar("C", bound=CommandConfig)
+Files = Sequence[Path | str]
+
+
+def train(
+    *, config: Files = (), sets: Sequence[str] = (), observers: Sequence[Observer] = (), **options: Any
+) -> TrainResult:
+    """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
+
+    `config` are TOML files and `sets` texts such as "model.width=81"; the options beat both. Raises the
+    errors of `nnkit.errors`.
+    """
+    resolved = _resolve(TrainConfig, config, sets, options)
+    from nnkit.present import figures
+    from nnkit.studies.train import study
+
+    trained = study.train(resolved, observers=observers)
+    figures.draw_training(trained)
+    return trained.result
+
+
+def evaluate(
+    run: Path | str, *, config: Files = (), sets: Sequence[str] = (), **options: Any
+) -> EvaluateResult:
+    """Evaluate a run with the options of `nnkit evaluate` as keywords."""
+    resolved = _resolve(EvaluateConfig, config, sets, {"run": str(run), **options})
+    from nnkit.studies import evaluate as study
+
+    return study.evaluate(resolved)
+
+
+def count_params(
+    specs: Sequence[Spec | str],
+    *,
+    input: str | None = None,
+    match: Spec | str | None = None,
+    vary: str | None = None,
+    tolerance: str | None = None,
+) -> CountResult:
+    """Count models; with `match`, find the value of the setting `vary` that comes closest to its count.
+
+    `input` is "CxHxW"; left out, what the model's own settings and defaults say, else 28x28 for one channel
+    and 32x32 for more. `match` is a spec or a number of parameters, `tolerance` "1%" (the default) or "0.01".
+    The result of a match outside the tolerance comes back all the same.
+    """
+    from nnkit.studies.count_params import study
+
+    return study.count_params(specs, input=input, match=match, vary=vary, tolerance=tolerance)
+
+
+def compare_pooling(
+    *, config: Files = (), sets: Sequence[str] = (), watcher: Watcher | None = None, **options: Any
+) -> ComparePoolingResult:
+    """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
+
+    Cells that fail stand in the result's `failed`. With `jobs` over 1, a script must guard its `__main__`.
+    """
+    resolved = _resolve(ComparePoolingConfig, config, sets, options)
+    from nnkit.present import figures
+    from nnkit.studies.compare_pooling import study
+
+    result = study.compare_pooling(resolved, watcher=watcher, finish=figures.draw_training)
+    figures.draw_comparison(result)
+    return result
+
+
+def bench(
+    *,
+    config: Files = (),
+    sets: Sequence[str] = (),
+    watch: Watch | None = None,
+    save: bool = False,
+    **options: Any,
+) -> BenchResult:
+    """Run a benchmark with the options of `nnkit bench` as keywords: `bench(model=["separable"])`.
+
+    The tables and figures of the command are written to `out`, or with `save` under `runs_dir`; the result's
+    `run_dir` is their folder, None where nothing is written.
+    """
+    resolved = _resolve(BenchConfig, config, sets, options)
+    from nnkit.present.bench import write_bench
+    from nnkit.studies.bench import study
+
+    result = study.bench(resolved, watch=watch, save=save)
+    if result.run_dir is not None:
+        write_bench(result.run_dir, result.document())
+    return result
+
+
+def load(run: Path | str) -> nn.Module:
+    """A run's best model in eval mode: float (B, C, H, W) in [0, 1] in, the normalisation inside."""
+    from nnkit.runs import checkpoints
+
+    return checkpoints.load(run)
+
+
+def _resolve(model: type[C], config: Files, sets: Sequence[str], options: Mapping[str, Any]) -> Resolved[C]:
+    return resolve(model, options, files=[Path(path) for path in config], sets=sets)
