@@ -9,7 +9,7 @@ JOBS ?= 2
 SAMPLE ?= 1000
 SEED ?= 0
 
-.PHONY: demo test coverage mutants check format results clean help
+.PHONY: demo test coverage mutants check format docs results clean help
 
 help:
 	@echo "make demo     install into .venv and train the built-in default"
@@ -17,6 +17,7 @@ help:
 	@echo "make coverage the suite again, with the branches that it runs, by package"
 	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
 	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
+	@echo "make docs     write docs/cli.md from the commands themselves"
 	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"
 
 # Each stamp is newer than pyproject.toml when the environment holds what it asks for.
@@ -64,6 +65,9 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/write_cli.py
 
 results: $(VENV)/.installed
 	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file --threads 1 || exit 1; done

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 import nnkit
 from nnkit.build import build
-from nnkit.config import TrainConfig, resolve
+from nnkit.config import resolve
 from nnkit.present.tables import table
 from nnkit.studies.bench.timing import interleave
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Split
 
 EDGE = 2

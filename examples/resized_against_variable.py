@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import nnkit
-from nnkit.config import read_seeds
+from nnkit.options import read_seeds
 from nnkit.present.tables import table
 from nnkit.studies.compare_pooling.intervals import estimate, paired_difference
 

@@ -14,9 +14,10 @@ import torch
 
 import nnkit
 from nnkit.build import build
-from nnkit.config import TrainConfig, resolve
+from nnkit.config import resolve
 from nnkit.present.figures import write_examples
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.figures import make_examples
 
 

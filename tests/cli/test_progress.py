@@ -15,8 +15,8 @@ from nnkit.api import train
 from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
-from nnkit.config import TrainConfig
 from nnkit.studies.compare_pooling.cells import Cell
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.study import TrainResult
 
 pytestmark = pytest.mark.usefixtures("plugins")

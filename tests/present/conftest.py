@@ -24,7 +24,7 @@ from nnkit.api import bench, compare_pooling, evaluate, train
 from nnkit.studies.bench.ops import BenchOpsResult, bench_ops
 from nnkit.studies.bench.study import BenchResult
 from nnkit.studies.compare_pooling.study import ComparePoolingResult, Watcher
-from nnkit.studies.evaluate import EvaluateResult
+from nnkit.studies.evaluate.study import EvaluateResult
 from nnkit.studies.train.study import TrainResult
 from nnkit.types import EpochResult, StepResult
 from present import results_plugin

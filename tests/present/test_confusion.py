@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nnkit.present import figures
-from nnkit.studies.evaluate import EvaluateResult
+from nnkit.studies.evaluate.study import EvaluateResult
 from present.conftest import Trained, drawn_figures
 
 

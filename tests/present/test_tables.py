@@ -16,7 +16,7 @@ from golden_files import check_layout
 from nnkit import registry
 from nnkit.api import evaluate
 from nnkit.present import tables
-from nnkit.studies.evaluate import EvaluateResult
+from nnkit.studies.evaluate.study import EvaluateResult
 from nnkit.studies.list_ import list_components
 from nnkit.studies.runs import list_runs
 from present.conftest import Trained, quick_train, with_fixed

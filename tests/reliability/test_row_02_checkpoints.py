@@ -13,9 +13,10 @@ import pytest
 import nnkit
 from data.image_files import mutated
 from nnkit.api import evaluate, train
-from nnkit.config import TrainConfig, resolve
+from nnkit.config import resolve
 from nnkit.errors import CheckpointError, NnkitError
 from nnkit.runs import checkpoints
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import complete
 from tiny_plugin import TinyPlugin
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from nnkit.api import train
-from nnkit.config import TrainConfig, resolve
+from nnkit.config import resolve
 from nnkit.errors import NnkitError
 from nnkit.studies.train import study
+from nnkit.studies.train.config import TrainConfig
 from nnkit.training.memory import fitting_batch_size, is_out_of_memory
 from tiny_plugin import TinyPlugin
 

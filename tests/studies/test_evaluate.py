@@ -21,7 +21,7 @@ from nnkit.api import evaluate, train
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
 from nnkit.runs import checkpoints
-from nnkit.studies.evaluate import per_class
+from nnkit.studies.evaluate.study import per_class
 from nnkit.studies.train.study import TrainResult
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin

@@ -9,9 +9,12 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnkit.errors import NnkitError
+
+if TYPE_CHECKING:
+    from nnkit.config import Resolved
 
 
 def set_up(*, quiet: bool, debug: bool) -> None:
@@ -49,6 +52,13 @@ def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     out = files.dumps(document) if as_json else _printable(text)
     encoding = sys.stdout.encoding or "utf-8"
     print(out.encode(encoding, errors="replace").decode(encoding), flush=True)
+
+
+def emit_dry_run(command: str, resolved: Resolved[Any], *, as_json: bool) -> None:
+    """Print what a command would do, and where each value comes from."""
+    from nnkit.present.dry_run import dry_run_document, dry_run_table
+
+    emit(dry_run_document(command, resolved), dry_run_table(resolved, width=width()), as_json=as_json)
 
 
 def _printable(text: str) -> str:

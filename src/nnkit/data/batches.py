@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nnkit.data.bucketing import BucketPlan, Order, plan_batches
 from nnkit.data.bucketing.choice import Ints
+from nnkit.data.bucketing.epoch import Forecast
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
 from nnkit.data.images import Padded, Request
 from nnkit.types import Batch, Data, Size, Split
@@ -51,15 +52,16 @@ class Batches:
         self.channels_last = channels_last
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._mean, self._std = _statistics(data, device)
+        self._planned: tuple[tuple[object, ...], BucketPlan] | None = None
 
     def __len__(self) -> int:
         """The number of batches of a training epoch, the same in each."""
-        return len(self.plan(shuffle=True))
+        return self._forecast.num_batches
 
     def with_batch_size(self, batch_size: int) -> Batches:
         """The same split in batches of another size."""
         other = copy(self)
-        other.batch_size = batch_size
+        other.batch_size, other._planned = batch_size, None
         return other
 
     @cached_property
@@ -75,7 +77,13 @@ class Batches:
         """Whether a batch of training may be padded, so that it comes with a mask."""
         buckets = self._buckets
         sizes_differ = not np.array_equal(buckets.shapes[buckets.bucket_of_size], buckets.sizes)
-        return sizes_differ or self.plan(shuffle=True).forecast.num_merged > 0
+        return sizes_differ or self._forecast.num_merged > 0
+
+    @property
+    def _forecast(self) -> Forecast:
+        """What any epoch of training costs: it depends on neither seed nor epoch."""
+        plan = self._planned[1] if self._planned is not None else self.plan(epoch=1, shuffle=True)
+        return plan.forecast
 
     def plan(
         self, *, epoch: int = 0, seed: int = 0, shuffle: bool = False, order: Order = "interleaved"
@@ -85,8 +93,10 @@ class Batches:
         Evaluation takes the split in order, smallest images first; a batch's images are of one own size, so
         that results can be told apart by it.
         """
-        told = self._bucketing
-        return plan_batches(
+        asked, told = (epoch, seed, order), self._bucketing
+        if shuffle and self._planned is not None and self._planned[0] == asked:
+            return self._planned[1]
+        plan = plan_batches(
             self._buckets if shuffle else self._own_buckets,
             batch_size=self.batch_size,
             seed=seed,
@@ -97,6 +107,9 @@ class Batches:
             leftovers=told.leftovers if shuffle else "keep",
             pad_to=told.pad_to if shuffle else "bucket",
         )
+        if shuffle:  # planning a million images takes seconds: the last epoch's plan is kept
+            self._planned = asked, plan
+        return plan
 
     def load(self, plan: BucketPlan) -> Iterator[Batch]:
         """The batches of a plan, each made when asked for; augmentation draws from torch's generator."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from nnkit import registry
-from nnkit.config import PlaceConfig
 from nnkit.errors import GateError, PluginError, UsageError, did_you_mean
+from nnkit.options import DataConfig, Option
 from nnkit.registry import Entry
 from nnkit.results.base import Result
 from nnkit.spec import Spec, parse
@@ -55,8 +55,18 @@ class CheckPluginResult(Result):
             )
 
 
+class CheckPluginConfig(DataConfig):
+    """The options of `nnkit check-plugin`."""
+
+    package: Annotated[str, Option("An installed distribution, such as nnkit-poolings", argument=True)] = ""
+    spec: Annotated[
+        tuple[str, ...],
+        Option("A component with settings, where its bare name does not do", metavar="SPEC"),
+    ] = ()
+
+
 def check_plugin(
-    package: str, *, specs: Sequence[str] = (), config: PlaceConfig | None = None
+    package: str, *, specs: Sequence[str] = (), config: DataConfig | None = None
 ) -> CheckPluginResult:
     """Check every component of an installed distribution: `check_plugin("nnkit-poolings")`.
 
@@ -65,7 +75,7 @@ def check_plugin(
     """
     entries = _entries_of(package)
     given = _by_name(specs, entries)
-    place = data_place(config or PlaceConfig())
+    place = data_place(config or DataConfig())
     checks = [
         result
         for entry in entries

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from nnkit import registry
-from nnkit.config import PlaceConfig
+from nnkit.options import DataConfig, Option, RunsDir
 from nnkit.registry import BUILT_IN, Entry
 from nnkit.runs.directory import default_runs_dir, environment
 from nnkit.studies.paths import cache_folder, data_place
@@ -32,9 +32,18 @@ else:
 """
 
 
-def doctor(config: PlaceConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S) -> dict[str, Any]:
+class DoctorConfig(DataConfig):
+    """The options of `nnkit doctor`."""
+
+    download: Annotated[bool, Option("Fetch the dataset if it is missing", shown=False)] = False
+    runs_dir: RunsDir = None
+
+
+def doctor(
+    config: DoctorConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S
+) -> dict[str, Any]:
     """The document of `nnkit doctor --json`. `problems` lists what is wrong, each with what to do."""
-    config = config or PlaceConfig()
+    config = config or DoctorConfig()
     components = [_check(entry, time_limit_s) for entry in registry.entries()]
     folders = {
         "data_root": _folder(data_place(config).root),

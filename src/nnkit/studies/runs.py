@@ -6,10 +6,23 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from nnkit.errors import CheckpointError, UsageError, did_you_mean
+from nnkit.options import CommandConfig, Option, RunsDir
 from nnkit.runs.directory import default_runs_dir, read_log
+
+
+class RunsListConfig(CommandConfig):
+    """The options of `nnkit runs list`."""
+
+    runs_dir: RunsDir = None
+
+
+class RunsShowConfig(RunsListConfig):
+    """The options of `nnkit runs show`."""
+
+    run: Annotated[Path, Option("A run's folder, or its name under the runs folder", argument=True)]
 
 
 def list_runs(runs_dir: Path | None = None) -> dict[str, Any]:

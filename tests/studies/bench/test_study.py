@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from nnkit.api import bench
-from nnkit.config import BenchConfig, resolve
+from nnkit.config import resolve
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.studies.bench import arms as bench_arms
 from nnkit.studies.bench import study
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.study import check_complete
 
 REFERENCES = ["reference-loop", "reference-batched", "pil-loop", "exact"]

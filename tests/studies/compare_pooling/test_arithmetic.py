@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from nnkit import registry
 from nnkit.api import compare_pooling
-from nnkit.config import Resolved, TrainConfig
+from nnkit.config import Resolved
 from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.spec import Spec, parse
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells, train_one
 from nnkit.studies.compare_pooling.study import ComparePoolingResult, check_complete
 from nnkit.studies.train import study as train
+from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Pooling, nested
 from tiny_plugin import TinyPlugin
 
@@ -218,9 +219,9 @@ def test_runs_of_a_pair_differ_in_their_model_alone_and_stand_side_by_side(
     assert trainer.advised == [False] * 4
     for config in trainer.configs:
         assert config == TrainConfig(
-            dataset=Spec("tiny", {"noise": 5.0}), model=config.model, seed=config.seed, epochs=7, lr=0.02,
-            batch_size=33, precision="bf16", limit=40, threads=1, data_root=tmp_path / "data",
-            device="cpu", out=config.out,
+            dataset=Spec("tiny", {"noise": 5.0}), model=config.model, seed=config.seed, epochs=7,
+            optimizer=Spec("adam", {"lr": 0.02}), batch_size=33, precision="bf16", limit=40, threads=1,
+            data_root=tmp_path / "data", device="cpu", out=config.out,
         )  # fmt: skip
     folders = [str(config.out) for config in trainer.configs]
     assert len(set(folders)) == 4

@@ -289,3 +289,37 @@ def test_a_moved_run_can_still_be_evaluated(quick: Any, tmp_path: Path) -> None:
     result = quick(test=True)
     shutil.move(result.run_dir, tmp_path / "elsewhere")
     assert evaluate(tmp_path / "elsewhere").metrics == result.test
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"optimizer": "sgd:lr=0.5"}, 0.5),
+        ({"sets": ["optimizer.lr=0.5"]}, 0.5),
+        ({"optimizer": "lbfgs"}, 1.0),
+        ({"lr": 0.25}, 0.25),
+        ({}, 0.01),
+    ],
+)
+def test_a_runs_configuration_gives_way_to_a_later_learning_rate(
+    quick: Any, given: dict[str, Any], rate: float
+) -> None:
+    first = quick(lr=0.01, limit=30, epochs=1)
+    again = quick(config=[first.run_dir / "config.toml"], limit=30, epochs=1, **given)
+    assert epochs_of(again.run_dir)[-1]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "nnkit/cross-entropy"])
+def test_label_smoothing_goes_with_the_loss_by_either_of_its_names(quick: Any, loss: str) -> None:
+    assert weights(quick(loss=loss, label_smoothing=0.1)) == weights(quick(label_smoothing=0.1))
+
+
+@pytest.mark.parametrize(
+    "rule", ["patience:metric=val_acc", "threshold:metric=accuracy,above=1", "half-level"]
+)
+def test_a_rule_for_a_metric_that_no_epoch_has_is_refused_before_a_folder_is_made(
+    quick: Any, tiny: TinyPlugin, rule: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"stop\[1\].*which no epoch has"):
+        quick(stop=["patience:metric=train_accuracy", rule])
+    assert not tiny.runs.exists()

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from nnkit import registry
 from nnkit.build import plan
-from nnkit.config import BenchConfig
 from nnkit.errors import UsageError
 from nnkit.runs import checkpoints
 from nnkit.spec import from_toml, parse
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
 from nnkit.studies.runs import find_run, list_runs
 from nnkit.surrogates.pipelines import How, Pipeline
@@ -305,16 +305,20 @@ class _Made:
 def _find_run(text: str, config: BenchConfig) -> Path | None:
     """The run or weights that a text names: a path that is there, or a run's name; None for a spec."""
     path = Path(text)
-    if path.is_file():
+    if path.is_file() or (path / "status.json").is_file():
         return path
+    # A folder that is no run does not hide the component of its name.
+    if any(entry.group == "models" and entry.name == _bare_name(text) for entry in registry.entries()):
+        return None
     if not path.exists():
-        name = text.partition(":")[0].rpartition("/")[2]
         runs = list_runs(config.runs_dir)["runs"]
-        if any(entry.name == name for entry in registry.entries()) or not any(
-            run["name"].startswith(text) or run["name"].endswith(text) for run in runs
-        ):
+        if not any(run["name"].startswith(text) or run["name"].endswith(text) for run in runs):
             return None
     return find_run(path, config.runs_dir)
+
+
+def _bare_name(text: str) -> str:
+    return text.partition(":")[0].rpartition("/")[2]
 
 
 def _from_run(path: Path, data: Data) -> _Made:

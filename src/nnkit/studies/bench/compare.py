@@ -177,7 +177,9 @@ def _read(path: Path) -> Saved:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path} is damaged: {where}: {first['msg']}", hint=AGAIN) from None
+        raise UsageError(
+            f"{path} is damaged: {where} is missing or not as it was written", hint=AGAIN
+        ) from None
 
 
 def _relative_times(saved: Saved, path: Path) -> dict[Key, np.ndarray]:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from nnkit.build import plan
-from nnkit.config import BenchConfig, Resolved
+from nnkit.config import Resolved
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.results.base import Result
 from nnkit.runs.directory import LOG, create, default_runs_dir, environment
 from nnkit.studies.bench.arms import Arm, Input, Pass, model_arms, reference_arms
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
 from nnkit.studies.bench.timing import interleave
 from nnkit.studies.bench.verdicts import BATCHED, LOOP, STANDS_IN, Cell, Measurements
@@ -61,17 +62,18 @@ class BenchResult(Result):
 
 def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
     """The configuration with its preset's values, and its dataset checked."""
+    return _complete(resolved)[0]
+
+
+def _complete(resolved: Resolved[BenchConfig]) -> tuple[Resolved[BenchConfig], Dataset]:
     resolved = with_preset(resolved)
     config = resolved.config
-    _pipeline_of(plan("datasets", config.dataset, path="dataset").make(), config)
-    if not all(text.strip() for text in config.model):
-        raise UsageError("model is empty", hint="name a network: --model separable, a run or its weights")
+    dataset: Dataset = plan("datasets", config.dataset, path="dataset").make()
+    _pipeline_of(dataset, config)
     if all(setting.unavailable() for setting in settings_of(config)):
         why = settings_of(config)[0].unavailable()
         raise UsageError(f"nothing of the grid can run here: {why}", hint="add cpu to --device")
-    if config.out is not None and config.out.is_dir() and any(config.out.iterdir()):
-        raise UsageError(f"{config.out} is already there", hint="give --out a new or empty folder")
-    return resolved
+    return resolved, dataset
 
 
 def make_folder(config: BenchConfig) -> Path:
@@ -98,9 +100,9 @@ def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: 
 
     A folder for its files is made before the work starts, where `out` is given or `save` is set.
     """
-    config = complete(resolved).config
+    resolved, dataset = _complete(resolved)
+    config = resolved.config
     set_threads(config.threads)
-    dataset: Dataset = plan("datasets", config.dataset).make()
     pipeline = _pipeline_of(dataset, config)
     data = dataset.load(data_place(config))
     levels, targets = _test_images(data, config.limit)

@@ -21,9 +21,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from nnkit.config import Resolved, TrainConfig
+from nnkit.config import Resolved
 from nnkit.errors import InterruptedRun, NnkitError
 from nnkit.studies.train import study as training
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.study import Trained
 from nnkit.training.interrupts import listening
 

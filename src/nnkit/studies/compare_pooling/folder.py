@@ -8,10 +8,11 @@ from typing import Any
 
 from nnkit import config as configuration
 from nnkit import files
-from nnkit.config import ComparePoolingConfig, resolve
+from nnkit.config import resolve
 from nnkit.errors import UsageError, quote
 from nnkit.runs import directory as run_directory
 from nnkit.runs.directory import RunDirectory
+from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.runs import show_run
 
 ELSEWHERE = ("out", "runs_dir", "data_root", "download", "threads", "jobs")

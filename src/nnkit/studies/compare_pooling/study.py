@@ -21,16 +21,18 @@ import torch
 
 from nnkit import registry, schema
 from nnkit.build import describe_mistakes, plan
-from nnkit.config import ComparePoolingConfig, Resolved, TrainConfig
+from nnkit.config import Resolved
 from nnkit.errors import ConfigError, InterruptedRun, Mistake, NnkitError, PartialError, UsageError
 from nnkit.results.base import Result
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.compare_pooling.cells import Cell, Finish, Outcome, finished_summary, train_cells
+from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.compare_pooling.folder import open_folder
 from nnkit.studies.compare_pooling.intervals import Estimate, estimate, paired_difference
 from nnkit.studies.count_params.match import Match, closest_setting
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.types import Data, Dataset
 
@@ -233,7 +235,8 @@ def _train_config(config: ComparePoolingConfig, arm: _Arm, seed: int, path: Path
         # Workers that each take all threads slow one another down.
         threads = max(1, (threads or torch.get_num_threads()) // config.jobs)
     return TrainConfig(
-        dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs, lr=config.lr,
+        dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs,
+        optimizer=Spec("adam", {} if config.lr is None else {"lr": config.lr}),
         batch_size=config.batch_size, precision=config.precision, limit=config.limit, out=path,
         device=config.device, threads=threads, data_root=config.data_root, download=config.download,
     )  # fmt: skip

@@ -13,9 +13,9 @@ import torch
 
 from nnkit import registry, schema
 from nnkit.build import plan
-from nnkit.config import PlaceConfig
 from nnkit.data.batches import Batches
 from nnkit.errors import NnkitError, UsageError, did_you_mean, hints
+from nnkit.options import DataConfig
 from nnkit.spec import Spec, parse
 from nnkit.studies.info.pipeline_facts import pipeline_facts
 from nnkit.studies.paths import data_place
@@ -23,7 +23,7 @@ from nnkit.types import EXACT_SIZES, Data, Dataset, resolution_name
 
 
 def info(
-    text: str, *, group: str | None = None, batch_size: int = 64, config: PlaceConfig | None = None
+    text: str, *, group: str | None = None, batch_size: int = 64, config: DataConfig | None = None
 ) -> dict[str, Any]:
     """The document of `nnkit info --json` for a spec, such as "varres-net" or "mnist-varres:mode=pad".
 
@@ -53,7 +53,7 @@ def info(
         ],
     }
     if group == "datasets":
-        document["facts"] = _facts(spec, batch_size, config or PlaceConfig())
+        document["facts"] = _facts(spec, batch_size, config or DataConfig())
     return document
 
 
@@ -95,7 +95,7 @@ def help_of(name: str, docstring: str) -> str:
     return next((sentence for sentence in sentences if mention.search(sentence)), "")
 
 
-def _facts(spec: Spec, batch_size: int, config: PlaceConfig) -> dict[str, Any]:
+def _facts(spec: Spec, batch_size: int, config: DataConfig) -> dict[str, Any]:
     """What the loaded data is; where it cannot be loaded, why. `UsageError` for a setting's wrong value."""
     dataset: Dataset | None = None
     try:

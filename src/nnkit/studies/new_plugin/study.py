@@ -10,14 +10,13 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from nnkit.build import components
 from nnkit.errors import UsageError, did_you_mean, quote
 from nnkit.registry import group_title
 from nnkit.results.base import Result
 
-Kind = Literal["dataset", "model", "pooling", "loss", "stopping-rule"]
 GROUP_OF: dict[str, str] = {
     "dataset": "datasets",
     "model": "models",

@@ -13,14 +13,16 @@ from torch import nn
 
 from nnkit import registry, schema
 from nnkit.build import build, plan
-from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
+from nnkit.config import Resolved, resolve
 from nnkit.data.batches import Batches
 from nnkit.errors import UsageError
 from nnkit.results.base import Result
 from nnkit.runs import checkpoints
 from nnkit.runs.checkpoints import ModelCard
 from nnkit.spec import Spec, from_toml
+from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
@@ -43,6 +45,11 @@ class EvaluateResult(Result):
     class_names: list[str]
     confusion: dict[str, list[list[int]]]
     seconds: float
+
+
+def complete(resolved: Resolved[EvaluateConfig]) -> Resolved[EvaluateConfig]:
+    """The configuration: everything in it is given, or the run's own."""
+    return resolved
 
 
 def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
