@@ -9,15 +9,16 @@ JOBS ?= 2
 SAMPLE ?= 1000
 SEED ?= 0
 
-.PHONY: demo test coverage mutants check format schemas results clean help
+.PHONY: demo test coverage mutants check format docs schemas results clean help
 
 help:
 	@echo "make demo     install into .venv and train the built-in default"
-	@echo "make test     the whole suite        make check    lint, format and types"
+	@echo "make test     the whole suite        make check    lint, format, types and imports"
 	@echo "make coverage the suite again, with the branches that it runs, by package"
 	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
 	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
 	@echo "make schemas  writes docs/schemas: the JSON schema of each command's --json"
+	@echo "make docs     write docs/cli.md from the commands themselves"
 	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"
 
 # Each stamp is newer than pyproject.toml when the environment holds what it asks for.
@@ -60,6 +61,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
@@ -67,6 +69,9 @@ format: $(VENV)/.installed-dev
 
 schemas: $(VENV)/.installed
 	$(BIN)/python -m nnkit.results.schemas docs/schemas
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/write_cli.py
 
 results: $(VENV)/.installed
 	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file --threads 1 || exit 1; done

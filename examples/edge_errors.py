@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 import nnkit
 from nnkit.build import build
-from nnkit.config import TrainConfig, resolve
+from nnkit.config import resolve
 from nnkit.present.layout import table
 from nnkit.studies.bench.timing import interleave
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Split
 
 EDGE = 2
@@ -33,7 +34,7 @@ def inputs_and_targets(run: Path) -> tuple[Tensor, Tensor]:
     """The test images of a run's dataset in [0, 1], and what the pipeline makes of them."""
     config = resolve(TrainConfig, {}, files=[run / "config.toml"]).config
     test: Split = build("datasets", config.dataset).load(data_place(config)).splits["test"]
-    images, _ = test.images.take(test.indices[:IMAGES])
+    images, _ = test.images.fetch(test.indices[:IMAGES])
     return images.float() / 255, test.targets[torch.from_numpy(test.indices[:IMAGES])]
 
 

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import nnkit
-from nnkit.config import read_seeds
+from nnkit.options import read_seeds
 from nnkit.present.layout import table
 from nnkit.studies.statistics import differences, estimate
 

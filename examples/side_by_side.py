@@ -14,9 +14,11 @@ import torch
 
 import nnkit
 from nnkit.build import build
-from nnkit.config import TrainConfig, resolve
+from nnkit.config import resolve
+from nnkit.present.figures import write_examples
 from nnkit.studies.paths import data_place
-from nnkit.studies.train.figures import write_examples
+from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.figures import make_examples
 
 
 def main() -> None:
@@ -29,7 +31,10 @@ def main() -> None:
     data = build("datasets", config.dataset).load(data_place(config))
     models = {name: nnkit.load(run) for name, run in runs.items()}
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for path in write_examples(Path(folder), data, models, torch.device("cpu")):
+    examples = make_examples(data, models, torch.device("cpu"))
+    if examples is None:
+        sys.exit("the dataset has no validation images")
+    for path in write_examples(Path(folder), examples.inputs, examples.targets, examples.outputs):
         print(path)
 
 

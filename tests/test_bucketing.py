@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from nnkit.bucketing import as_text, make_bucketing, old_spelling, read_settings, settings_of
-from nnkit.config import TrainConfig, dump, dumps, resolve
+from nnkit.config import dump, dumps, resolve
 from nnkit.errors import ConfigError, UsageError
 from nnkit.spec import parse
+from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Bucketing
 
 WHOLE = Bucketing("resize", (28, 30), max_pixels=9000, leftovers="drop")

@@ -1,47 +1,47 @@
-"""docs/cli.md is what the commands' own help says. NNKIT_REFRESH_GOLDEN=1 writes it anew."""
+"""docs/cli.md is what the commands' own help says; `make docs` writes it anew."""
 
-import os
+import importlib.util
 from pathlib import Path
 
 import pytest
+import typer
 
-from nnkit.cli.main import COMMANDS, run
+from nnkit.cli.main import app
 
-PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
-SUBCOMMANDS = {"runs": ("list", "show"), "bench": ("ops",)}
-HEAD = """# The commands
-
-What `nnkit COMMAND --help` prints, all in one page. It is written from the commands themselves.
-The JSON that each prints with `--json` is described by a JSON schema in [schemas/](schemas).
-"""
+FOLDER = Path(__file__).parents[1] / "docs"
 
 
-def help_of(words, capsys):
-    assert run([*words, "--help"]) == 0
-    return capsys.readouterr().out.rstrip()
+@pytest.fixture(scope="module")
+def writer():
+    spec = importlib.util.spec_from_file_location("write_cli", FOLDER / "write_cli.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@pytest.fixture
-def page(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    words = [[]]
-    for command in COMMANDS:
-        words.append([command])
-        words += [[command, sub] for sub in SUBCOMMANDS.get(command, ())]
-    sections = [f"## nnkit {' '.join(w)}".rstrip() + f"\n\n```\n{help_of(w, capsys)}\n```\n" for w in words]
-    return "\n".join([HEAD, *sections])
+def commands_of(group, before=()):
+    """Every command and subcommand that Typer knows."""
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        _, command, _ = group.resolve_command(context, [name])
+        yield [*before, name]
+        if hasattr(command, "list_commands"):
+            yield from commands_of(command, (*before, name))
 
 
-def test_the_page_holds_the_help_of_every_command(page):
-    if os.environ.get("NNKIT_REFRESH_GOLDEN"):
-        PAGE.write_text(page, encoding="utf-8")
-    assert PAGE.read_text(encoding="utf-8") == page
+def test_the_page_holds_the_help_of_every_command(writer):
+    assert (FOLDER / "cli.md").read_text(encoding="utf-8") == writer.page(), "run `make docs`"
 
 
-def test_every_command_explains_itself_with_an_example(page):
-    for section in page.split("\n## ")[2:]:
-        assert "Example" in section, section.splitlines()[0]
-        assert (
-            "nnkit"
-            in section.split("Example")[1].splitlines()[0] + section.split("Example")[1].splitlines()[1]
-        )
+def test_the_page_has_a_section_for_each_command_that_the_app_has(writer):
+    found = list(commands_of(typer.main.get_command(app)))
+    assert found == list(writer.commands())
+    assert ["bench", "compare"] in found
+    sections = [line[3:] for line in writer.page().splitlines() if line.startswith("## ")]
+    assert sections == ["nnkit", *("nnkit " + " ".join(words) for words in found)]
+
+
+def test_every_command_explains_itself_with_an_example(writer):
+    for section in writer.page().split("\n## ")[2:]:
+        lines = section.partition("Example")[2].splitlines()
+        assert any("nnkit" in line for line in lines[:2]), section.splitlines()[0]

@@ -1,4 +1,4 @@
-"""Configurations: one frozen model per command, put together from layers that say where each value is from.
+"""A command's configuration, put together from layers that say where each value is from.
 
 An option beats `--set`, which beats the environment, which beats a later file, which beats an earlier one,
 which beats the default. A layer that names a component starts its settings afresh; `--set model.width=81`
@@ -9,191 +9,23 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic import BeforeValidator
 
+from nnkit import registry
 from nnkit.bucketing import make_bucketing, read_settings, settings_of
 from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean, hints, quote
+from nnkit.options import CommandConfig, flag, is_repeatable, is_spec, members, takes
 from nnkit.schema import convert, plain_value
-from nnkit.spec import Spec, Text, from_toml, read_toml_value, to_toml, typed
-from nnkit.types import EXACT_SIZES, Bucketing
-
-SpecField = InstanceOf[Spec]
-BucketingField = InstanceOf[Bucketing]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=2**31)]
-
-
-def read_seeds(value: object) -> object:
-    """Seeds from "0-4", "0,1,5", "3" or 3; anything else is left for the type to judge."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value,)
-    if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list) else value
-    seeds: list[int] = []
-    for part in value.strip("[] ").split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.strip().isdecimal()):
-            raise ValueError('write seeds as "0-4", "0,1,5" or "3"')
-        low, high = int(first), int(last) if dash else int(first)
-        if high < low or high - low >= MAX_SEEDS:
-            raise ValueError(f"{part.strip()} is no range of 1 to {MAX_SEEDS} seeds")
-        seeds += range(low, high + 1)
-    return tuple(seeds)
-
-
-def read_list(value: object) -> object:
-    """Values from "16,32", "cpu,cuda" or "true,false", or one value; their type is judged later."""
-    if isinstance(value, str):
-        return tuple(_read_item(part.strip()) for part in value.strip("[] ").split(","))
-    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
-
-
-def _read_item(text: str) -> object:
-    if text in ("true", "false"):
-        return text == "true"
-    return int(text) if text.isdecimal() else text
-
-
-MAX_SEEDS = 1000
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Seeds = Annotated[tuple[Seed, ...], BeforeValidator(read_seeds), Field(min_length=1, max_length=MAX_SEEDS)]
-
-
-DeviceName = Annotated[
-    str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1 or mps")
-]
-ITEMS = Field(min_length=1, max_length=64)
-
+from nnkit.spec import Spec, Text, from_toml, parse, read_toml_value, to_toml, typed
+from nnkit.types import Bucketing
 
 BUCKETING = "bucketing"
 """The one field whose settings stand in a table of their own and belong to no component."""
-
-
-class CommandConfig(BaseModel):
-    """What every command's configuration shares: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    component_groups: ClassVar[Mapping[str, str]] = {}
-    """Field name to entry-point group, for fields that hold specs."""
-
-
-class FolderConfig(CommandConfig):
-    """Where a command reads and writes, and with how many CPU threads."""
-
-    data_root: Path | None = None
-    runs_dir: Path | None = None
-    download: bool = False
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-
-
-class PlaceConfig(FolderConfig):
-    """Where a command reads and writes, and on what it runs."""
-
-    device: DeviceName = "auto"
-
-
-class TrainConfig(PlaceConfig):
-    """Everything that `nnkit train` can be told."""
-
-    component_groups: ClassVar[Mapping[str, str]] = {
-        "dataset": "datasets",
-        "model": "models",
-        "loss": "losses",
-        "stop": "stopping_rules",
-    }
-
-    dataset: SpecField = Spec("digits")
-    model: SpecField | None = None
-    loss: SpecField | None = None
-    stop: tuple[SpecField, ...] = ()
-    optimizer: SpecField = Spec("adam")
-    lr: Positive | None = None
-    schedule: Literal["none", "cosine", "one-cycle"] = "none"
-    batch_size: Count = 64
-    epochs: Count = 10
-    augment: Literal["none", "affine", "rotate", "report"] = "none"
-    bucketing: BucketingField = EXACT_SIZES
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
-    monitor: str | None = None
-    order: Literal["interleaved", "by-resolution"] = "interleaved"
-    solver: Literal["gradient", "als"] = "gradient"
-    clip: Positive | None = None
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    limit: Count | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    test: bool = True
-    out: Path | None = None
-
-
-class ComparePoolingConfig(PlaceConfig):
-    """Everything that `nnkit compare-pooling` can be told."""
-
-    component_groups: ClassVar[Mapping[str, str]] = {
-        "dataset": "datasets",
-        "model": "models",
-        "pooling": "poolings",
-    }
-
-    dataset: SpecField = Spec("digits-varres")
-    model: SpecField = Spec("varres-net")
-    pooling: tuple[SpecField, ...] = (Spec("max"), Spec("avg"))
-    vary: str = "width"
-    budget: Count = 29_066
-    seeds: Seeds = (0, 1, 2, 3, 4)
-    epochs: Count = 5
-    lr: Positive | None = None
-    batch_size: Count = 64
-    bucketing: BucketingField = EXACT_SIZES
-    precision: Literal["fp32", "bf16"] = "fp32"
-    limit: Count | None = None
-    jobs: Annotated[int, Field(ge=1, le=1024)] = 1
-    out: Path | None = None
-
-
-class EvaluateConfig(PlaceConfig):
-    """Everything that `nnkit evaluate` can be told."""
-
-    component_groups: ClassVar[Mapping[str, str]] = {"dataset": "datasets"}
-
-    run: Path = Path()
-    split: Literal["train", "val", "test"] = "test"
-    dataset: SpecField | None = None
-    batch_size: Count = 256
-    limit: Count | None = None
-
-
-class BenchConfig(FolderConfig):
-    """Everything that `nnkit bench` can be told. A tuple is one axis of the grid."""
-
-    component_groups: ClassVar[Mapping[str, str]] = {"dataset": "datasets"}
-
-    dataset: SpecField = Spec("cifar-transform", {"source": "synthetic"})
-    model: tuple[str, ...] = ()
-    batch_size: Annotated[tuple[Count, ...], BeforeValidator(read_list), ITEMS] = (256,)
-    device: Annotated[tuple[DeviceName, ...], BeforeValidator(read_list), ITEMS] = ("cpu",)
-    num_workers: Annotated[
-        tuple[Annotated[int, Field(ge=0, le=1024)], ...], BeforeValidator(read_list), ITEMS
-    ] = (0,)
-    shuffle: Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS] = (False,)
-    drop_last: Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS] = (False,)
-    pin_memory: Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS] = (False,)
-    loader: Literal["memory", "dataloader"] = "memory"
-    input: Annotated[tuple[Literal["float", "uint8"], ...], BeforeValidator(read_list), ITEMS] = ("float",)
-    compile: bool = False
-    repeats: Annotated[int, Field(ge=3, le=100_000)] = 10
-    min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    preset: Literal["report-grid", "report-30", "report-sweep"] | None = None
-    limit: Count | None = None
-    seed: Seed = 0
-    out: Path | None = None
-
 
 C = TypeVar("C", bound=CommandConfig)
 
@@ -222,19 +54,31 @@ class _Layers:
             near = did_you_mean(key, known) or "--dry-run shows every key"
             self.mistakes.append(Mistake(key[:80], "unknown key", f"{near}; from {origin}"))
             return
-        try:
-            self.values[key] = self._read(key, value)
-        except UsageError as error:
-            self.mistakes.append(Mistake(key, error.message, hints(error.hint, f"from {origin}")))
+        num_mistakes = len(self.mistakes)
+        found = self.read(key, value, origin)
+        if len(self.mistakes) > num_mistakes:
             return
-        except ValueError as error:
-            wanted, shown = known[key].description, str(error).splitlines()[0]
-            message = f"{quote(str(value))} is not {wanted}" if wanted else shown
-            self.mistakes.append(Mistake(key, message, f"from {origin}"))
-            return
+        self.values[key] = found
         for path in [p for p in self.origins if p == key or p.startswith(f"{key}.")]:
             del self.origins[path]
         self.origins[key] = origin
+
+    def put_alias(self, key: str, value: object, origin: str) -> None:
+        """Set a field that is a component's setting, as `lr` is the optimizer's; None changes nothing."""
+        found = self.read(key, value, origin)
+        if found is not None:
+            self.put_setting(*self.model.settings_of_components[key], found, origin)
+
+    def read(self, key: str, value: object, origin: str) -> Any:
+        """A value as its field's type; where it does not fit, None and a mistake."""
+        try:
+            return self._read(key, value)
+        except UsageError as error:
+            self.mistakes.append(Mistake(key, error.message, hints(error.hint, f"from {origin}")))
+        except ValueError:
+            message = f"{_shown(value)} is not {takes(self.model.model_fields[key])}"
+            self.mistakes.append(Mistake(key, message, f"from {origin}"))
+        return None
 
     def put_setting(self, key: str, setting: str, value: object, origin: str) -> None:
         """Change one setting of the component in a spec field, or of bucketing."""
@@ -242,8 +86,9 @@ class _Layers:
             self.values[key] = {**self.values.get(key, {}), setting: value}
             self.origins[f"{key}.{setting}"] = origin
             return
-        if key not in self.model.component_groups and key != "optimizer":
-            hint = "only a component has settings: " + ", ".join(sorted(self.model.component_groups))
+        if not self._is_spec(key):
+            named = [name for name, info in self.model.model_fields.items() if is_spec(info.annotation)]
+            hint = "only a component has settings: " + ", ".join(sorted(named))
             self.mistakes.append(Mistake(f"{key}.{setting}"[:80], "no such key", f"{hint}; from {origin}"))
             return
         spec = self.values.get(key, self.model.model_fields[key].default)
@@ -255,6 +100,15 @@ class _Layers:
                     f"name it too: --set {key}=NAME, or --{key}; from {origin}",
                 )
             )
+            return
+        if not setting.isidentifier():
+            self.mistakes.append(
+                Mistake(f"{key}.{setting}"[:80], "no setting has such a name", f"from {origin}")
+            )
+            return
+        if _holds_no_text(value):
+            message = f"{_shown(value)} holds bytes that are no text"
+            self.mistakes.append(Mistake(f"{key}.{setting}"[:80], message, f"from {origin}"))
             return
         name = str(value) if setting == "name" else spec.name
         settings = {} if setting == "name" else {**spec.settings, setting: value}
@@ -271,24 +125,60 @@ class _Layers:
         info = self.model.model_fields[key]
         if key == BUCKETING:
             return {} if value is None else read_settings(value)
-        if value is None:
+        if value is None and not info.is_required():
             return info.default
-        if _holds_specs(self.model, key):
+        if _holds_no_text(value):
+            raise UsageError(f"{_shown(value)} holds bytes that are no text", hint="use other names")
+        items: Sequence[Any] = ()
+        if Path in members(info.annotation) and (str(value) == "" or "\0" in str(value)):
+            raise ValueError("no path")
+        if is_repeatable(info):
             if isinstance(value, Text) and value.startswith("["):
                 value = read_toml_value(value)
-            items = value if isinstance(value, (list, tuple)) else [value]
-            return tuple(from_toml(item, key) for item in items)
-        if key in self.model.component_groups or key == "optimizer":
-            return from_toml(value, key)
+            value = items = value if isinstance(value, (list, tuple)) else [value]
+        if is_spec(info.annotation):
+            if is_repeatable(info):
+                return tuple(_spec(item, key) for item in items)
+            return _spec(value, key)
         annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         if isinstance(value, Text) and any(isinstance(part, BeforeValidator) for part in info.metadata):
             value = str(value)  # a field that reads text in its own way
         return convert(annotation, value)
 
+    def _is_spec(self, key: str) -> bool:
+        info = self.model.model_fields.get(key)
+        return info is not None and is_spec(info.annotation) and not is_repeatable(info)
 
-def _holds_specs(model: type[CommandConfig], key: str) -> bool:
-    """Whether a field holds several specs, as `stop` does."""
-    return key in model.component_groups and isinstance(model.model_fields[key].default, tuple)
+
+def _shown(value: object) -> str:
+    """A value as it was written: 5 and not '5'."""
+    return quote(str(value) if isinstance(value, (str, Path)) else value)
+
+
+def _spec(value: object, key: str) -> Spec:
+    spec = from_toml(value, key)
+    if wrong := next((name for name in spec.settings if not name.isidentifier()), None):
+        raise UsageError(f"no setting has the name {quote(wrong)}", hint="a name has letters, digits and _")
+    return spec
+
+
+def _holds_no_text(value: object) -> bool:
+    """Whether there is text that no file can hold: half of a character, or bytes that were none."""
+    if isinstance(value, Spec):
+        return _holds_no_text(value.name) or _holds_no_text(value.settings)
+    if isinstance(value, Mapping):
+        return any(_holds_no_text(key) or _holds_no_text(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_no_text, value))
+    return isinstance(value, (str, Path)) and any("\ud800" <= char <= "\udfff" for char in str(value))
+
+
+def _as_one_kind(spec: Spec) -> Spec:
+    """The spec as files hold it: its values all of TOML's types, or where one is as typed, all as typed."""
+    values = {key: plain_value(value) for key, value in spec.settings.items()}
+    if any(value is None or isinstance(value, Text) for value in spec.settings.values()):
+        return parse(str(Spec(spec.name, values)))
+    return Spec(spec.name, values)
 
 
 def resolve(
@@ -306,22 +196,62 @@ def resolve(
     for path in files:
         _put_file(layers, path)
     for key, variable in (("data_root", "NNKIT_DATA"), ("runs_dir", "NNKIT_RUNS")):
-        if key in model.model_fields and (value := os.environ.get(variable)):
-            layers.put(key, value, f"environment {variable}")
+        if key in model.model_fields and (place := os.environ.get(variable)):
+            layers.put(key, place, f"environment {variable}")
     dotted = _put_sets(layers, sets)
     for key, value in options.items():
-        layers.put(key, value, f"option --{key.replace('_', '-')}")
+        if key not in model.settings_of_components:
+            layers.put(key, value, f"option {flag(key)}")
     for key, setting, value in dotted:
-        if f"option --{key.replace('_', '-')}" != layers.origins.get(key) or not _has(layers, key, setting):
+        if f"option {flag(key)}" != layers.origins.get(key) or not _has(layers, key, setting):
             layers.put_setting(key, setting, value, "--set")
+    for key in options.keys() & model.settings_of_components.keys():
+        layers.put_alias(key, options[key], f"option {flag(key)}")
     if BUCKETING in layers.values:
         try:
             layers.values[BUCKETING] = make_bucketing(layers.values[BUCKETING])
         except ConfigError as error:
             layers.mistakes += error.mistakes
+    for key, info in model.model_fields.items():
+        if info.is_required() and key not in layers.values and not layers.mistakes:
+            layers.mistakes.append(Mistake(key, "is missing", f"give {takes(info)}"))
     if layers.mistakes:
         raise ConfigError(layers.mistakes)
-    return Resolved(model.model_validate(layers.values), dict(layers.origins))
+    return Resolved(model.model_validate(dict(_as_files_hold(layers))), dict(layers.origins))
+
+
+def _as_files_hold(layers: _Layers) -> Iterator[tuple[str, Any]]:
+    for key, value in layers.values.items():
+        if is_spec(layers.model.model_fields[key].annotation) and value is not None:
+            yield key, tuple(map(_as_one_kind, value)) if isinstance(value, tuple) else _as_one_kind(value)
+        else:
+            yield key, value
+
+
+def check_names(config: CommandConfig) -> None:
+    """`ConfigError` for every component that nobody has, and for what else the model can tell by itself.
+
+    It reads metadata alone: what is wrong is told before torch is imported.
+    """
+    mistakes = []
+    for path, group, spec in named_components(config):
+        try:
+            registry.find(group, spec.name)
+        except UsageError as error:
+            mistakes.append(Mistake(path, error.message, error.hint))
+    mistakes += config.mistakes()
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def named_components(config: CommandConfig) -> Iterator[tuple[str, str, Spec]]:
+    """Path, group and spec of each component that is named: ("stop[0]", "stopping_rules", ...)."""
+    for key, group in config.component_groups.items():
+        value = getattr(config, key)
+        if isinstance(value, tuple):
+            yield from ((f"{key}[{at}]", group, spec) for at, spec in enumerate(value))
+        elif value is not None:
+            yield key, group, value
 
 
 def _has(layers: _Layers, key: str, setting: str) -> bool:
@@ -331,17 +261,21 @@ def _has(layers: _Layers, key: str, setting: str) -> bool:
 
 def _put_file(layers: _Layers, path: Path) -> None:
     origin = f"file {path}"
-    for key, value in read_toml(path).items():
-        if isinstance(value, dict) and "name" not in value and layers.names_component(key):
+    content = read_toml(path)
+    aliases = layers.model.settings_of_components
+    for key, value in sorted(content.items(), key=lambda item: item[0] in aliases):  # once it is named
+        if key in aliases:
+            layers.put_alias(key, value, origin)
+        elif isinstance(value, dict) and "name" not in value and layers.names_component(key):
             for setting, item in value.items():  # of what an earlier file or the default names
                 layers.put_setting(key, setting, item, origin)
         else:
             layers.put(key, value, origin)
 
 
-def _put_sets(layers: _Layers, sets: Sequence[str]) -> list[tuple[str, str, Text]]:
+def _put_sets(layers: _Layers, sets: Sequence[str]) -> list[tuple[str, str, object]]:
     """Put `a=value` now; return the dotted ones, which wait until an option has named its component."""
-    dotted = []
+    dotted: list[tuple[str, str, object]] = []
     for text in sets:
         key, equals, value = text.partition("=")
         key = key.strip().replace("-", "_")
@@ -350,6 +284,10 @@ def _put_sets(layers: _Layers, sets: Sequence[str]) -> list[tuple[str, str, Text
         elif "." in key:
             head, _, setting = key.partition(".")
             dotted.append((head, setting, typed(value.strip())))
+        elif key in layers.model.settings_of_components:
+            found = layers.read(key, typed(value.strip()), "--set")
+            if found is not None:
+                dotted.append((*layers.model.settings_of_components[key], found))
         else:
             layers.put(key, typed(value.strip()), "--set")
     return dotted
@@ -383,7 +321,7 @@ def dump(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> dict[str, A
                 result[key] = settings
         elif isinstance(value, Spec):
             result[key] = _plain_spec(value)
-        elif _holds_specs(type(config), key):
+        elif is_spec(type(config).model_fields[key].annotation):
             result[key] = [_plain_spec(item) for item in value]
         else:
             result[key] = plain_value(value)

@@ -11,7 +11,7 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -227,9 +227,8 @@ def _validate(annotation: Any, value: object) -> Any:
     try:
         # Strict JSON mode is what a config file means: a string is a Path, a list is a tuple, "5" is no int.
         return _adapter(annotation).validate_json(json.dumps(value, default=_plain))
-    except ValidationError as error:
-        raise ValueError(f"{quote(value)} does not fit: {error.errors()[0]['msg'].lower()}") from None
-    except (TypeError, RecursionError):
+    except (ValidationError, TypeError, RecursionError):
+        # What pydantic says of it is in Python's words; whoever asked says what fits.
         raise ValueError(f"{quote(value)} does not fit") from None
 
 
@@ -273,7 +272,31 @@ def plain_value(value: Any) -> Any:
     return value
 
 
+def bounds(metadata: Iterable[Any]) -> str:
+    """What `Annotated` says of a number's range, in words: " from 1 to 8", " above 0"; empty without any."""
+    found = {
+        name: getattr(part, name)
+        for part in metadata
+        for name in ("gt", "ge", "lt", "le")
+        if getattr(part, name, None) is not None
+    }
+    words = f" above {found['gt']}" if "gt" in found else f" from {found['ge']}" if "ge" in found else ""
+    words += (
+        f" to {found['le']}" if "le" in found else f" to less than {found['lt']}" if "lt" in found else ""
+    )
+    return words + (" on" if words.startswith(" from") and " to " not in words else "")
+
+
+def _constraints(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Annotated:
+        for part in get_args(annotation)[1:]:
+            yield from getattr(part, "metadata", [part])
+        yield from _constraints(get_args(annotation)[0])
+
+
 def _type_name(annotation: Any) -> str:
+    if within := bounds(_constraints(annotation)):
+        return _type_name(_bare(annotation)) + within
     annotation = _bare(annotation)
     if annotation is None:
         return "unknown"

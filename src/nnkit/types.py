@@ -396,7 +396,11 @@ class Loss(Protocol):
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """Group `nnkit.stopping_rules`: answers after each epoch why to stop, or None. Never raises."""
+    """Group `nnkit.stopping_rules`: answers after each epoch why to stop, or None. Never raises.
+
+    A rule with an attribute `metric` looks at that one: a name that no epoch will have is refused before the
+    run starts.
+    """
 
     def update(self, epoch: EpochResult) -> str | None:
         """The reason to stop after this epoch, or None to go on."""

@@ -15,8 +15,8 @@ from cli import cli_plugin
 from data.image_files import encoded, write_folder
 from fake_plugins import write_plugin
 from nnkit import registry
+from nnkit.api import train
 from nnkit.cli.main import run
-from nnkit.studies.train.study import train
 
 Answer = tuple[int, Any, str]
 
@@ -49,7 +49,7 @@ def finished(_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.syspath_prepend(str(_site))
         patch.delenv("NNKIT_PLUGINS", raising=False)
         registry.refresh()
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         out = tmp_path_factory.mktemp("cli-runs") / "train" / "20261120-141800-tiny-tiny-net-3fa9c1"
         train(dataset="tiny:noise=150.0", epochs=2, lr=0.02, batch_size=16, out=out, threads=1, device="cpu")
     registry.refresh()

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from nnkit.api import train
 from nnkit.cli import main
-from nnkit.studies.train.study import train
 from tiny_plugin import TinyPlugin
 
 
 @pytest.fixture
 def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return train(dataset="tiny", epochs=1, runs_dir=tiny.runs).run_dir
 
 

@@ -175,7 +175,7 @@ def test_a_benchmark_of_which_cells_failed_is_printed_whole_and_exits_3(
 def test_a_comparison_of_which_cells_failed_is_printed_and_exits_3_or_as_the_first_where_all_did(
     poolings: list[str], code: int, answer: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     files = {f"{kind}/{at}.png": random_png(at, 10, 10) for kind in "ab" for at in range(10)}
     images = write_folder(tmp_path / "images", files)
     words = ["compare-pooling", "--dataset", f"image-folder:path={images}", "--seeds", 0, "--epochs", 1]

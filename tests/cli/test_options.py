@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from cli.cli_plugin import Placed
 from cli.conftest import Answer
-from nnkit.cli.main import COMMANDS, app
+from nnkit.cli.main import COMMANDS, make_command
 
 PLACES = {
     "--threads": ("3", 3),
@@ -29,8 +28,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--model": ("mnist-convnet:conv=unfold", "mnist-convnet:conv=unfold"),
         "--loss": ("mse", "mse"),
         "--stop": ("half-level", ["half-level"]),
-        "--optimizer": ("sgd", "sgd"),
-        "--lr": ("0.25", 0.25),
+        "--optimizer": ("sgd", {"name": "sgd", "lr": 0.001}),
+        "--lr": ("0.25", {"name": "adam", "lr": 0.25}),
         "--schedule": ("cosine", "cosine"),
         "--batch-size": ("7", 7),
         "--epochs": ("3", 3),
@@ -100,6 +99,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
 }  # fmt: skip
 """An example of each option, and the value that the configuration then has."""
 KEY_OF = {"--no-test": "test"}
+LR = ("train", "--lr")
+"""It is written into the optimizer's spec."""
 ALSO = {
     "--num-workers": ("--loader", "dataloader"),
     "--pin-memory": ("--loader", "dataloader"),
@@ -107,18 +108,17 @@ ALSO = {
 }
 """What an option asks for beside it."""
 GENERAL = {"--config", "--set", "--dry-run", "--json", "--quiet", "--debug", "--help", "-h"}
-GENERAL |= {"--install-completion", "--show-completion"}
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
 
 def options_of(name: str) -> set[str]:
-    command = typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+    command = make_command(name, COMMANDS[name])
     return {next(iter(parameter.opts)) for parameter in command.params if parameter.opts[0].startswith("-")}
 
 
 def argument_of(command: str) -> list[str]:
-    return ["a-run"] if command == "evaluate" else []
+    return ["."] if command == "evaluate" else []
 
 
 @pytest.mark.parametrize("command", OPTIONS)
@@ -139,10 +139,11 @@ def test_an_option_sets_its_own_value_and_says_so(
     words = [option] if text is None else [option, text]
     (code, plain, _), (again, changed, _) = answer(*start), answer(*start, *words)
     assert code == again == 0
-    key = KEY_OF.get(option, option[2:].replace("-", "_"))
+    key = KEY_OF.get(option, option[2:].replace("-", "_")) if (command, option) != LR else "optimizer"
     assert changed["schema"] == f"nnkit.{command}.dry-run/1"
     assert changed["config"][key] == value
-    assert changed["origins"][key] == f"option --{key.replace('_', '-')}"
+    origin = "optimizer.lr" if (command, option) == LR else key
+    assert changed["origins"][origin] == f"option {'--test' if option == '--no-test' else option}"
     if option == "--preset":
         assert changed["config"]["repeats"] == 30
     elif option not in ("--dataset", "--optimizer", "--solver"):  # of which other values follow
@@ -189,7 +190,7 @@ def test_the_options_of_train_reach_the_run(
     answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the dry run shows is what the run's own configuration says, and what it did."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     words = [
         "train", "--dataset", "placed:noise=100.0", "--epochs", 2, "--batch-size", 9, "--limit", 18,
         "--seed", 3,

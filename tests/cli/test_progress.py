@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from nnkit.api import train
 from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
-from nnkit.config import TrainConfig
 from nnkit.results.train import TrainResult
 from nnkit.studies.compare_pooling.cells import Cell
-from nnkit.studies.train.study import train
+from nnkit.studies.train.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 
 def run_with(progress: Progress, out: Path) -> TrainResult:
     with pytest.MonkeyPatch.context() as patch, progress:
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         return train(
             dataset="tiny",
             epochs=2,
@@ -61,8 +61,7 @@ def lines_wanted(out: Path) -> list[str]:
 def test_away_from_a_terminal_each_epoch_is_a_line_with_its_metrics_and_speed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = TrainConfig(epochs=2, seed=7)
-    run_with(Progress(config, quiet=False), tmp_path / "run")
+    run_with(Progress(quiet=False), tmp_path / "run")
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["nnkit: training with seed 7", *lines_wanted(tmp_path / "run")]
@@ -73,7 +72,7 @@ def test_on_a_terminal_a_bar_counts_images_and_the_lines_stay(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    run_with(Progress(TrainConfig(epochs=2, seed=7), quiet=False), tmp_path / "run")
+    run_with(Progress(quiet=False), tmp_path / "run")
     written = terminal.getvalue()
     lines = [line.strip("\r\x1b[K ") for line in written.replace("\r", "\n").splitlines()]
     assert [line for line in lines if line in lines_wanted(tmp_path / "run")] == lines_wanted(
@@ -85,7 +84,7 @@ def test_on_a_terminal_a_bar_counts_images_and_the_lines_stay(
 def test_quiet_says_nothing_even_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    run_with(Progress(TrainConfig(epochs=2), quiet=True), tmp_path / "run")
+    run_with(Progress(quiet=True), tmp_path / "run")
     assert terminal.getvalue() == ""
 
 

@@ -14,6 +14,7 @@ from cli.cli_plugin import Placed
 from cli.conftest import Answer
 from data.image_files import random_png, write_folder
 from nnkit import files, registry
+from nnkit.api import evaluate
 from nnkit.present.bench import bench_table
 from nnkit.present.bench_compare import bench_compare_table
 from nnkit.present.compare_pooling import comparison_table
@@ -33,7 +34,6 @@ from nnkit.results.evaluate import EvaluateResult
 from nnkit.results.new_plugin import NewPluginResult
 from nnkit.results.train import TrainResult
 from nnkit.studies.count_params.study import count_params
-from nnkit.studies.evaluate import evaluate
 from nnkit.studies.info.study import info
 from nnkit.studies.list_ import list_components
 from nnkit.studies.runs import list_runs, show_run
@@ -57,7 +57,7 @@ def without(document: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def test_train_prints_the_summary_it_left_and_every_file(
     shown: Show, answer: Ask, tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     words = ["train", "--dataset", "tiny", "--epochs", 1, "--threads", 1, "--device", "cpu"]
     text = shown(*words, "--out", tmp_path / "a", width=width)
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
@@ -243,7 +243,7 @@ def test_bench_prints_what_it_saved_and_compare_reads_it(
 
     text = shown(*words, "--out", tmp_path / "b", width=100)
     again = json.loads((tmp_path / "b" / "bench.json").read_text())
-    files = [str(tmp_path / "b" / f"bench.{kind}") for kind in ("json", "csv", "md", "png")]
+    files = [str(tmp_path / "b" / f"bench.{kind}") for kind in ("csv", "json", "md", "png")]
     assert (
         text == bench_table(BenchResult.model_validate(again), width=100) + "\n\n" + "\n".join(files) + "\n"
     )
@@ -292,7 +292,7 @@ COMPARE = [
 def test_compare_pooling_prints_the_summary_it_left(
     shown: Show, answer: Ask, shades: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     words = [
         *COMPARE,
         "--dataset",

@@ -11,7 +11,7 @@ from tiny_plugin import TinyPlugin
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
 
 
 def command(tiny: TinyPlugin, *more: str) -> int:
@@ -49,12 +49,17 @@ def test_a_dry_run_writes_nothing_and_says_where_values_come_from(
 
 
 def test_every_mistake_is_told_at_once(tiny: TinyPlugin, capfd: pytest.CaptureFixture[str]) -> None:
-    code = command(tiny, "--model", "tiny-net:dropuot=1", "--optimizer", "adamm", "--stop", "patience:x=1")
-    assert code == 2
-    errors = capfd.readouterr().err
-    assert "3 mistakes" in errors
-    for word in ("dropuot", "adamm", "stop[0]"):
-        assert word in errors
+    """Names first, of which no component need be imported; then the settings of each."""
+    for words in (
+        {"--model": "tiny-nett", "--optimizer": "adamm", "--stop": "patiense"},
+        {"--model": "tiny-net:dropuot=1", "--loss": "mse:reductoin=sum", "--stop": "patience:x=1"},
+    ):
+        assert command(tiny, *[word for pair in words.items() for word in pair]) == 2
+        errors = capfd.readouterr().err
+        assert "3 mistakes" in errors
+        for option, value in words.items():
+            assert option[2:] in errors
+            assert value.rpartition(":")[2].partition("=")[0] in errors
 
 
 def test_the_config_of_a_run_is_read_back(tiny: TinyPlugin, capfd: pytest.CaptureFixture[str]) -> None:

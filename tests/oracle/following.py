@@ -61,7 +61,7 @@ def as_options(x: Options) -> dict[str, Any]:
 def nnkits(runs: Path, net: type[nn.Module], judge: type[nn.Module], **options: Any) -> tuple[Any, Recording]:
     """Train with nnkit, without pictures; the result, and what was seen."""
     with pytest.MonkeyPatch.context() as patch, recording(net, judge) as seen:
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         result = nnkit.train(runs_dir=runs, observers=[seen], **options)
     return result, seen
 

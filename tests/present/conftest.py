@@ -20,16 +20,14 @@ import tiny_plugin
 from data.image_files import encoded, write_folder
 from fake_plugins import write_plugin
 from nnkit import registry
+from nnkit.api import bench, compare_pooling, evaluate, train
 from nnkit.results.bench import BenchResult
 from nnkit.results.bench_ops import BenchOpsResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.evaluate import EvaluateResult
 from nnkit.results.train import TrainResult
 from nnkit.studies.bench.ops import bench_ops
-from nnkit.studies.bench.study import bench
-from nnkit.studies.compare_pooling.study import Watcher, compare_pooling
-from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import train
+from nnkit.studies.compare_pooling.study import Watcher
 from nnkit.types import EpochResult, StepResult
 from present import results_plugin
 
@@ -109,7 +107,7 @@ def drawn_figures(*, render: bool = True) -> Iterator[dict[str, Figure]]:
 def quick_train(**options: Any) -> TrainResult:
     """A run on the CPU without figures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         return train(**options, threads=1, device="cpu")
 
 
@@ -280,7 +278,7 @@ def shades(folder: Path) -> Path:
 
 def compare(images: Path, out: Path, watcher: Watcher | None = None, **options: Any) -> ComparePoolingResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
         return compare_pooling(
             dataset=f"image-folder:path={images}", epochs=2, lr=0.005, budget=6000, device="cpu", threads=1,
             batch_size=8, out=str(out), watcher=watcher, **options,

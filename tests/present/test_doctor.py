@@ -10,7 +10,7 @@ import pytest
 
 from fake_plugins import write_plugin
 from nnkit import registry
-from nnkit.config import PlaceConfig
+from nnkit.options import PlaceConfig
 from nnkit.present.doctor import doctor_text
 from nnkit.results.doctor import DoctorResult
 from nnkit.studies.doctor import doctor

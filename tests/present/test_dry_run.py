@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from nnkit import files
-from nnkit.config import BenchConfig, Resolved, TrainConfig, dump, resolve
+from nnkit.config import Resolved, dump, resolve
 from nnkit.present.dry_run import dry_run_table
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.dry_run import describe
+from nnkit.studies.train.config import TrainConfig
 from present.reading import read_table, squeezed
 
 

@@ -14,6 +14,7 @@ import pytest
 from fake_plugins import write_plugin
 from golden_files import check_layout
 from nnkit import registry
+from nnkit.api import evaluate
 from nnkit.present.evaluate import evaluate_table
 from nnkit.present.list_ import list_table
 from nnkit.present.runs import runs_table
@@ -21,7 +22,6 @@ from nnkit.present.train import train_table
 from nnkit.results.evaluate import EvaluateResult
 from nnkit.results.runs import RunsResult
 from nnkit.results.train import TrainResult
-from nnkit.studies.evaluate import evaluate
 from nnkit.studies.list_ import list_components
 from nnkit.studies.runs import list_runs
 from present.conftest import Trained, quick_train, with_fixed

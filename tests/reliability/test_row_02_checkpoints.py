@@ -12,18 +12,18 @@ import pytest
 
 import nnkit
 from data.image_files import mutated
-from nnkit.config import TrainConfig, resolve
+from nnkit.api import evaluate, train
+from nnkit.config import resolve
 from nnkit.errors import CheckpointError, NnkitError
 from nnkit.runs import checkpoints
-from nnkit.studies.evaluate import evaluate
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import complete
-from nnkit.studies.train.study import train
 from tiny_plugin import TinyPlugin
 
 
 @pytest.fixture
 def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return train(dataset="tiny", epochs=1, limit=30, runs_dir=tiny.runs).run_dir
 
 

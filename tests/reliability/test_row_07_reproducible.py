@@ -14,11 +14,12 @@ from tiny_plugin import TinyPlugin
 SCRIPT = """
 import hashlib, json, sys
 from pathlib import Path
-from nnkit.studies.train import study
-study.write_figures = lambda *parts: []
+import nnkit
+from nnkit.present import figures
+figures.draw_training = lambda *parts: []
 found = []
 for seed in (0, 1):
-    result = study.train(
+    result = nnkit.train(
         dataset="tiny:several=true", model="tiny-net:dropout=0.2,norm=true", augment="affine", epochs=2,
         batch_size=16, seed=seed, threads=1, runs_dir=Path(sys.argv[1]),
     )

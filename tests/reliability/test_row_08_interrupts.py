@@ -27,7 +27,7 @@ Run = Callable[..., tuple[int, Path]]
 
 @pytest.fixture
 def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
 
     def start(*more: str) -> tuple[int, Path]:
         out = tmp_path / "run"

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nnkit.config import TrainConfig, resolve
+from nnkit.api import train
+from nnkit.config import resolve
 from nnkit.errors import NnkitError
-from nnkit.studies.train.study import run, train
+from nnkit.studies.train import study
+from nnkit.studies.train.config import TrainConfig
 from nnkit.training.memory import fitting_batch_size, is_out_of_memory
 from tiny_plugin import TinyPlugin
 
@@ -64,7 +66,7 @@ def test_where_a_step_fits_after_all_it_does_not_blame_the_batch_size(
 def test_a_cell_of_a_comparison_does_not_try_batches_beside_the_others(tiny: TinyPlugin) -> None:
     resolved = resolve(TrainConfig, {"dataset": "tiny", "model": "tiny-net:most_pixels=64"})
     with pytest.raises(torch.OutOfMemoryError):
-        run(resolved, advise=False)
+        study.train(resolved, advise=False)
 
 
 def test_other_errors_of_an_attempt_are_not_hidden() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from nnkit.api import train
 from nnkit.data import tensor_files
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
-from nnkit.studies.train.study import train
 from tiny_plugin import TinyPlugin
 
 
@@ -24,7 +24,7 @@ def last_weights(run_dir: Path, kind: str) -> dict[str, torch.Tensor]:
 def test_best_is_the_best_epochs_weights(
     tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch, ema: float
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
 
     def run(epochs: int) -> TrainResult:
         return train(

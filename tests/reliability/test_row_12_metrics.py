@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import nnkit
-from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import train
+from nnkit.api import evaluate, train
 from tiny_plugin import Tiny, TinyPlugin
 
 
@@ -32,7 +31,7 @@ def by_numpy(net: torch.nn.Module, split: Any) -> tuple[np.ndarray, np.ndarray, 
 def test_metrics_are_numpys(
     tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch, batch_size: int, split: str
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     result = train(dataset="tiny:several=true", epochs=1, runs_dir=tiny.runs)
     data = Tiny(several=True).load(None)  # type: ignore[arg-type]
     losses, hits, sizes = by_numpy(nnkit.load(result.run_dir), data.splits[split])

@@ -11,7 +11,7 @@ import pytest
 from fake_plugins import write_plugin
 from nnkit import registry
 from nnkit.cli.main import run
-from nnkit.config import PlaceConfig
+from nnkit.options import PlaceConfig
 from nnkit.studies import doctor as doctor_module
 
 BROKEN = {

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from nnkit.api import bench
 from nnkit.studies.bench import arms as bench_arms
-from nnkit.studies.bench.study import bench
 from nnkit.studies.bench.timing import Timing, interleave, paired_ratio, verdict
 
 ROUNDS = 25

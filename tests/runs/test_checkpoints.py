@@ -164,7 +164,7 @@ def test_plain_values_of_an_optimizer_and_a_schedule_stand_in_the_header(tmp_pat
 def test_a_run_leaves_its_last_state_with_the_memory_of_its_rules(
     tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     rules = ["patience:metric=val_loss,patience=9", "threshold:metric=val_loss,below=0.0"]
     result = nnkit.train(
         dataset="tiny", epochs=3, batch_size=16, lr=0.05, stop=rules, ema=0.5, test=False, runs_dir=tiny.runs

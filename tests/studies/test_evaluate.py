@@ -17,13 +17,13 @@ import torch
 from torch.nn import functional as F
 
 from nnkit import registry
+from nnkit.api import evaluate, train
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
 from nnkit.results.evaluate import ClassScores
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
-from nnkit.studies.evaluate import evaluate, per_class
-from nnkit.studies.train.study import train
+from nnkit.studies.evaluate.study import per_class
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin
 
@@ -33,7 +33,7 @@ MEAN, STD = 0.4, 0.3
 
 @pytest.fixture
 def trained(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> TrainResult:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return train(dataset="tiny", epochs=2, batch_size=16, runs_dir=tiny.runs)
 
 
@@ -64,7 +64,7 @@ def several(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> TinyPlugin:
         "[nnkit.datasets]\nshifted = other_data:Shifted\npictures = other_data:Pictures\n"
     )
     registry.refresh()
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return tiny
 
 
@@ -94,7 +94,7 @@ def logits_by_numpy(run: Path, split: Split, mean: float = MEAN, std: float = ST
 
 
 def _pixels(images: Images, index: int) -> np.ndarray:
-    ((pixels, _),) = images.batches(iter([(np.array([index]), None)]))
+    ((pixels, _),) = images.batches([(np.array([index]), None)])
     return pixels[0, 0].double().numpy()
 
 

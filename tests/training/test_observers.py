@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.runs import directory as run_directory
+from nnkit.runs.directory import RunDirectory
 from nnkit.training.observers import BestWeights, MetricsLog
 from nnkit.types import EpochResult, StepResult
 
@@ -49,7 +49,7 @@ def test_nan_alone_leaves_no_best() -> None:
 
 
 def test_steps_of_the_first_epoch_are_written_when_it_ends_and_others_never(tmp_path: Path) -> None:
-    folder = run_directory.create(tmp_path, "train", "x")
+    folder = RunDirectory.create(tmp_path, "train", "x")
     log = MetricsLog(folder)
     log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
     log.on_step(StepResult(1, 2, torch.tensor(math.nan), 4, 0.1))
@@ -108,7 +108,7 @@ def test_the_best_weights_do_not_change_as_training_goes_on() -> None:
 
 
 def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path: Path) -> None:
-    folder = run_directory.create(tmp_path, "train", "x")
+    folder = RunDirectory.create(tmp_path, "train", "x")
     log = MetricsLog(folder)
     log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
     log.on_step(StepResult(1, 2, torch.tensor(0.25), 4, 0.2))
@@ -133,7 +133,7 @@ def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path:
 
 
 def test_every_step_says_that_the_process_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = run_directory.create(tmp_path, "train", "x")
+    folder = RunDirectory.create(tmp_path, "train", "x")
     beats = []
     monkeypatch.setattr(folder, "beat", lambda: beats.append(1))
     log = MetricsLog(folder)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nnkit.cli import options as o
 from nnkit.cli import output
 
 
-def doctor(
-    data_root: o.DataRoot = None,
-    runs_dir: o.RunsDir = None,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-) -> None:
+def doctor(**values: Any) -> None:
     """Check versions, devices, folders and plugins, and say what is wrong with any of them.
 
     Example: nnkit doctor
     """
-    output.set_up(quiet=quiet, debug=debug)
-    from nnkit.config import PlaceConfig, resolve
+    given = o.read(values)
+    from nnkit.config import resolve
     from nnkit.present.doctor import doctor_text
-    from nnkit.studies.doctor import doctor as study
+    from nnkit.studies import doctor as study
 
-    result = study(resolve(PlaceConfig, o.given(data_root=data_root, runs_dir=runs_dir)).config)
-    output.emit(result.document(), doctor_text(result, width=output.width()), as_json=json)
+    result = study.doctor(resolve(study.DoctorConfig, given.options).config)
+    output.emit(result.document(), doctor_text(result, width=output.width()), as_json=given.json)

@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from nnkit.cli import options as o
 from nnkit.cli import output
 
 
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run directory, or a .safetensors file of weights.")],
-    split: Annotated[
-        str | None, typer.Option(help="train, val or test [default: test].", metavar="NAME")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Another dataset than the run's own.", metavar="SPEC")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images at once [default: 256].", metavar="N")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Images of the split, for a quick try.", metavar="N")
-    ] = None,
-    device: o.Device = None,
-    threads: o.Threads = None,
-    data_root: o.DataRoot = None,
-    download: o.Download = None,
-    config: o.Config = None,
-    set_: o.Set = None,
-    dry_run: o.DryRun = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    debug: o.Debug = False,
-) -> None:
+def evaluate(**values: Any) -> None:
     """Evaluate a run's best weights: metrics, per class, per resolution, confusion matrix.
 
     Example: nnkit evaluate runs/train/20261120-141800-mnist-mnist-convnet-3fa9c1 --split val
     """
-    output.set_up(quiet=quiet, debug=debug)
-    from nnkit.config import EvaluateConfig, resolve
-    from nnkit.present.dry_run import dry_run_table
+    given = o.read(values)
+    from nnkit import api
     from nnkit.present.evaluate import evaluate_table
-    from nnkit.studies.dry_run import describe
-    from nnkit.studies.evaluate import run_study
 
-    options = o.given(
-        run=run, split=split, dataset=dataset, batch_size=batch_size, limit=limit, device=device,
-        threads=threads, data_root=data_root, download=download,
-    )  # fmt: skip
-    resolved = resolve(EvaluateConfig, options, files=config or [], sets=set_ or [])
-    if dry_run:
-        plan = describe("evaluate", resolved)
-        output.emit(plan.document(), dry_run_table(plan, width=output.width()), as_json=json)
+    if given.dry_run:
+        output.emit_dry_run("evaluate", api.complete("evaluate", **given.layers), as_json=given.json)
         return
-    result = run_study(resolved)
-    output.emit(result.document(), evaluate_table(result, width=output.width()), as_json=json)
+    result = api.evaluate(**given.layers)
+    output.emit(result.document(), evaluate_table(result, width=output.width()), as_json=given.json)

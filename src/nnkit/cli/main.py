@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any
@@ -14,49 +16,112 @@ from typing import Annotated, Any
 import typer
 
 from nnkit.cli import output, streams
-from nnkit.cli.quick import QuickGroup
+from nnkit.cli.quick import QuickCommand, QuickGroup
 from nnkit.errors import NnkitError, UsageError, hints, quote
 
-COMMANDS = {
-    "train": "train:train",
-    "evaluate": "evaluate:evaluate",
-    "count-params": "count_params:count_params",
-    "compare-pooling": "compare_pooling:compare_pooling",
-    "bench": "bench:app",
-    "list": "list_:app",
-    "info": "info:info",
-    "doctor": "doctor:doctor",
-    "runs": "runs:app",
-    "new-plugin": "new_plugin:new_plugin",
-    "check-plugin": "check_plugin:check_plugin",
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command is: its function in `nnkit.cli`, and the model that its options follow from.
+
+    `layered` commands take --config, --set and --dry-run. A group has subcommands, and a function of its own.
+    """
+
+    function: str
+    model: str = ""
+    layered: bool = False
+    subcommands: Mapping[str, Entry] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "train": Entry("train:train", "train.config:TrainConfig", layered=True),
+    "evaluate": Entry("evaluate:evaluate", "evaluate.config:EvaluateConfig", layered=True),
+    "count-params": Entry("count_params:count_params", "count_params.config:CountParamsConfig"),
+    "compare-pooling": Entry(
+        "compare_pooling:compare_pooling", "compare_pooling.config:ComparePoolingConfig", layered=True
+    ),
+    "bench": Entry(
+        "bench:bench",
+        "bench.config:BenchConfig",
+        layered=True,
+        subcommands={
+            "compare": Entry("bench:compare", "bench.config:BenchCompareConfig"),
+            "ops": Entry("bench:ops", "bench.config:BenchOpsConfig"),
+        },
+    ),
+    "list": Entry(
+        "list_:list_components",
+        more={"options_metavar": "[OPTIONS] [GROUP]...", "context_settings": {"allow_extra_args": True}},
+    ),
+    "info": Entry("info:info", "info.config:InfoConfig"),
+    "doctor": Entry("doctor:doctor", "doctor:DoctorConfig"),
+    "runs": Entry(
+        "runs:runs",
+        subcommands={
+            "list": Entry("runs:list_runs", "runs:RunsListConfig"),
+            "show": Entry("runs:show_run", "runs:RunsShowConfig"),
+        },
+    ),
+    "new-plugin": Entry("new_plugin:new_plugin", "new_plugin.config:NewPluginConfig"),
+    "check-plugin": Entry("check_plugin:check_plugin", "check_plugin:CheckPluginConfig"),
 }
-"""Each command's module in `nnkit.cli`, and its function there, or the Typer app of its subcommands."""
 
 
 class _Commands(QuickGroup):
-    """Imports a command's file when it is run or its help shown: all signatures cost as much as Typer."""
+    """Imports a command's model when it is run or its own help shown: all of them cost as much as Typer."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._made: dict[str, Any] = {}
         self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # names alone, for suggestions
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in COMMANDS:
+            self._made[args[0]] = make_command(args[0], COMMANDS[args[0]])
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or before it is asked for what the list of commands says of it."""
         if cmd_name in COMMANDS and cmd_name not in self._made:
-            self._made[cmd_name] = _make_command(cmd_name)
+            function = _load("nnkit.cli", COMMANDS[cmd_name].function)
+            return QuickCommand(cmd_name, help=inspect.cleandoc(function.__doc__ or ""))
         return self._made.get(cmd_name)
 
 
-def _make_command(name: str) -> Any:
-    module, _, attribute = COMMANDS[name].partition(":")
-    target = getattr(import_module(f"nnkit.cli.{module}"), attribute)
-    if not isinstance(target, typer.Typer):
-        holder = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        holder.command(name)(target)
-        target = holder
-    command = typer.main.get_command(target)
+def make_command(name: str, entry: Entry) -> Any:
+    """The Typer command of an entry, with all its options."""
+    holder = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    function = _with_options(entry)
+    if entry.subcommands:
+        holder.callback(cls=QuickGroup, invoke_without_command=bool(entry.model))(function)
+        for sub, its in entry.subcommands.items():
+            holder.command(sub, cls=QuickCommand)(_with_options(its))
+    else:
+        holder.command(name, cls=QuickCommand, **entry.more)(function)
+    command = typer.main.get_command(holder)
     command.name = name
     return command
+
+
+def _with_options(entry: Entry) -> Any:
+    from nnkit.cli.options import give_options
+
+    function = _load("nnkit.cli", entry.function)
+    if entry.model or not entry.subcommands:
+        model = _load("nnkit.studies", entry.model) if entry.model else None
+        give_options(function, model, layered=entry.layered)
+    return function
+
+
+def _load(package: str, target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(f"{package}.{module}"), attribute)
 
 
 # Plain help: Rich costs more start-up time than everything else together.

@@ -8,10 +8,13 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnkit.cli import streams
 from nnkit.errors import NnkitError
+
+if TYPE_CHECKING:
+    from nnkit.config import Resolved
 
 
 def set_up(*, quiet: bool, debug: bool) -> None:
@@ -48,6 +51,15 @@ def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     stream = streams.result()
     encoding = stream.encoding or "utf-8"
     print(out.encode(encoding, errors="replace").decode(encoding), file=stream, flush=True)
+
+
+def emit_dry_run(command: str, resolved: Resolved[Any], *, as_json: bool) -> None:
+    """Print what a command would do, and where each value comes from."""
+    from nnkit.present.dry_run import dry_run_table
+    from nnkit.studies.dry_run import describe
+
+    plan = describe(command, resolved)
+    emit(plan.document(), dry_run_table(plan, width=width()), as_json=as_json)
 
 
 def _printable(text: str) -> str:

@@ -6,26 +6,18 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from nnkit.config import TrainConfig
 from nnkit.types import EpochResult, StepResult
 
 
 class Progress:
     """An observer of training. It never reads a loss between epochs: that would make the device wait."""
 
-    def __init__(self, config: TrainConfig, *, quiet: bool) -> None:
-        self._epochs = config.epochs
-        self._seed = config.seed
+    def __init__(self, *, quiet: bool) -> None:
+        self._epochs = 0
         self._quiet = quiet
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        if not self._quiet:
-            print(f"nnkit: training with seed {self._seed}", file=sys.stderr, flush=True)
-            if sys.stderr.isatty():
-                from tqdm import tqdm
-
-                self._bar = tqdm(unit=" img", unit_scale=True, leave=False, dynamic_ncols=True)
         return self
 
     def __exit__(
@@ -33,6 +25,17 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def on_start(self, *, epochs: int, seed: int) -> None:
+        """Say the seed, and open the bar."""
+        self._epochs = epochs
+        if self._quiet:
+            return
+        print(f"nnkit: training with seed {seed}", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit=" img", unit_scale=True, leave=False, dynamic_ncols=True)
 
     def on_step(self, step: StepResult) -> None:
         """Move the bar."""

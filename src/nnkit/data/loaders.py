@@ -128,20 +128,26 @@ class _Loader:
 class TrainLoader(_Loader):
     """The batches of training: the images share buckets as `bucketing` says, shuffled anew in each epoch."""
 
+    _planned: tuple[tuple[int, int, Order], BucketPlan] | None = None
+    """The last plan that was asked for, by epoch, seed and order."""
+
     def __len__(self) -> int:
         """The number of batches of an epoch, the same in each."""
-        return len(self._first_epoch)
+        return self.forecast.num_batches
 
     def plan(self, *, epoch: int = 1, seed: int = 0, order: Order = "interleaved") -> BucketPlan:
         """The index batches of an epoch."""
-        if (epoch, seed, order) == (1, 0, "interleaved"):
-            return self._first_epoch
-        return self._planned(epoch, seed, order)
+        asked = epoch, seed, order
+        if self._planned is None or self._planned[0] != asked:
+            # Planning a million images takes seconds: the last epoch's plan is kept.
+            self._planned = asked, self._make_plan(*asked)
+        return self._planned[1]
 
     @property
     def forecast(self) -> Forecast:
-        """What an epoch costs: batches, padding, dropped images."""
-        return self._first_epoch.forecast
+        """What any epoch costs, whatever its number and seed: batches, padding, dropped images."""
+        plan = self._planned[1] if self._planned is not None else self.plan()
+        return plan.forecast
 
     @property
     def pads(self) -> bool:
@@ -150,14 +156,10 @@ class TrainLoader(_Loader):
         sizes_differ = not np.array_equal(buckets.shapes[buckets.bucket_of_size], buckets.sizes)
         return sizes_differ or self.forecast.num_merged > 0
 
-    @cached_property
-    def _first_epoch(self) -> BucketPlan:
-        return self._planned(1, 0, "interleaved")
-
     def _forget_plans(self) -> None:
-        self.__dict__.pop("_first_epoch", None)
+        self._planned = None
 
-    def _planned(self, epoch: int, seed: int, order: Order) -> BucketPlan:
+    def _make_plan(self, epoch: int, seed: int, order: Order) -> BucketPlan:
         return plan_batches(
             self._buckets,
             batch_size=self.batch_size,

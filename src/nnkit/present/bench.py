@@ -74,6 +74,11 @@ def write_bench(folder: Path, result: BenchResult) -> list[Path]:
     ]
 
 
+def bench_files(folder: Path) -> str:
+    """The path of each file that `write_bench` wrote, one a line."""
+    return "\n".join(map(str, sorted(folder.glob("bench.*"))))
+
+
 def bench_markdown(result: BenchResult) -> str:
     """The same tables in Markdown."""
     lines = [f"- {name}: {value}" for name, value in _head(result)]

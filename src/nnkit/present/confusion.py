@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ import numpy as np
 
 from nnkit.present import drawing
 from nnkit.present.text import count, percent, shorten
+from nnkit.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
+logger = logging.getLogger("nnkit")
 MAX_PANELS = 4
 MAX_NUMBERED = 20
 """Most classes for which each cell shows its count."""
@@ -57,6 +60,19 @@ def write_confusion(
         drawing.save_figure(figure, folder / "confusion.png"),
         drawing.write_file(folder / "confusion.json", json.dumps(document).encode()),
     ]
+
+
+def read_confusion(run: RunDirectory) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """The counts (K, K) of all images and the class names that `write_confusion` wrote for a run.
+
+    None, with a warning, where there is nothing that can be read.
+    """
+    try:
+        document = run.figure_data("confusion")
+        return np.array(document["matrices"]["all"], dtype=np.int64), tuple(document["class_names"])
+    except (ValueError, KeyError, TypeError):
+        logger.warning("%s has no confusion matrix that can be read", run.path)
+        return None
 
 
 def _panel_side(num_classes: int) -> float:

@@ -13,6 +13,7 @@ from nnkit.present.train import train_table
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
+from nnkit.runs.directory import RunDirectory
 
 _CELLS = "cells/"
 """Where a comparison keeps the folders of its runs."""
@@ -91,8 +92,8 @@ def _files(files: Sequence[str]) -> str:
 
 def files_left(run_dir: Path) -> str:
     """The path of each file that a run left, one a line."""
-    paths = (path for path in run_dir.rglob("*") if path.is_file())
-    return "\n".join(str(path) for path in sorted(paths, key=lambda path: (len(path.parts), path)))
+    names = map(Path, RunDirectory(run_dir).file_names())
+    return "\n".join(str(run_dir / name) for name in sorted(names, key=lambda name: (len(name.parts), name)))
 
 
 def _epochs(epochs: Sequence[EpochRecord], width: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,16 +46,25 @@ class MetricsFile:
         self._file.write(files.dumps(record) + "\n")
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; what follows a torn or damaged line is left out."""
+def iterate_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a metrics.jsonl, up to a torn line; `RecursionError` at one nested too deeply."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return []
-    records = []
+        return
     for line in lines:
         try:
-            records.append(json.loads(line))
-        except (ValueError, RecursionError):
-            break
-    return [record for record in records if isinstance(record, dict)]
+            record = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(record, dict):
+            yield record
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl; what follows a torn or damaged line is left out."""
+    records = []
+    with contextlib.suppress(RecursionError):
+        for record in iterate_records(path):
+            records.append(record)  # those before the error are kept
+    return records

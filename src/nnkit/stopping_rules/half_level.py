@@ -21,6 +21,8 @@ class HalfLevel:
     `UsageError` for a target without pixels.
     """
 
+    metric = METRIC
+
     def __init__(self, *, target_channels: int = 1, target_size: tuple[int, int] = (28, 28)) -> None:
         if target_channels < 1 or len(target_size) != 2 or min(target_size) < 1:
             raise UsageError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from nnkit import registry
-from nnkit.config import PlaceConfig
 from nnkit.errors import GateError, PluginError, UsageError, did_you_mean
+from nnkit.options import DataConfig, Option
 from nnkit.registry import Entry
 from nnkit.results.check_plugin import CheckPluginResult, CheckResult
 from nnkit.spec import Spec, parse
@@ -20,8 +20,18 @@ IMPORTABLE = "can_be_imported"
 BY_BARE_NAME = "has_a_name_of_its_own"
 
 
+class CheckPluginConfig(DataConfig):
+    """The options of `nnkit check-plugin`."""
+
+    package: Annotated[str, Option("An installed distribution, such as nnkit-poolings", argument=True)] = ""
+    spec: Annotated[
+        tuple[str, ...],
+        Option("A component with settings, where its bare name does not do", metavar="SPEC"),
+    ] = ()
+
+
 def check_plugin(
-    package: str, *, specs: Sequence[str] = (), config: PlaceConfig | None = None
+    package: str, *, specs: Sequence[str] = (), config: DataConfig | None = None
 ) -> CheckPluginResult:
     """Check every component of an installed distribution: `check_plugin("nnkit-poolings")`.
 
@@ -30,7 +40,7 @@ def check_plugin(
     """
     entries = _entries_of(package)
     given = _by_name(specs, entries)
-    place = data_place(config or PlaceConfig())
+    place = data_place(config or DataConfig())
     checks = tuple(
         result
         for entry in entries

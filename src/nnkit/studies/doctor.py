@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 from nnkit import registry
-from nnkit.config import PlaceConfig
+from nnkit.options import DataConfig, Option, RunsDir
 from nnkit.registry import BUILT_IN, Entry
 from nnkit.results.doctor import Devices, DoctorResult, Folder
 from nnkit.results.environment import Environment
@@ -36,9 +37,16 @@ else:
 """
 
 
-def doctor(config: PlaceConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S) -> DoctorResult:
+class DoctorConfig(DataConfig):
+    """The options of `nnkit doctor`."""
+
+    download: Annotated[bool, Option("Fetch the dataset if it is missing", shown=False)] = False
+    runs_dir: RunsDir = None
+
+
+def doctor(config: DoctorConfig | None = None, *, time_limit_s: float = IMPORT_TIME_LIMIT_S) -> DoctorResult:
     """What nnkit runs on, where it reads and writes, and what is wrong with any of it."""
-    config = config or PlaceConfig()
+    config = config or DoctorConfig()
     components = tuple(_check(entry, time_limit_s) for entry in registry.entries())
     folders = {
         "data_root": _folder(data_place(config).root),

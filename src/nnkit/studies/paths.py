@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nnkit.config import FolderConfig
+from nnkit.errors import Mistake
+from nnkit.options import DataConfig
 from nnkit.types import DataPlace
 
 
-def data_place(config: FolderConfig) -> DataPlace:
+def data_place(config: DataConfig) -> DataPlace:
     """Where datasets are read and decoded data is kept, for this configuration."""
     root = config.data_root if config.data_root is not None else default_data_root()
     return DataPlace(root=root.expanduser(), cache=cache_folder(), download=config.download)
@@ -32,3 +33,14 @@ def cache_folder() -> Path:
         if given
         else platformdirs.user_cache_path("nnkit", appauthor=False) / "decoded"
     )
+
+
+def taken(folder: Path | None) -> list[Mistake]:
+    """A mistake where the folder that a command is to write is there and holds something."""
+    try:
+        is_taken = folder is not None and (folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
+    except OSError:  # what cannot be read is told of when it is written
+        is_taken = False
+    if not is_taken:
+        return []
+    return [Mistake("out", f"{folder} is already there", "give --out a new or empty folder")]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import TypeAdapter, ValidationError
 
 from nnkit.errors import CheckpointError
+from nnkit.options import CommandConfig, Option, RunsDir
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.reading import explain, read
@@ -16,6 +18,18 @@ from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
 _REPEAT = "remove it, or repeat the run with its config.toml"
+
+
+class RunsListConfig(CommandConfig):
+    """The options of `nnkit runs list`."""
+
+    runs_dir: RunsDir = None
+
+
+class RunsShowConfig(RunsListConfig):
+    """The options of `nnkit runs show`."""
+
+    run: Annotated[Path, Option("A run's folder, or its name under the runs folder", argument=True)]
 
 
 def list_runs(runs_dir: Path | None = None) -> RunsResult:

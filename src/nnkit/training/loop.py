@@ -122,7 +122,13 @@ def fit(
         zero = torch.zeros((), dtype=sum_type(train.device), device=train.device)
         sums = _EpochSums(zero, zero.clone())
         flag: _Flag | None = None
-        for batch in _seeded(train, recipe, epoch, sums):
+        plan = train.plan(epoch=epoch, seed=recipe.seed, order=recipe.order)
+        batches = train.load(plan)
+        for number in range(len(plan)):
+            waited_from = time.perf_counter()
+            seed_step(recipe.seed, epoch, number)
+            batch = next(batches)
+            sums.data_wait_s += time.perf_counter() - waited_from
             sums.learning_rate = rate = float(state.optimizer.param_groups[0]["lr"])
             value, output = train_step(state, forward, loss, batch, recipe, train.device)
             _add(sums, loss, value, output, batch)
@@ -148,18 +154,6 @@ def require_finite(state: TrainState) -> None:
     """`DivergedError` unless every weight is finite; synchronises. Ask it before saving between steps."""
     if not bool(finite_weights(state.model)):
         raise _diverged("a weight", state.epoch + 1, state.step)
-
-
-def _seeded(train: TrainLoader, recipe: Recipe, epoch: int, sums: _EpochSums) -> Iterator[Batch]:
-    """The epoch's batches, with the random state set before each: a step depends on nothing before it."""
-    plan = train.plan(epoch=epoch, seed=recipe.seed, order=recipe.order)
-    batches = train.load(plan)
-    for number in range(len(plan)):
-        started = time.perf_counter()
-        seed_step(recipe.seed, epoch, number)
-        batch = next(batches)
-        sums.data_wait_s += time.perf_counter() - started
-        yield batch
 
 
 def seed_step(seed: int, epoch: int, number: int) -> None:

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,15 @@ class Observer(Protocol):
 
     def on_epoch(self, epoch: EpochResult) -> None:
         """Called after each epoch's validation."""
+        ...
+
+
+@runtime_checkable
+class StartObserver(Observer, Protocol):
+    """An observer that is also told how long the run may be, and its seed, before any data is loaded."""
+
+    def on_start(self, *, epochs: int, seed: int) -> None:
+        """Called once, when the configuration is complete."""
         ...
 
 

@@ -1,21 +1,28 @@
-"""The optimizers and schedules that `--optimizer` and `--schedule` name, each with its settings."""
+"""The optimizers and schedules that `--optimizer` and `--schedule` name, each with its settings.
+
+torch is imported when one is made: a name or a setting that is wrong is told before.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-import torch
-from torch import nn, optim
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from pydantic import Field
 
 from nnkit import schema
-from nnkit.errors import ConfigError, UsageError, did_you_mean
+from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import Spec
 
-Parameters = Iterable[nn.Parameter]
+if TYPE_CHECKING:
+    from torch import nn, optim
+    from torch.optim.lr_scheduler import LRScheduler
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+FromOne = Annotated[int, Field(ge=1)]
 Schedule = Literal["none", "cosine", "one-cycle"]
 DEFAULT_LR = 1e-3
 
@@ -34,13 +41,19 @@ class OptimizerRecipe(Protocol):
 class Sgd:
     """Stochastic gradient descent; momentum with Nesterov's look-ahead when `nesterov` is set."""
 
-    lr: float = DEFAULT_LR
-    momentum: float = 0.0
-    weight_decay: float = 0.0
+    lr: Rate = DEFAULT_LR
+    momentum: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0
     nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nesterov and not self.momentum:
+            raise UsageError("nesterov looks ahead along the momentum, which is 0", hint="set momentum=0.9")
 
     def __call__(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         """Make the optimizer."""
+        from torch import optim
+
         return optim.SGD(
             parameters,
             lr=self.lr,
@@ -55,16 +68,18 @@ class Sgd:
 class Adam:
     """Adam (Kingma and Ba, 2015)."""
 
-    torch_class: ClassVar[type[Any]] = optim.Adam
+    torch_name: ClassVar[str] = "Adam"
 
-    lr: float = DEFAULT_LR
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    lr: Rate = DEFAULT_LR
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
 
     def __call__(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         """Make the optimizer."""
-        made: optim.Optimizer = self.torch_class(
+        from torch import optim
+
+        made: optim.Optimizer = getattr(optim, self.torch_name)(
             parameters,
             lr=self.lr,
             betas=self.betas,
@@ -79,21 +94,23 @@ class Adam:
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-    torch_class: ClassVar[type[Any]] = optim.AdamW
+    torch_name: ClassVar[str] = "AdamW"
 
-    weight_decay: float = 0.01
+    weight_decay: NotNegative = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lbfgs:
     """L-BFGS with a strong Wolfe line search; evaluates the loss several times per step."""
 
-    lr: float = 1.0
-    max_iter: int = 20
-    history_size: int = 10
+    lr: Rate = 1.0
+    max_iter: FromOne = 20
+    history_size: FromOne = 10
 
     def __call__(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         """Make the optimizer."""
+        from torch import optim
+
         return optim.LBFGS(
             parameters,
             lr=self.lr,
@@ -106,31 +123,29 @@ class Lbfgs:
 OPTIMIZERS: Mapping[str, type[Any]] = {"sgd": Sgd, "adam": Adam, "adamw": AdamW, "lbfgs": Lbfgs}
 
 
-def read_optimizer(spec: Spec, lr: float | None = None) -> OptimizerRecipe:
-    """The recipe that a spec names; `lr`, where given, beats the spec's. All mistakes at once."""
+def read_optimizer(spec: Spec) -> OptimizerRecipe:
+    """The recipe that a spec names. All mistakes at once."""
     cls = OPTIMIZERS.get(spec.name)
     if cls is None:
         raise UsageError(
-            f'optimizer: no optimizer is named "{spec.name[:80]}"', hint=did_you_mean(spec.name, OPTIMIZERS)
+            f'no optimizer is named "{spec.name[:80]}"', hint=did_you_mean(spec.name, OPTIMIZERS)
         )
     values, mistakes = schema.check(schema.settings_of(cls), spec.settings, "optimizer")
     if mistakes:
         raise ConfigError(mistakes)
     recipe: OptimizerRecipe = cls(**values)
-    if lr is not None:
-        recipe = replace(recipe, lr=lr)  # type: ignore[type-var]
-    _try_out(spec, recipe)
     return recipe
 
 
-def _try_out(spec: Spec, recipe: OptimizerRecipe) -> None:
-    """Refuse settings out of range, most of them by torch itself, before any data is loaded."""
-    if not (math.isfinite(recipe.lr) and recipe.lr > 0):
-        raise UsageError(f'optimizer "{spec}": lr is {recipe.lr}, it must be a positive number')
+def optimizer_mistakes(spec: Spec) -> list[Mistake]:
+    """What is wrong with the spec of an optimizer, as mistakes of the option."""
     try:
-        recipe([nn.Parameter(torch.zeros(1))])
-    except ValueError as error:
-        raise UsageError(f'optimizer "{spec}": {error}') from None
+        read_optimizer(spec)
+    except ConfigError as error:
+        return list(error.mistakes)
+    except UsageError as error:
+        return [Mistake("optimizer", error.message, error.hint)]
+    return []
 
 
 def make_schedule(name: Schedule, optimizer: optim.Optimizer, steps: int) -> LRScheduler | None:
@@ -141,6 +156,8 @@ def make_schedule(name: Schedule, optimizer: optim.Optimizer, steps: int) -> LRS
     """
     if name == "none" or steps == 0:
         return None
+    from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+
     if name == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     max_lr = [group["lr"] for group in optimizer.param_groups]

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from fake_clock import NANOSECOND, FakeClock, Memory
 from fake_clock import clock as clock
 from nnkit import registry
+from nnkit.api import bench
 from nnkit.data.images import Images
 from nnkit.errors import NnkitError
 from nnkit.registry import Entry
 from nnkit.runs import directory
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench import study
-from nnkit.studies.bench.study import bench
 from nnkit.studies.runs import list_runs
 from nnkit.surrogates.pipelines import Pipeline, parse_pipeline
 from nnkit.types import Data, DataPlace, Split
@@ -152,8 +152,8 @@ def machine(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def run(**options: Any) -> dict[str, Any]:
-    """The document of a benchmark of the timed images."""
-    return bench(**{"dataset": "timed-images", "repeats": 7, **options}).document()
+    """The document of a saved benchmark of the timed images."""
+    return bench(**{"dataset": "timed-images", "repeats": 7, "save": True, **options}).document()
 
 
 def cells_of(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnkit.config import BenchConfig, resolve
+from nnkit.api import bench
+from nnkit.config import resolve
 from nnkit.errors import UsageError
 from nnkit.studies.bench.arms import BatchArm, FromLevels, LoopArm, MissingArm, batch_arms, reference_arms
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.grid import PRESETS, Setting, one_pass, settings_of, with_preset
 from nnkit.surrogates.pipelines import parse_pipeline
 
@@ -265,3 +268,13 @@ def test_each_input_and_compiling_make_an_arm_of_their_own() -> None:
         assert isinstance(arm, BatchArm)
         assert (arm.kind, arm.loader, arm.train_s, arm.note) == ("model", "dataloader", 2.0, "mine")
         assert isinstance(arm.module, FromLevels if "uint8" in arm.name else nn.Identity)
+
+
+def test_a_folder_that_is_no_run_does_not_hide_the_model_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linear").mkdir()
+    result = bench(model=["linear"], limit=4, repeats=3, threads=1)
+    assert result.arms[-1]["name"] == "linear"
+    assert (result.run_dir, sorted(tmp_path.iterdir())) == (None, [tmp_path / "linear"])

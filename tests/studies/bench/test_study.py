@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.config import BenchConfig, resolve
+from nnkit.api import bench
+from nnkit.config import resolve
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.studies.bench import arms as bench_arms
 from nnkit.studies.bench import study
-from nnkit.studies.bench.study import bench, check_complete
+from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.study import check_complete
 
 REFERENCES = ["reference-loop", "reference-batched", "pil-loop", "exact"]
 
@@ -132,7 +134,7 @@ def test_on_a_gpu_the_exact_operator_is_timed_with_its_floor():
 
 
 def test_a_run_brings_its_training_time_and_breaks_even_when_it_is_saved(tmp_path):
-    from nnkit.studies.train.study import train
+    from nnkit.api import train
 
     data = "cifar-transform:source=synthetic"
     run = train(
@@ -191,7 +193,7 @@ def test_mistakes_are_told_with_the_option(options, said):
 
 
 def test_a_run_for_other_images_is_refused(tmp_path):
-    from nnkit.studies.train.study import train
+    from nnkit.api import train
 
     run = train(
         dataset="cifar-transform:source=synthetic,pipeline=resize(16)", model="linear", epochs=1, limit=8,

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from nnkit import files, registry
-from nnkit.config import Resolved, TrainConfig
+from nnkit.api import compare_pooling
+from nnkit.config import Resolved
 from nnkit.errors import CheckpointError, InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.metrics import Classification
@@ -32,8 +33,9 @@ from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec, parse
 from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells, train_one
-from nnkit.studies.compare_pooling.study import check_complete, compare_pooling
+from nnkit.studies.compare_pooling.study import check_complete
 from nnkit.studies.train import study as train
+from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Pooling, nested
 from tiny_plugin import TinyPlugin
 
@@ -101,14 +103,17 @@ class Trainer:
             raise self.errors[key]
         accuracy = self.accuracies[key]
         matrix = [[config.seed, 1, 0], [0, 2, 0], [0, 0, 3]]
-        (config.out / "figures" / "confusion.json").write_text(json.dumps({"matrices": {"all": matrix}}))
+        (config.out / "figures" / "confusion.json").write_text(
+            json.dumps({"class_names": ["a", "b", "c"], "matrices": {"all": matrix}})
+        )
         by_size = {"12x12": accuracy - 0.1, "8x8": accuracy - 0.2, "10x6": accuracy}
         (config.out / "summary.json").write_text(json.dumps(summary_of(config.out, accuracy, by_size)))
 
-    def draw(self, name: str) -> Callable[..., None]:
-        def write(folder: Path, *given: Any) -> None:
+    def draw(self, name: str) -> Callable[..., list[Path]]:
+        def write(folder: Path, *given: Any) -> list[Path]:
             assert folder.name == "figures"
             self.drawn[name] = given
+            return []
 
         return write
 
@@ -126,9 +131,10 @@ def trainer(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     registry.refresh()
     monkeypatch.delenv("NNKIT_DATA", raising=False)
     found = Trainer()
-    monkeypatch.setattr(train, "run", found.run)
+    monkeypatch.setattr(train, "train", found.run)
     for name in ("write_comparison", "write_confusion"):  # most of the time of such a comparison
-        monkeypatch.setattr(f"nnkit.studies.compare_pooling.study.{name}", found.draw(name))
+        monkeypatch.setattr(f"nnkit.present.figures.{name}", found.draw(name))
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda trained: None)
     return found
 
 
@@ -229,9 +235,9 @@ def test_runs_of_a_pair_differ_in_their_model_alone_and_stand_side_by_side(
     assert trainer.advised == [False] * 4
     for config in trainer.configs:
         assert config == TrainConfig(
-            dataset=Spec("tiny", {"noise": 5.0}), model=config.model, seed=config.seed, epochs=7, lr=0.02,
-            batch_size=33, precision="bf16", limit=40, threads=1, data_root=tmp_path / "data",
-            device="cpu", out=config.out,
+            dataset=Spec("tiny", {"noise": 5.0}), model=config.model, seed=config.seed, epochs=7,
+            optimizer=Spec("adam", {"lr": 0.02}), batch_size=33, precision="bf16", limit=40, threads=1,
+            data_root=tmp_path / "data", device="cpu", out=config.out,
         )  # fmt: skip
     folders = [str(config.out) for config in trainer.configs]
     assert len(set(folders)) == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data.image_files import random_png, write_folder
-from nnkit.config import PlaceConfig
+from nnkit.options import PlaceConfig
 from nnkit.present.info import info_text
 from nnkit.present.pipeline import pipeline_pairs
 from nnkit.results.info import MissingFacts, PipelineInfo

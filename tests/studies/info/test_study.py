@@ -5,8 +5,8 @@ import pytest
 
 from data.image_files import random_png, write_folder
 from nnkit.cli.main import run
-from nnkit.config import PlaceConfig
 from nnkit.errors import ConfigError, UsageError
+from nnkit.options import PlaceConfig
 from nnkit.present.info import info_text
 from nnkit.studies.info.study import help_of, info
 

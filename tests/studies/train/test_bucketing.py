@@ -19,12 +19,10 @@ import pytest
 import torch
 
 from data.image_files import random_png, write_folder
+from nnkit.api import compare_pooling, evaluate, train
 from nnkit.errors import UsageError
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
-from nnkit.studies.compare_pooling.study import compare_pooling
-from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import train
 from nnkit.types import EpochResult, StepResult
 from tiny_plugin import TinyPlugin
 
@@ -32,7 +30,7 @@ from tiny_plugin import TinyPlugin
 @pytest.fixture
 def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Trains on a folder of 120 images of many sizes, with the bucket settings that are given."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     sides = rng.integers(8, 20, (120, 2)).tolist()
@@ -222,7 +220,7 @@ def test_a_run_of_the_old_spelling_is_still_evaluated(pets: Any) -> None:
 def test_a_run_without_test_images_trains_and_has_no_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     files = {
         f"{split}/{kind}/{number}.png": random_png(number, 9, 9)
         for split in ("train", "val")

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from data.image_files import random_png, write_folder
-from nnkit.config import TrainConfig, resolve
+from nnkit.api import evaluate, train
+from nnkit.config import resolve
 from nnkit.errors import ConfigError, UsageError
 from nnkit.models.separable import Separable
 from nnkit.results.train import TrainResult
-from nnkit.studies.evaluate import evaluate
+from nnkit.studies.train.config import OF_GRADIENTS, TrainConfig
 from nnkit.studies.train.experiment import complete
-from nnkit.studies.train.solvers import OF_GRADIENTS
-from nnkit.studies.train.study import train
 
 SYNTHETIC = "cifar-transform:source=synthetic"
 
@@ -25,7 +24,7 @@ SYNTHETIC = "cifar-transform:source=synthetic"
 @pytest.fixture
 def fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run with als, without its figures."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
 
     def run(**options: Any) -> TrainResult:
         usual = {"dataset": SYNTHETIC, "model": "separable", "limit": 200, "runs_dir": tmp_path}
@@ -105,7 +104,7 @@ def test_the_fit_sees_training_images_alone(fitted: Any, monkeypatch: pytest.Mon
     from nnkit.types import DataPlace
 
     images = CifarTransform(source="synthetic").load(DataPlace(Path(), Path())).splits["train"].images
-    own = images.take(read(result.run_dir / "splits.safetensors")[0]["train"].numpy())[0]
+    own = images.fetch(read(result.run_dir / "splits.safetensors")[0]["train"].numpy())[0]
     assert torch.equal((seen[0] * 255).round().to(torch.uint8), own)
 
 
@@ -119,7 +118,7 @@ def test_the_config_of_a_run_repeats_it(fitted: Any, tmp_path: Path) -> None:
 def test_every_option_of_gradients_is_refused_at_once() -> None:
     given = {"optimizer": "sgd", "lr": 0.1, "schedule": "cosine", "augment": "affine", "clip": 1.0}
     given |= {"order": "by-resolution", "ema": 0.9, "compile": True}
-    assert set(given) == set(OF_GRADIENTS)
+    assert set(given) == {*OF_GRADIENTS, "lr"}  # which is a setting of the optimizer
     options = {"dataset": SYNTHETIC, "model": "separable", "solver": "als"}
     with pytest.raises(ConfigError) as caught:
         complete(resolve(TrainConfig, {**options, **given}))

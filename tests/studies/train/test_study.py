@@ -13,12 +13,11 @@ import pytest
 import torch
 
 import nnkit
+from nnkit.api import evaluate, train
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.runs.directory import RunDirectory
-from nnkit.studies.evaluate import evaluate
-from nnkit.studies.train.study import train
 from tiny_plugin import NUM, Tiny, TinyPlugin
 
 
@@ -36,7 +35,7 @@ def drawn(tiny: TinyPlugin) -> Any:
 @pytest.fixture
 def quick(drawn: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A quick run without figures."""
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", lambda *parts: [])
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
     return drawn
 
 
@@ -114,7 +113,7 @@ def test_the_loaded_model_is_the_trained_one_with_the_normalisation_inside(quick
     net = nnkit.load(result.run_dir)
     assert not net.training
     data = Tiny().load(None)  # type: ignore[arg-type]
-    raw = data.splits["val"].images.take(data.splits["val"].indices)[0].float() / 255
+    raw = data.splits["val"].images.fetch(data.splits["val"].indices)[0].float() / 255
     bare = checkpoints.load_bare(result.run_dir)[0]
     with torch.no_grad():
         torch.testing.assert_close(net(raw), bare((raw - 0.4) / 0.3))
@@ -211,7 +210,7 @@ def test_a_mistake_found_after_training_keeps_what_was_trained(
     def fail(*parts: Any) -> None:
         raise UsageError("this cannot be drawn")
 
-    monkeypatch.setattr("nnkit.studies.train.study.write_figures", fail)
+    monkeypatch.setattr("nnkit.studies.train.study.figure_data", fail)
     with pytest.raises(UsageError, match="drawn"):
         drawn(out=str(tmp_path / "out"))
     kept = RunDirectory(tmp_path / "out")
@@ -308,3 +307,37 @@ def test_a_moved_run_can_still_be_evaluated(quick: Any, tmp_path: Path) -> None:
     result = quick(test=True)
     shutil.move(result.run_dir, tmp_path / "elsewhere")
     assert evaluate(tmp_path / "elsewhere").metrics == result.test
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"optimizer": "sgd:lr=0.5"}, 0.5),
+        ({"sets": ["optimizer.lr=0.5"]}, 0.5),
+        ({"optimizer": "lbfgs"}, 1.0),
+        ({"lr": 0.25}, 0.25),
+        ({}, 0.01),
+    ],
+)
+def test_a_runs_configuration_gives_way_to_a_later_learning_rate(
+    quick: Any, given: dict[str, Any], rate: float
+) -> None:
+    first = quick(lr=0.01, limit=30, epochs=1)
+    again = quick(config=[first.run_dir / "config.toml"], limit=30, epochs=1, **given)
+    assert epochs_of(again.run_dir)[-1]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "nnkit/cross-entropy"])
+def test_label_smoothing_goes_with_the_loss_by_either_of_its_names(quick: Any, loss: str) -> None:
+    assert weights(quick(loss=loss, label_smoothing=0.1)) == weights(quick(label_smoothing=0.1))
+
+
+@pytest.mark.parametrize(
+    "rule", ["patience:metric=val_acc", "threshold:metric=accuracy,above=1", "half-level"]
+)
+def test_a_rule_for_a_metric_that_no_epoch_has_is_refused_before_a_folder_is_made(
+    quick: Any, tiny: TinyPlugin, rule: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"stop\[1\].*which no epoch has"):
+        quick(stop=["patience:metric=train_accuracy", rule])
+    assert not tiny.runs.exists()

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from nnkit import registry
 from nnkit.build import plan
-from nnkit.config import BenchConfig
 from nnkit.errors import UsageError
 from nnkit.results.reading import read
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.spec import from_toml, parse
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
 from nnkit.surrogates.pipelines import How, Pipeline
 from nnkit.surrogates.pipelines.analysis import analyse
@@ -306,16 +306,20 @@ class _Made:
 def _find_run(text: str, config: BenchConfig) -> Path | None:
     """The run or weights that a text names: a path that is there, or a run's name; None for a spec."""
     path = Path(text)
-    if path.is_file():
+    if path.is_file() or RunDirectory(path).exists():
         return path
+    # A folder that is no run does not hide the component of its name.
+    if any(entry.group == "models" and entry.name == _bare_name(text) for entry in registry.entries()):
+        return None
     if not path.exists():
-        name = text.partition(":")[0].rpartition("/")[2]
         runs = list(run_directories(default_runs_dir(config.runs_dir)))
-        if any(entry.name == name for entry in registry.entries()) or not any(
-            run.name.startswith(text) or run.name.endswith(text) for run in runs
-        ):
+        if not any(run.name.startswith(text) or run.name.endswith(text) for run in runs):
             return None
     return RunDirectory.find(path, config.runs_dir).path
+
+
+def _bare_name(text: str) -> str:
+    return text.partition(":")[0].rpartition("/")[2]
 
 
 def _from_run(path: Path, data: Data) -> _Made:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from nnkit.config import BenchConfig, Resolved
+from nnkit.config import Resolved
 from nnkit.errors import UsageError
+from nnkit.studies.bench.config import BenchConfig
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Report B's table: 48 cells of its network that resizes without antialiasing.

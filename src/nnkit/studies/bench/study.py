@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nnkit import config as configuration
 from nnkit.build import plan
-from nnkit.config import BenchConfig, Resolved, resolve
+from nnkit.config import Resolved
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.results.bench import ArmFidelity, BenchArm, BenchEnvironment, BenchResult
 from nnkit.results.metrics import Transform
@@ -23,6 +23,7 @@ from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.environment import environment
 from nnkit.runs.status import State
 from nnkit.studies.bench.arms import Arm, Input, Pass, model_arms, reference_arms
+from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
 from nnkit.studies.bench.timing import interleave
 from nnkit.studies.bench.verdicts import LOOP, STANDS_IN, Cell, Measurements
@@ -37,25 +38,20 @@ FLAGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_
 Watch = Callable[[int, int], None]
 
 
-def bench(*, config: Sequence[Path | str] = (), watch: Watch | None = None, **options: Any) -> BenchResult:
-    """Run a benchmark with the options of `nnkit bench` as keywords: `bench(model=["separable"])`."""
-    resolved = resolve(BenchConfig, options, files=[Path(path) for path in config])
-    return run_study(complete(resolved), watch=watch)
-
-
 def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
     """The configuration with its preset's values, and its dataset checked."""
+    return _complete(resolved)[0]
+
+
+def _complete(resolved: Resolved[BenchConfig]) -> tuple[Resolved[BenchConfig], Dataset]:
     resolved = with_preset(resolved)
     config = resolved.config
-    _pipeline_of(plan("datasets", config.dataset, path="dataset").make(), config)
-    if not all(text.strip() for text in config.model):
-        raise UsageError("model is empty", hint="name a network: --model separable, a run or its weights")
+    dataset: Dataset = plan("datasets", config.dataset, path="dataset").make()
+    _pipeline_of(dataset, config)
     if all(setting.unavailable() for setting in settings_of(config)):
         why = settings_of(config)[0].unavailable()
         raise UsageError(f"nothing of the grid can run here: {why}", hint="add cpu to --device")
-    if config.out is not None and config.out.is_dir() and any(config.out.iterdir()):
-        raise UsageError(f"{config.out} is already there", hint="give --out a new or empty folder")
-    return resolved
+    return resolved, dataset
 
 
 def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
@@ -68,20 +64,33 @@ def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
     return pipeline
 
 
-def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) -> BenchResult:
-    """Time everything in one interleaved run. `UsageError` where there is nothing to time."""
+def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: bool = False) -> BenchResult:
+    """Time everything in one interleaved run. `UsageError` where there is nothing to time.
+
+    A run directory is made before the work starts, where `out` is given or `save` is set.
+    """
+    resolved, dataset = _complete(resolved)
     config = resolved.config
     set_threads(config.threads)
-    dataset: Dataset = plan("datasets", config.dataset).make()
-    pipeline = _pipeline_of(dataset, config)
+    if not save and config.out is None:
+        return _benchmark(config, dataset, None, watch)
+    with _recorded(config) as folder:
+        result = _benchmark(config, dataset, folder.path, watch)
+        folder.write_summary(result.document())
+        folder.set_state("finished", reason="every cell is timed")
+    return result
+
+
+@contextlib.contextmanager
+def _recorded(config: BenchConfig) -> Iterator[RunDirectory]:
+    """The benchmark's folder, made now; what ends the block by an error stands in its status."""
     title = config.preset or config.dataset.name
     folder = RunDirectory.create(config.runs_dir, "bench", title, out=config.out)
     try:
         folder.write_config(configuration.dumps(config, leave_out=PLACES))
         folder.write_environment({})
         folder.set_state("running")
-        result = _benchmark(config, dataset, pipeline, folder, watch)
-        folder.write_summary(result.document())
+        yield folder
     except UsageError:  # found before anything was timed
         folder.discard()
         raise
@@ -89,17 +98,15 @@ def run_study(resolved: Resolved[BenchConfig], *, watch: Watch | None = None) ->
         state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
         folder.set_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
         raise
-    else:
-        folder.set_state("finished", reason="every cell is timed")
-        return result
     finally:
         folder.close()
 
 
 def _benchmark(
-    config: BenchConfig, dataset: Dataset, pipeline: Pipeline, folder: RunDirectory, watch: Watch | None
+    config: BenchConfig, dataset: Dataset, run_dir: Path | None, watch: Watch | None
 ) -> BenchResult:
     """Load, time and judge."""
+    pipeline = _pipeline_of(dataset, config)
     data = dataset.load(data_place(config))
     levels, targets = _test_images(data, config.limit)
     surroundings = _surroundings()  # before the arms make a load of their own
@@ -112,7 +119,7 @@ def _benchmark(
     measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
     rows = tuple(measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True))
     return BenchResult(
-        run_dir=folder.path,
+        run_dir=run_dir,
         environment=surroundings,
         dataset=str(config.dataset),
         pipeline=str(pipeline),

@@ -13,7 +13,7 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -21,13 +21,18 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from nnkit.config import Resolved, TrainConfig
+from nnkit.config import Resolved
 from nnkit.errors import InterruptedRun, NnkitError
 from nnkit.results.reading import read
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
-from nnkit.studies.train import study as train
+from nnkit.studies.train import study as training
+from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.study import Trained
 from nnkit.training.interrupts import listening
+
+Finish = Callable[[Trained], object]
+"""What is done with a run in the process that trained it. It is pickled: a function of a module."""
 
 POLL_S = 0.2
 GRACE_S = 3.0
@@ -70,7 +75,9 @@ def finished_summary(folder: Path) -> TrainResult | None:
     return summary if summary.test is not None else None
 
 
-def train_cells(cells: Sequence[Cell], *, jobs: int = 1) -> Generator[tuple[Cell, Outcome]]:
+def train_cells(
+    cells: Sequence[Cell], *, jobs: int = 1, finish: Finish | None = None
+) -> Generator[tuple[Cell, Outcome]]:
     """Train the cells, `jobs` at a time; yield each as it ends, finished or failed.
 
     What an earlier attempt left in a cell's folder is removed first. `InterruptedRun` on Ctrl-C or SIGTERM,
@@ -78,18 +85,20 @@ def train_cells(cells: Sequence[Cell], *, jobs: int = 1) -> Generator[tuple[Cell
     """
     if jobs == 1 or len(cells) <= 1:
         for cell in cells:
-            yield cell, _checked(train_one(cell))
+            yield cell, _checked(train_one(cell, finish))
     else:
-        yield from _in_processes(cells, jobs)
+        yield from _in_processes(cells, jobs, finish)
 
 
-def train_one(cell: Cell) -> Outcome:
+def train_one(cell: Cell, finish: Finish | None = None) -> Outcome:
     """Train a cell in this process. Every error is part of the answer: none of them stops the other cells."""
     try:
         if cell.folder.is_dir() and not cell.folder.is_symlink():
             shutil.rmtree(cell.folder)
         # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
-        train.run(Resolved(cell.config, {}), advise=False)
+        trained = training.train(Resolved(cell.config, {}), advise=False)
+        if finish is not None:
+            finish(trained)
     except InterruptedRun as error:
         return Outcome(error.message, error.exit_code, signal_code=error.exit_code)
     except KeyboardInterrupt:
@@ -119,13 +128,13 @@ class _Running:
         return self.answer.poll() or not self.process.is_alive()
 
 
-def _in_processes(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, Outcome]]:
+def _in_processes(cells: Sequence[Cell], jobs: int, finish: Finish | None) -> Iterator[tuple[Cell, Outcome]]:
     waiting, running = deque(cells), list[_Running]()
     with listening() as interrupt:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running.append(_start(waiting.popleft()))
+                    running.append(_start(waiting.popleft(), finish))
                 # A process with a long answer ends only once the answer is read: the pipe holds 64 KiB.
                 wait([each.answer for each in running], POLL_S)
                 if interrupt.signal:
@@ -137,10 +146,10 @@ def _in_processes(cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, Outc
             _stop([each.process for each in running])
 
 
-def _start(cell: Cell) -> _Running:
+def _start(cell: Cell, finish: Finish | None) -> _Running:
     context = multiprocessing.get_context("spawn")
     answer, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(cell, theirs), name=f"nnkit {cell.title}")
+    process = context.Process(target=_work, args=(cell, finish, theirs), name=f"nnkit {cell.title}")
     with _without_ctrl_c():
         process.start()
     theirs.close()
@@ -160,10 +169,10 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _work(cell: Cell, answer: Connection) -> None:
+def _work(cell: Cell, finish: Finish | None, answer: Connection) -> None:
     """A process's whole life: one cell."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    answer.send(train_one(cell))
+    answer.send(train_one(cell, finish))
 
 
 def _end_with_parent() -> None:

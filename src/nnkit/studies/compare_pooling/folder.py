@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnkit import config as configuration
-from nnkit.config import ComparePoolingConfig, resolve
+from nnkit.config import resolve
 from nnkit.errors import UsageError, quote
 from nnkit.runs.directory import PLACES, RunDirectory
+from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 
 ELSEWHERE = ("out", "runs_dir", "data_root", "download", "threads", "jobs")
 """What may differ between two starts of one comparison: where things are and how many work at it."""

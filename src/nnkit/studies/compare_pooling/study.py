@@ -17,17 +17,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from nnkit import registry, schema
 from nnkit.bucketing import merged, old_spelling
 from nnkit.build import describe_mistakes, plan
-from nnkit.config import ComparePoolingConfig, Resolved, TrainConfig, resolve
+from nnkit.config import Resolved
 from nnkit.data.resize_policy import with_policy
 from nnkit.errors import ConfigError, InterruptedRun, Mistake, NnkitError, PartialError, UsageError
-from nnkit.present.compare_pooling import write_comparison
-from nnkit.present.figures import write_confusion
 from nnkit.results.compare_pooling import (
     Accuracy,
     ComparePoolingResult,
@@ -39,11 +36,13 @@ from nnkit.results.metrics import ByResolution, Classification
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
-from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells
+from nnkit.studies.compare_pooling.cells import Cell, Finish, Outcome, finished_summary, train_cells
+from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.compare_pooling.folder import open_folder
 from nnkit.studies.count_params.match import Match, closest_setting
 from nnkit.studies.paths import data_place
 from nnkit.studies.statistics import Estimate, differences, estimate
+from nnkit.studies.train.config import TrainConfig
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.types import Data, Dataset
 
@@ -92,18 +91,6 @@ class _Comparison:
         return self.summaries.get(cell.folder)
 
 
-def compare_pooling(
-    *, config: Sequence[Path | str] = (), watcher: Watcher | None = None, **options: Any
-) -> ComparePoolingResult:
-    """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
-
-    Cells that fail stand in the result's `failed`; see `check_complete`. With `jobs` over 1, a script must
-    guard its `__main__`.
-    """
-    files = [Path(path) for path in config]
-    return run_study(resolve(ComparePoolingConfig, options, files=files), watcher=watcher)
-
-
 def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolingConfig]:
     """The configuration with all its specs checked and their values read; needs no data."""
     old = old_spelling(resolved.config.dataset)
@@ -129,12 +116,16 @@ def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolin
     return replace(resolved, config=config.model_copy(update=read))
 
 
-def run_study(
-    resolved: Resolved[ComparePoolingConfig], *, watcher: Watcher | None = None
+def compare_pooling(
+    resolved: Resolved[ComparePoolingConfig],
+    *,
+    watcher: Watcher | None = None,
+    finish: Finish | None = None,
 ) -> ComparePoolingResult:
     """Compare as configured. Finished cells of an earlier start in the same folder are not repeated.
 
-    `InterruptedRun` says how to go on. Failed cells do not raise: `check_complete` does.
+    `finish` is called with each cell's run in the process that trained it. `InterruptedRun` says how to go
+    on. Failed cells do not raise: `check_complete` does.
     """
     config = complete(resolved).config
     choose_device(config.device)
@@ -151,16 +142,14 @@ def run_study(
             hint="add images for testing, such as a folder test/",
         )
     arms = [_arm(config, pooling, data) for pooling in config.pooling]
-    class_names = data.class_names
     del data, dataset  # the cells load their own: this process would hold a second copy all the while
     folder = open_folder(config)
     comparison = _Comparison(config, arms, _cells(config, arms, folder))
     try:
         folder.set_state("running")
-        _train_missing(comparison, folder, watcher)
+        _train_missing(comparison, folder, watcher, finish)
         result = _result(comparison, folder.path)
         folder.write_summary(result.document())
-        _write_figures(comparison, folder, result, class_names)
     except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
         stopped = _interrupted(comparison, folder, error)
         folder.set_state("interrupted", reason=stopped.message)
@@ -248,20 +237,24 @@ def _train_config(config: ComparePoolingConfig, arm: _Arm, seed: int, path: Path
         # Workers that each take all threads slow one another down.
         threads = max(1, (threads or torch.get_num_threads()) // config.jobs)
     return TrainConfig(
-        dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs, lr=config.lr,
+        dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs,
+        optimizer=Spec("adam", {} if config.lr is None else {"lr": config.lr}),
         batch_size=config.batch_size, bucketing=config.bucketing, precision=config.precision,
         limit=config.limit, out=path,
         device=config.device, threads=threads, data_root=config.data_root, download=config.download,
     )  # fmt: skip
 
 
-def _train_missing(comparison: _Comparison, folder: RunDirectory, watcher: Watcher | None) -> None:
+def _train_missing(
+    comparison: _Comparison, folder: RunDirectory, watcher: Watcher | None, finish: Finish | None
+) -> None:
     cells = list(comparison.cells.values())
     missing = [cell for cell in cells if comparison.read(cell) is None]
     if watcher is not None:
         watcher.begin(folder.path, len(cells), len(cells) - len(missing))
     set_threads(comparison.config.threads)
-    with contextlib.closing(train_cells(missing, jobs=comparison.config.jobs)) as ended:
+    jobs = comparison.config.jobs
+    with contextlib.closing(train_cells(missing, jobs=jobs, finish=finish)) as ended:
         for cell, outcome in ended:
             summary = None if outcome.error else comparison.read(cell)
             if summary is None:
@@ -387,28 +380,3 @@ def _winner(poolings: Sequence[str], comparisons: Sequence[Comparison]) -> str |
         if against and all(pair.better == name for pair in against):
             return name
     return None
-
-
-def _write_figures(
-    comparison: _Comparison, folder: RunDirectory, result: ComparePoolingResult, class_names: Sequence[str]
-) -> None:
-    write_comparison(folder.figures, result)
-    matrices = {}
-    for place, arm in enumerate(comparison.arms):
-        counts = [_confusion(comparison.cells[place, seed]) for seed in comparison.config.seeds]
-        known = [matrix for matrix in counts if matrix is not None]
-        if known:
-            matrices[str(arm.pooling)] = np.sum(known, axis=0)
-    write_confusion(folder.figures, matrices, class_names)
-
-
-def _confusion(cell: Cell) -> np.ndarray | None:
-    """The counts of a cell's test, which its run has written."""
-    if finished_summary(cell.folder) is None:
-        return None
-    try:
-        counts = RunDirectory(cell.folder).figure_data("confusion")["matrices"]["all"]
-        return np.array(counts, dtype=np.int64)
-    except (KeyError, TypeError, ValueError):
-        logger.warning("%s has no confusion matrix that can be read", cell.folder)
-        return None

@@ -13,10 +13,10 @@ import torch
 from nnkit import files, registry, schema
 from nnkit.bucketing import make_bucketing, merged, old_spelling, read_settings
 from nnkit.build import plan
-from nnkit.config import PlaceConfig
 from nnkit.data.loaders import TrainLoader
 from nnkit.data.resize_policy import default_model, with_policy
 from nnkit.errors import ConfigError, NnkitError, UsageError, did_you_mean, hints
+from nnkit.options import DataConfig
 from nnkit.results.info import (
     BucketInfo,
     DatasetFacts,
@@ -39,7 +39,7 @@ def info(
     group: str | None = None,
     batch_size: int = 64,
     bucketing: object = None,
-    config: PlaceConfig | None = None,
+    config: DataConfig | None = None,
 ) -> InfoResult:
     """What there is to say of a spec, such as "varres-net" or "mnist-varres:seed=1".
 
@@ -76,7 +76,7 @@ def info(
         line=line,
         docstring=docstring,
         settings=tuple(_describe(setting, docstring) for setting in settings.values()),
-        facts=_facts(spec, batch_size, shared, config or PlaceConfig()) if group == "datasets" else None,
+        facts=_facts(spec, batch_size, shared, config or DataConfig()) if group == "datasets" else None,
     )
 
 
@@ -118,7 +118,7 @@ def help_of(name: str, docstring: str) -> str:
 
 
 def _facts(
-    spec: Spec, batch_size: int, bucketing: Bucketing, config: PlaceConfig
+    spec: Spec, batch_size: int, bucketing: Bucketing, config: DataConfig
 ) -> DatasetFacts | MissingFacts:
     """What the loaded data is; where it cannot be loaded, why. `UsageError` for a setting's wrong value."""
     dataset: Dataset | None = None

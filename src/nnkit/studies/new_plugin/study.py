@@ -10,14 +10,12 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Literal
 
 from nnkit.build import components
 from nnkit.errors import UsageError, did_you_mean, quote
 from nnkit.registry import group_title
 from nnkit.results.new_plugin import NewPluginResult
 
-Kind = Literal["dataset", "model", "pooling", "loss", "stopping-rule"]
 GROUP_OF: dict[str, str] = {
     "dataset": "datasets",
     "model": "models",

@@ -10,24 +10,29 @@ from typing import Any
 import torch
 from torch import nn
 
+from nnkit import registry
 from nnkit.bucketing import merged, old_spelling
 from nnkit.build import Blueprint, describe_mistakes, plan
-from nnkit.config import Resolved, TrainConfig
+from nnkit.config import Resolved, named_components
 from nnkit.data.augmentation import make_augmentation
+from nnkit.data.bucketing import BucketPlan
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.data.resize_policy import default_model
-from nnkit.errors import ConfigError, Mistake, UsageError
+from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import Spec
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, keep_average
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
-from nnkit.training.metrics import make_metrics
-from nnkit.training.optimizers import DEFAULT_LR, make_schedule, read_optimizer
+from nnkit.training.metrics import flat, make_metrics
+from nnkit.training.optimizers import make_schedule, read_optimizer
 from nnkit.types import Data, Dataset, StoppingRule
 
 logger = logging.getLogger("nnkit")
 USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
+SMOOTHED = "torch.nn:CrossEntropyLoss"
+"""The loss that has label smoothing, by whatever name."""
 USUAL_MONITOR = {"classification": "accuracy", "transform": "loss"}
 
 
@@ -62,23 +67,14 @@ class Experiment:
 
 def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     """The configuration with every choice made that needs no data, and all its specs checked."""
+    return complete_with_dataset(resolved)[0]
+
+
+def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[TrainConfig], Dataset]:
+    """`complete`, and the dataset that it asked for its task and default model, not loaded yet."""
     old = old_spelling(resolved.config.dataset)
     config = resolved.config.model_copy(update={"dataset": old.spec})
-    groups = TrainConfig.component_groups
-    given = [
-        (key, groups[key], spec) for key in ("dataset", "model", "loss") if (spec := getattr(config, key))
-    ]
-    given += [(f"stop[{at}]", groups["stop"], rule) for at, rule in enumerate(config.stop)]
-    mistakes = old.mistakes() + describe_mistakes(given)
-    try:
-        optimizer = read_optimizer(config.optimizer, config.lr)
-    except ConfigError as error:
-        mistakes += error.mistakes
-    except UsageError as error:
-        mistakes.append(Mistake("", error.message, error.hint))
-    if config.clip is not None and config.optimizer.name == "lbfgs":
-        mistakes.append(Mistake("clip", "lbfgs searches along its own step: it has no gradient to clip"))
-    if mistakes:
+    if mistakes := [*old.mistakes(), *describe_mistakes(named_components(config)), *config.mistakes()]:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
     if old.warning:
@@ -95,8 +91,16 @@ def complete(resolved: Resolved[TrainConfig]) -> Resolved[TrainConfig]:
     if config.solver == "als":
         values |= {"epochs": 1}
     else:
-        values |= {"lr": config.lr or getattr(optimizer, "lr", DEFAULT_LR)}
-    return replace(resolved, config=config.model_copy(update=values))
+        values |= {"optimizer": _with_lr(config.optimizer, config.lr), "lr": None}
+    return replace(resolved, config=config.model_copy(update=values)), dataset
+
+
+def _with_lr(optimizer: Spec, lr: float | None) -> Spec:
+    """The optimizer's spec with its learning rate written out, as a run's configuration keeps it.
+
+    `lr` is that of a configuration made in Python: `resolve` writes the option into the spec.
+    """
+    return Spec(optimizer.name, {**optimizer.settings, "lr": lr or read_optimizer(optimizer).lr})
 
 
 def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment:
@@ -127,12 +131,14 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
         )
     shared |= {"bucketing": config.bucketing}
     train = TrainLoader(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
-    _check_leftovers(train)
+    # The first epoch's, which the loop asks for again: an epoch is planned once.
+    _check_leftovers(train, train.plan(epoch=1, seed=config.seed, order=config.order))
     check_takes_mask(model, str(model_plan.spec), train)
     check_takes_sizes(model, str(model_plan.spec), data, device)
     evaluated = evaluation_batch_size(config.batch_size)
     val = EvalLoader(data, data.splits["val"], batch_size=evaluated, **shared)
     monitor = _monitor(config, data)
+    _check_metrics_of(rules, data)
     return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
 
 
@@ -141,9 +147,9 @@ def evaluation_batch_size(batch_size: int) -> int:
     return max(batch_size, min(4 * batch_size, 256))
 
 
-def _check_leftovers(train: TrainLoader) -> None:
+def _check_leftovers(train: TrainLoader, plan: BucketPlan) -> None:
     """`UsageError` where leftovers=drop leaves no batch, a warning where it leaves out images."""
-    forecast = train.forecast
+    forecast = plan.forecast
     if not forecast.num_batches:
         raise UsageError(
             f"leftovers=drop leaves nothing to train on: no bucket has {train.batch_size} images for a batch",
@@ -162,7 +168,7 @@ def loss_spec(config: TrainConfig) -> Spec:
     assert config.loss is not None
     if not config.label_smoothing:
         return config.loss
-    if config.loss.name != "cross-entropy":
+    if registry.find("losses", config.loss.name).target != SMOOTHED:
         raise UsageError(
             f'label_smoothing: the loss "{config.loss.name}" has none',
             hint="use it with --loss cross-entropy",
@@ -187,13 +193,31 @@ def _monitor(config: TrainConfig, data: Data) -> str:
     return "train_accuracy" if name == "accuracy" else "train_loss"
 
 
+def _check_metrics_of(rules: Sequence[tuple[str, StoppingRule]], data: Data) -> None:
+    """`ConfigError` where a rule looks at a metric that no epoch of this run will have."""
+    known = ["train_loss", *flat(make_metrics(data, torch.device("cpu")).result(), "val")]
+    if data.task == "classification":
+        known.append("train_accuracy")
+    mistakes = [
+        Mistake(
+            f"stop[{at}]",
+            f'{name} looks at "{metric[:80]}", which no epoch has',
+            did_you_mean(metric, known),
+        )
+        for at, (name, rule) in enumerate(rules)
+        if isinstance(metric := getattr(rule, "metric", None), str) and metric not in known
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
 def start_state(experiment: Experiment) -> TrainState:
     """The state before the first step; `UsageError` for a model with nothing to train."""
     config = experiment.config
     parameters = [p for p in experiment.model.parameters() if p.requires_grad]
     if not parameters:
         raise UsageError(f'the model "{config.model}" has nothing to train')
-    optimizer = read_optimizer(config.optimizer, config.lr)(parameters)
+    optimizer = read_optimizer(config.optimizer)(parameters)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
     return TrainState(experiment.model, optimizer, schedule, keep_average(experiment.model, config.ema))
 

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from nnkit import registry
-from nnkit.config import TrainConfig
 from nnkit.errors import Mistake, NnkitError
 from nnkit.spec import Spec
-
-OF_GRADIENTS = ("optimizer", "lr", "schedule", "augment", "order", "clip", "ema", "compile")
-"""Options that mean nothing without gradient steps: with als they stay at their defaults."""
+from nnkit.studies.train.config import TrainConfig
 
 
 def solver_mistakes(config: TrainConfig, model: Spec) -> list[Mistake]:
-    """What of the configuration does not go with its solver."""
+    """Where the solver is als: a model that has no closed form."""
     if config.solver == "gradient":
         return []
-    mistakes = [
-        Mistake(key, "solver=als takes no gradient steps", "leave it out, or use --solver gradient")
-        for key in OF_GRADIENTS
-        if getattr(config, key) != TrainConfig.model_fields[key].default
-    ]
-    if not has_closed_form(model.name):
-        names = ", ".join(models_with_closed_form())
-        mistakes.append(Mistake("model", f'"{model.name}" has no closed-form fit', f"these have: {names}"))
-    return mistakes
+    if has_closed_form(model.name):
+        return []
+    names = ", ".join(models_with_closed_form())
+    return [Mistake("model", f'"{model.name}" has no closed-form fit', f"these have: {names}")]
 
 
 def has_closed_form(name: str) -> bool:

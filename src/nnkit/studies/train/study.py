@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from nnkit import config as configuration
-from nnkit.build import plan
-from nnkit.config import Resolved, TrainConfig, resolve
+from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
@@ -23,14 +22,16 @@ from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.status import State
 from nnkit.studies.metrics import as_split_metrics, split_metrics
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import (
     Experiment,
     compile_model,
     complete,
+    complete_with_dataset,
     prepare,
     start_state,
 )
-from nnkit.studies.train.figures import write_figures
+from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
 from nnkit.training import least_squares as closed_form
 from nnkit.training.devices import choose_device, set_threads
@@ -39,45 +40,67 @@ from nnkit.training.interrupts import Interrupt, listening
 from nnkit.training.loop import TrainState, fit, require_finite
 from nnkit.training.memory import is_out_of_memory, let_go
 from nnkit.training.metrics import Metrics, make_metrics
-from nnkit.training.observers import BestWeights, MetricsLog, Observer
-from nnkit.types import SPLITS, Data, Dataset, EpochResult, StepResult
+from nnkit.training.observers import BestWeights, MetricsLog, Observer, StartObserver
+from nnkit.types import SPLITS, Data, EpochResult, StepResult
+
+__all__ = ["TrainResult", "Trained", "complete", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its result, and what its figures show, which `nnkit.present` draws."""
+
+    result: TrainResult
+    figures: FigureData
 
 
 def train(
-    *, config: Sequence[Path | str] = (), observers: Sequence[Observer] = (), **options: Any
-) -> TrainResult:
-    """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
-
-    `config` are TOML files that the options beat. Raises the errors of `nnkit.errors`.
-    """
-    return run(resolve(TrainConfig, options, files=[Path(path) for path in config]), observers=observers)
-
-
-def run(
     resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
-) -> TrainResult:
+) -> Trained:
     """Train as configured; leave a run directory whatever happens after it is made.
 
     Out of memory with `advise`, smaller batches are tried, so that the error names one that fits.
     """
     started = time.perf_counter()
-    resolved = complete(resolved)
+    resolved, dataset = complete_with_dataset(resolved)
     config = resolved.config
+    for observer in observers:
+        if isinstance(observer, StartObserver):
+            observer.on_start(epochs=config.epochs, seed=config.seed)
     set_threads(config.threads)
     device = choose_device(config.device)
-    dataset: Dataset = plan("datasets", config.dataset).make()
     data, bucketing = with_policy(dataset.load(data_place(config)), config.bucketing)
     config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
     data = data_to(_limited(data, config.limit), device)
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        experiment = prepare(config, data, device)
-        title = f"{config.dataset.name}-{experiment.model_plan.spec.name}"
-        folder = RunDirectory.create(config.runs_dir, "train", title, out=config.out)
-        try:
-            return _run_in(folder, experiment, observers, started, advise=advise)
-        finally:
-            folder.close()
+        x = prepare(config, data, device)
+        with _recorded(x, advise=advise) as folder:
+            fitted = closed_form.fit_closed_form if config.solver == "als" else closed_form.prepare
+            x.solver = fitted(x.model, x.data)
+            state = start_state(x)
+            log, best = MetricsLog(folder), BestWeights(x.monitor)
+            forward = compile_model(x) if config.compile else x.model
+            stopped_by = "epochs" if config.solver == "gradient" else "closed form"
+            with listening() as interrupt:
+                with _saved_when_interrupted(folder, x, state), _explained(x, state), _flushed(log):
+                    for event in _events(x, state, forward, interrupt):
+                        if isinstance(event, StepResult):
+                            for observer in (log, *observers):
+                                observer.on_step(event)
+                        elif reasons := _finish_epoch(folder, x, state, best, (log, *observers), event):
+                            stopped_by = "; ".join(reasons)
+                            break
+                        interrupt.check()
+                model = state.best_guess
+                model.load_state_dict(best.weights)
+                has_test = config.test and len(x.data.splits["test"]) > 0
+                tested = _test(x, model, interrupt) if has_test else None
+            result = _result(folder, x, state, best, log, stopped_by, tested, started)
+            folder.write_summary(result.document())
+            trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
+            folder.set_state("finished", reason=stopped_by)
+    return trained
 
 
 def _limited(data: Data, limit: int | None) -> Data:
@@ -86,21 +109,28 @@ def _limited(data: Data, limit: int | None) -> Data:
     return replace(data, splits={name: split.sample(limit) for name, split in data.splits.items()})
 
 
-def _run_in(
-    folder: RunDirectory,
-    experiment: Experiment,
-    observers: Sequence[Observer],
-    started: float,
-    *,
-    advise: bool,
-) -> TrainResult:
-    config = experiment.config
-    folder.write_config(configuration.dumps(config, leave_out=PLACES))
-    folder.write_environment({"device": str(experiment.device), "threads": torch.get_num_threads()})
-    folder.write_splits({name: experiment.data.splits[name].indices for name in SPLITS})
-    folder.set_state("running")
+@contextlib.contextmanager
+def _recorded(x: Experiment, *, advise: bool) -> Iterator[RunDirectory]:
+    """The run's folder, made now; what ends the block by an error stands in its status."""
+    config = x.config
+    title = f"{config.dataset.name}-{x.model_plan.spec.name}"
+    folder = RunDirectory.create(config.runs_dir, "train", title, out=config.out)
     try:
-        result = _train(folder, experiment, observers, started)
+        folder.write_config(configuration.dumps(config, leave_out=PLACES))
+        folder.write_environment({"device": str(x.device), "threads": torch.get_num_threads()})
+        folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
+        folder.set_state("running")
+        with _told(folder, x, advise=advise):
+            yield folder
+    finally:
+        folder.close()
+
+
+@contextlib.contextmanager
+def _told(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None]:
+    """What ends the block by an error, in the status of the run."""
+    try:
+        yield
     except InterruptedRun as error:
         folder.set_state("interrupted", reason=error.message)
         raise
@@ -120,95 +150,51 @@ def _run_in(
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
         folder.set_state(state, reason=message)
-        if not (advise and is_out_of_memory(error) and config.solver == "gradient"):
+        if not (advise and is_out_of_memory(error) and x.config.solver == "gradient"):
             raise
         let_go(error)
-        told = out_of_memory(experiment)
+        told = out_of_memory(x)
         folder.set_state(state, reason=str(told))
         raise told from error
-    folder.set_state("finished", reason=result.stopped_by)
-    return result
 
 
-def _train(
-    folder: RunDirectory, experiment: Experiment, observers: Sequence[Observer], started: float
-) -> TrainResult:
-    config = experiment.config
-    fitted = closed_form.fit_closed_form if config.solver == "als" else closed_form.prepare
-    experiment.solver = fitted(experiment.model, experiment.data)
-    state = start_state(experiment)
-    log = MetricsLog(folder)
-    best = BestWeights(experiment.monitor)
-    forward = compile_model(experiment) if config.compile else experiment.model
-    with listening() as interrupt:
-        try:
-            stopped_by = _loop(folder, experiment, state, forward, best, [log, *observers], interrupt)
-        finally:
-            log.flush()
-        model = state.best_guess
-        model.load_state_dict(best.weights)
-        has_test = config.test and len(experiment.data.splits["test"]) > 0
-        tested = _test(experiment, model, interrupt) if has_test else None
-    result = TrainResult(
-        run_dir=folder.path,
-        dataset=str(config.dataset),
-        model=str(config.model),
-        loss=str(config.loss),
-        parameters=experiment.num_parameters,
-        epochs=state.epoch,
-        stopped_by=stopped_by,
-        best=_best(best),
-        test=split_metrics(tested) if tested is not None else None,
-        solver=Solver.model_validate(experiment.solver),
-        seconds=time.perf_counter() - started,
-        images_per_s=_images_per_s(log.epochs),
-        seed=config.seed,
-        device=str(experiment.device),
-    )
-    write_figures(folder.figures, experiment.data, model, experiment.device, log, best.epoch, tested)
-    folder.write_summary(result.document())
-    return result
-
-
-def _best(best: BestWeights) -> Best:
-    record = {name: value for name, value in best.metrics.items() if name.startswith(("train_", "val_"))}
-    validation = {name: value for name, value in best.metrics.items() if name not in record}
-    metrics = BestMetrics(validation=as_split_metrics(validation), record=record)
-    return Best(epoch=best.epoch, metric=best.monitor, metrics=metrics)
-
-
-def _loop(
-    folder: RunDirectory,
-    experiment: Experiment,
-    state: TrainState,
-    forward: nn.Module,
-    best: BestWeights,
-    observers: Sequence[Observer],
-    interrupt: Interrupt,
-) -> str:
-    """Run the loop to its end; return what stopped it. An interrupted run leaves a checkpoint."""
-    x = experiment
-    events = _events(x, state, forward, interrupt)
+@contextlib.contextmanager
+def _saved_when_interrupted(folder: RunDirectory, x: Experiment, state: TrainState) -> Iterator[None]:
+    """An interrupted loop leaves a checkpoint."""
     try:
-        for event in _explained(events, experiment, state):
-            if isinstance(event, StepResult):
-                for observer in observers:
-                    observer.on_step(event)
-            else:
-                for observer in observers:
-                    observer.on_epoch(event)
-                reasons = [(name, why) for name, rule in x.rules if (why := rule.update(event))]
-                _save(folder, experiment, state, best, event)
-                if reasons:
-                    return "; ".join(f"{name}: {why}" for name, why in reasons)
-            interrupt.check()
+        yield
     except InterruptedRun as error:
         require_finite(state)
-        checkpoints.save_last(folder.path, state, _rest(experiment))
+        checkpoints.save_last(folder.path, state, _rest(x))
         error.message += f" after step {state.step} and {state.epoch} whole epochs"
         error.hint = f"{folder.path} holds the checkpoint"
         raise
-    return "epochs" if x.config.solver == "gradient" else "closed form"
+
+
+@contextlib.contextmanager
+def _explained(x: Experiment, state: TrainState) -> Iterator[None]:
+    """What breaks in the very first step is told as components that do not fit together."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if is_out_of_memory(error) or state.step or state.epoch:
+            raise
+        config = x.config
+        parts = f'the model "{config.model}" and the loss "{config.loss}"'
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(
+            f'{parts} cannot train on "{config.dataset}": {cause}',
+            hint="`nnkit info` says what each takes; --debug shows the traceback",
+        ) from error
+
+
+@contextlib.contextmanager
+def _flushed(log: MetricsLog) -> Iterator[None]:
+    """The log holds every step when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        log.flush()
 
 
 def _events(
@@ -230,25 +216,56 @@ def _events(
     return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
 
 
-def _explained(
-    events: Iterator[StepResult | EpochResult], experiment: Experiment, state: TrainState
-) -> Iterator[StepResult | EpochResult]:
-    """The events; what breaks in the very first step is told as parts that do not fit together."""
-    try:
-        first = next(events, None)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        if is_out_of_memory(error):
-            raise
-        config = experiment.config
-        parts = f'the model "{config.model}" and the loss "{config.loss}"'
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(
-            f'{parts} cannot train on "{config.dataset}": {cause}',
-            hint="`nnkit info` says what each takes; --debug shows the traceback",
-        ) from error
-    if first is not None:
-        yield first
-    yield from events
+def _finish_epoch(
+    folder: RunDirectory,
+    x: Experiment,
+    state: TrainState,
+    best: BestWeights,
+    observers: Sequence[Observer],
+    event: EpochResult,
+) -> list[str]:
+    """Show an epoch to all who look at it, and save it; why to stop after it, if any rule says so."""
+    for observer in observers:
+        observer.on_epoch(event)
+    reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
+    _save(folder, x, state, best, event)
+    return reasons
+
+
+def _result(
+    folder: RunDirectory,
+    x: Experiment,
+    state: TrainState,
+    best: BestWeights,
+    log: MetricsLog,
+    stopped_by: str,
+    tested: Metrics | None,
+    started: float,
+) -> TrainResult:
+    config = x.config
+    return TrainResult(
+        run_dir=folder.path,
+        dataset=str(config.dataset),
+        model=str(config.model),
+        loss=str(config.loss),
+        parameters=x.num_parameters,
+        epochs=state.epoch,
+        stopped_by=stopped_by,
+        best=_best(best),
+        test=split_metrics(tested) if tested is not None else None,
+        solver=Solver.model_validate(x.solver),
+        seconds=time.perf_counter() - started,
+        images_per_s=_images_per_s(log.epochs),
+        seed=config.seed,
+        device=str(x.device),
+    )
+
+
+def _best(best: BestWeights) -> Best:
+    record = {name: value for name, value in best.metrics.items() if name.startswith(("train_", "val_"))}
+    validation = {name: value for name, value in best.metrics.items() if name not in record}
+    metrics = BestMetrics(validation=as_split_metrics(validation), record=record)
+    return Best(epoch=best.epoch, metric=best.monitor, metrics=metrics)
 
 
 def _save(

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from torch import nn
 from nnkit import registry, schema
 from nnkit.bucketing import merged, old_spelling, settings_of
 from nnkit.build import build, plan
-from nnkit.config import EvaluateConfig, Resolved, TrainConfig, resolve
+from nnkit.config import Resolved, resolve
 from nnkit.data.loaders import EvalLoader
 from nnkit.data.resize_policy import with_policy
 from nnkit.errors import ConfigError, UsageError
@@ -24,8 +23,10 @@ from nnkit.runs import checkpoints
 from nnkit.runs.checkpoints import ModelCard
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec, from_toml
+from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.metrics import split_metrics
 from nnkit.studies.paths import data_place
+from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
@@ -35,20 +36,21 @@ from nnkit.types import EXACT_SIZES, Bucketing, Data, Dataset
 logger = logging.getLogger("nnkit")
 
 
-def evaluate(run: Path | str, *, config: Sequence[Path | str] = (), **options: Any) -> EvaluateResult:
-    """Evaluate a run with the options of `nnkit evaluate` as keywords."""
-    options = {"run": str(run), **options}
-    return run_study(resolve(EvaluateConfig, options, files=[Path(path) for path in config]))
+def complete(resolved: Resolved[EvaluateConfig]) -> Resolved[EvaluateConfig]:
+    """The configuration with its run's folder: everything else in it is given, or the run's own."""
+    config = resolved.config
+    if config.run.exists():
+        return resolved
+    found = RunDirectory.find(config.run, config.runs_dir)  # by its name
+    return replace(resolved, config=config.model_copy(update={"run": found.path}))
 
 
-def run_study(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
+def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     """Evaluate as configured."""
     started = time.perf_counter()
-    config = resolved.config
+    config = complete(resolved).config
     set_threads(config.threads)
     device = choose_device(config.device)
-    if not config.run.exists():  # a name
-        config = config.model_copy(update={"run": RunDirectory.find(config.run, config.runs_dir).path})
     model, card = checkpoints.load_bare(config.run)
     trained = _training_config(config.run)
     spec = config.dataset or (trained.dataset if trained else None)

@@ -1,0 +1,190 @@
+"""The functions that `import nnkit` offers. The commands are a thin face over them.
+
+Each reads its options, calls its study and lets `nnkit.present` draw the figures of what came of it. Studies,
+and torch with them, are imported when a function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nnkit.build import components
+from nnkit.config import Resolved, check_names, resolve
+from nnkit.options import CommandConfig, is_repeatable, is_spec, members
+from nnkit.spec import Spec
+from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.compare_pooling.config import ComparePoolingConfig
+from nnkit.studies.count_params.config import CountParamsConfig
+from nnkit.studies.evaluate.config import EvaluateConfig
+from nnkit.studies.train.config import TrainConfig
+from nnkit.types import Bucketing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nnkit.results.bench import BenchResult
+    from nnkit.results.compare_pooling import ComparePoolingResult
+    from nnkit.results.count_params import CountResult
+    from nnkit.results.evaluate import EvaluateResult
+    from nnkit.results.train import TrainResult
+    from nnkit.studies.bench.study import Watch
+    from nnkit.studies.compare_pooling.study import Watcher
+    from nnkit.training.observers import Observer
+
+__all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
+
+C = TypeVar("C", bound=CommandConfig)
+F = TypeVar("F", bound=Callable[..., Any])
+Files = Sequence[Path | str]
+LAYERED: Mapping[str, type[CommandConfig]] = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "compare-pooling": ComparePoolingConfig,
+    "bench": BenchConfig,
+}
+"""The commands whose configuration is put together from files, the environment and options."""
+
+
+def takes(model: type[CommandConfig]) -> Callable[[F], F]:
+    """Give a public function the signature that its model means: every option by name, type and default."""
+
+    def sign(function: F) -> F:
+        own = {
+            name: parameter
+            for name, parameter in signature(function).parameters.items()
+            if parameter.kind is not Parameter.VAR_KEYWORD
+        }
+        options = [parameter for parameter in _keywords(model) if parameter.name not in own]
+        returns = signature(function).return_annotation
+        function.__signature__ = Signature([*own.values(), *options], return_annotation=returns)  # type: ignore[attr-defined]
+        function.__annotations__ |= {parameter.name: parameter.annotation for parameter in options}
+        return function
+
+    return sign
+
+
+def _keywords(model: type[CommandConfig]) -> Iterator[Parameter]:
+    for name, info in model.fields().items():
+        annotation = info.annotation
+        if is_spec(annotation):
+            one = Spec | str
+            (kind,) = members(annotation)
+            annotation = Sequence[one] if is_repeatable(info) else one if kind is annotation else one | None
+        elif Bucketing in members(annotation):
+            annotation = Bucketing | Mapping[str, Any] | str
+        elif Path in members(annotation):
+            annotation = Path | str if annotation is Path else Path | str | None
+        yield Parameter(name, Parameter.KEYWORD_ONLY, default=info.default, annotation=annotation)
+
+
+@takes(TrainConfig)
+def train(
+    *, config: Files = (), sets: Sequence[str] = (), observers: Sequence[Observer] = (), **options: Any
+) -> TrainResult:
+    """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
+
+    `config` are TOML files and `sets` texts such as "model.width=81"; the options beat both. Raises the
+    errors of `nnkit.errors`.
+    """
+    resolved = _resolve(TrainConfig, config, sets, options)
+    from nnkit.present import figures
+    from nnkit.studies.train import study
+
+    trained = study.train(resolved, observers=observers)
+    figures.draw_training(trained)
+    return trained.result
+
+
+@takes(EvaluateConfig)
+def evaluate(
+    run: Path | str, *, config: Files = (), sets: Sequence[str] = (), **options: Any
+) -> EvaluateResult:
+    """Evaluate a run with the options of `nnkit evaluate` as keywords."""
+    resolved = _resolve(EvaluateConfig, config, sets, {"run": str(run), **options})
+    from nnkit.studies.evaluate import study
+
+    return study.evaluate(resolved)
+
+
+@takes(CountParamsConfig)
+def count_params(specs: Sequence[Spec | str] | Spec | str, **options: Any) -> CountResult:
+    """Count models; with `match`, find the value of the setting `vary` that comes closest to its count.
+
+    `input` is "CxHxW"; left out, what the model's own settings and defaults say, else 28x28 for one channel
+    and 32x32 for more. `match` is a spec or a number of parameters, `tolerance` "1%" (the default) or "0.01".
+    The result of a match outside the tolerance comes back all the same.
+    """
+    match = options.get("match")
+    given = {**options, "specs": specs, "match": None if match is None else str(match)}
+    config = _resolve(CountParamsConfig, (), (), given).config
+    from nnkit.studies.count_params import study
+
+    return study.count_params(
+        config.specs, input=config.input, match=config.match, vary=config.vary, tolerance=config.tolerance
+    )
+
+
+@takes(ComparePoolingConfig)
+def compare_pooling(
+    *, config: Files = (), sets: Sequence[str] = (), watcher: Watcher | None = None, **options: Any
+) -> ComparePoolingResult:
+    """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
+
+    Cells that fail stand in the result's `failed`. With `jobs` over 1, a script must guard its `__main__`.
+    """
+    resolved = _resolve(ComparePoolingConfig, config, sets, options)
+    from nnkit.present import figures
+    from nnkit.studies.compare_pooling import study
+
+    result = study.compare_pooling(resolved, watcher=watcher, finish=figures.draw_training)
+    figures.draw_comparison(result)
+    return result
+
+
+@takes(BenchConfig)
+def bench(
+    *,
+    config: Files = (),
+    sets: Sequence[str] = (),
+    watch: Watch | None = None,
+    save: bool = False,
+    **options: Any,
+) -> BenchResult:
+    """Run a benchmark with the options of `nnkit bench` as keywords: `bench(model=["separable"])`.
+
+    The tables and figures of the command are written to `out`, or with `save` under `runs_dir`; the result's
+    `run_dir` is their folder, None where nothing is written.
+    """
+    resolved = _resolve(BenchConfig, config, sets, options)
+    from nnkit.present.bench import write_bench
+    from nnkit.studies.bench import study
+
+    result = study.bench(resolved, watch=watch, save=save)
+    if result.run_dir is not None:
+        write_bench(result.run_dir, result)
+    return result
+
+
+def load(run: Path | str) -> nn.Module:
+    """A run's best model in eval mode: float (B, C, H, W) in [0, 1] in, the normalisation inside."""
+    from nnkit.runs import checkpoints
+
+    return checkpoints.load(run)
+
+
+def complete(command: str, *, config: Files = (), sets: Sequence[str] = (), **options: Any) -> Resolved[Any]:
+    """What a command would do: its configuration as its study completes it, and where each value is from."""
+    resolved = _resolve(LAYERED[command], config, sets, options)
+    study = import_module(f"nnkit.studies.{command.replace('-', '_')}.study")
+    completed: Resolved[Any] = study.complete(resolved)
+    return completed
+
+
+def _resolve(model: type[C], config: Files, sets: Sequence[str], options: Mapping[str, Any]) -> Resolved[C]:
+    resolved = resolve(model, options, files=[Path(path) for path in config], sets=sets)
+    check_names(resolved.config)
+    return resolved

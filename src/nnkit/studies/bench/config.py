@@ -1,0 +1,125 @@
+"""Everything that `nnkit bench`, `nnkit bench compare` and `nnkit bench ops` can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from nnkit.errors import Mistake
+from nnkit.options import (
+    ITEMS,
+    CommandConfig,
+    Count,
+    Device,
+    FolderConfig,
+    Option,
+    Seed,
+    Share,
+    SpecField,
+    Threads,
+    read_list,
+)
+from nnkit.spec import Spec
+from nnkit.studies.paths import taken
+
+Flags = Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS]
+GridDevice = Annotated[
+    str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$"), Option("", takes="cpu, cuda, cuda:1 or mps")
+]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=2**20)]
+
+
+class BenchConfig(FolderConfig):
+    """The options of `nnkit bench`. A tuple is one axis of the grid."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {"dataset": "datasets"}
+
+    dataset: Annotated[SpecField, Option("Transform dataset")] = Spec(
+        "cifar-transform", {"source": "synthetic"}
+    )
+    model: Annotated[
+        tuple[str, ...], Option("Network: a spec, a run or its weights; repeatable", metavar="X")
+    ] = ()
+    batch_size: Annotated[tuple[Count, ...], BeforeValidator(read_list), ITEMS, Option("Images at once")] = (
+        256,
+    )
+    device: Annotated[
+        tuple[GridDevice, ...], BeforeValidator(read_list), ITEMS, Option("cpu, cuda, cuda:1 or mps")
+    ] = ("cpu",)
+    num_workers: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=1024)], ...],
+        BeforeValidator(read_list),
+        ITEMS,
+        Option("Processes that load images"),
+    ] = (0,)
+    shuffle: Annotated[Flags, Option("true, false or both")] = (False,)
+    drop_last: Annotated[Flags, Option("Drop a short last batch")] = (False,)
+    pin_memory: Annotated[Flags, Option("Page-locked memory, for CUDA")] = (False,)
+    loader: Annotated[
+        Literal["memory", "dataloader"],
+        Option("memory: slices on the device; dataloader: torch's, image by image"),
+    ] = "memory"
+    input: Annotated[
+        tuple[Literal["float", "uint8"], ...],
+        BeforeValidator(read_list),
+        ITEMS,
+        Option("float, uint8 or both: what is read"),
+    ] = ("float",)
+    compile: Annotated[
+        bool, Option("Time compiled operators and networks too", flags=("--compile/--no-compile",))
+    ] = False
+    repeats: Annotated[Annotated[int, Field(ge=3, le=100_000)], Option("Rounds, at least 3")] = 10
+    min_effect: Annotated[Share, Option("Smallest difference that counts")] = 0.02
+    preset: Annotated[Literal["report-grid", "report-30", "report-sweep"] | None, Option("{choices}")] = None
+    limit: Annotated[Count | None, Option("Test images at most", default="all")] = None
+    out: Annotated[
+        Path | None,
+        Option(
+            "Folder for bench.json, .csv, .md and .png, new or empty",
+            default="under --runs-dir",
+        ),
+    ] = None
+    seed: Seed = 0
+
+    def mistakes(self) -> list[Mistake]:
+        """A network without a name, and a folder that is taken."""
+        found = (
+            []
+            if all(text.strip() for text in self.model)
+            else [
+                Mistake("model", "model is empty", "name a network: --model separable, a run or its weights")
+            ]
+        )
+        return found + taken(self.out)
+
+
+class BenchCompareConfig(CommandConfig):
+    """The options of `nnkit bench compare`."""
+
+    a: Annotated[Path, Option("bench.json of the one, or its folder", "A", argument=True)]
+    b: Annotated[Path, Option("bench.json of the other, or its folder", "B", argument=True)]
+    fail_above: Annotated[
+        str | None, Option("Exit 4 where b is surely slower by more than this, as 5%", "X")
+    ] = None
+    min_effect: Annotated[NotNegative, Option("Smallest difference that counts")] = 0.02
+
+
+class BenchOpsConfig(CommandConfig):
+    """The options of `nnkit bench ops`."""
+
+    size: Annotated[tuple[Side, ...], Field(min_length=1), Option("Side of the image; repeatable")] = (
+        8, 16, 32, 64, 128,
+    )  # fmt: skip
+    batch_size: Annotated[Count, Option("Images at once")] = 16
+    in_channels: Annotated[Side, Option("Channels of the image")] = 3
+    out_channels: Annotated[Side, Option("Kernels")] = 16
+    kernel: Annotated[Side, Option("Side of the kernel")] = 3
+    repeats: Annotated[Annotated[int, Field(ge=1, le=100_000)], Option("Rounds")] = 20
+    out: Annotated[Path | None, Option("Folder for bench-ops.png and .csv", default="none")] = None
+    seed: Seed = 0
+    device: Device = "auto"
+    threads: Threads = None

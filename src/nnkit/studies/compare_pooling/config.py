@@ -1,0 +1,44 @@
+"""Everything that `nnkit compare-pooling` can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from nnkit.options import Count, Limit, Option, PlaceConfig, Positive, Seeds, SharedBatches, SpecField
+from nnkit.spec import Spec
+from nnkit.types import EXACT_SIZES
+
+
+class ComparePoolingConfig(PlaceConfig):
+    """The options of `nnkit compare-pooling`."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {
+        "dataset": "datasets",
+        "pooling": "poolings",
+        "model": "models",
+    }
+
+    dataset: Annotated[SpecField, Option("Dataset")] = Spec("digits-varres")
+    pooling: Annotated[tuple[SpecField, ...], Option("Pooling; repeatable")] = (Spec("max"), Spec("avg"))
+    model: Annotated[SpecField, Option("A model that takes a pooling")] = Spec("varres-net")
+    budget: Annotated[Count, Option("Parameters of each model")] = 29_066
+    vary: Annotated[str, Option("The model's setting that meets the budget")] = "width"
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    epochs: Annotated[Count, Option("Epochs of each cell")] = 5
+    lr: Annotated[Positive | None, Option("Learning rate", default="Adam's, 0.001")] = None
+    batch_size: Annotated[Count, Option("Images per step")] = 64
+    bucketing: SharedBatches = EXACT_SIZES
+    precision: Annotated[Literal["fp32", "bf16"], Option("{choices}")] = "fp32"
+    limit: Limit = None
+    jobs: Annotated[Annotated[int, Field(ge=1, le=1024)], Option("Cells at a time")] = 1
+    out: Annotated[
+        Path | None,
+        Option(
+            "The comparison's folder; one that holds this comparison goes on",
+            default="new, under --runs-dir",
+        ),
+    ] = None

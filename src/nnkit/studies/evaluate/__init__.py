@@ -1,0 +1,1 @@
+"""`nnkit evaluate`: the study, and what it alone needs."""

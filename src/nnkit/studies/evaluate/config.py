@@ -1,0 +1,35 @@
+"""Everything that `nnkit evaluate` can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from nnkit.errors import Mistake, UsageError
+from nnkit.options import Count, Option, PlaceConfig, SpecField
+from nnkit.runs.directory import RunDirectory
+
+
+class EvaluateConfig(PlaceConfig):
+    """The options of `nnkit evaluate`."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {"dataset": "datasets"}
+
+    run: Annotated[Path, Option("A run directory, or a .safetensors file of weights", argument=True)] = Path()
+    split: Annotated[Literal["train", "val", "test"], Option("{choices}")] = "test"
+    dataset: Annotated[SpecField | None, Option("Another dataset than the run's own")] = None
+    batch_size: Annotated[Count, Option("Images at once")] = 256
+    limit: Annotated[Count | None, Option("Images of the split, for a quick try")] = None
+    # A file for several commands may set it, and NNKIT_RUNS does: a run may be named by its name alone.
+    runs_dir: Annotated[Path | None, Option("Where runs are kept", shown=False)] = None
+
+    def mistakes(self) -> list[Mistake]:
+        """A run that is not there."""
+        if self.run.exists():
+            return []
+        try:
+            RunDirectory.find(self.run, self.runs_dir)
+        except UsageError as error:
+            return [Mistake("run", error.message, error.hint)]
+        return []

@@ -1,0 +1,84 @@
+"""Everything that `nnkit train` can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from nnkit.errors import Mistake
+from nnkit.options import (
+    Count,
+    Limit,
+    Option,
+    PlaceConfig,
+    Positive,
+    Seed,
+    Share,
+    SharedBatches,
+    SpecField,
+)
+from nnkit.spec import Spec
+from nnkit.studies.paths import taken
+from nnkit.training.optimizers import optimizer_mistakes
+from nnkit.types import EXACT_SIZES
+
+OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile")
+"""Options that mean nothing without gradient steps: with als they stay at their defaults."""
+
+
+class TrainConfig(PlaceConfig):
+    """The options of `nnkit train`."""
+
+    component_groups: ClassVar[Mapping[str, str]] = {
+        "dataset": "datasets",
+        "model": "models",
+        "loss": "losses",
+        "stop": "stopping_rules",
+    }
+    settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
+
+    dataset: Annotated[SpecField, Option("Dataset")] = Spec("digits")
+    model: Annotated[SpecField | None, Option("Model, as varres-net:width=81", default="the dataset's")] = (
+        None
+    )
+    loss: Annotated[SpecField | None, Option("Loss", default="the task's")] = None
+    stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, any one stops")] = ()
+    optimizer: Annotated[SpecField, Option("sgd, adam, adamw or lbfgs, with settings")] = Spec("adam")
+    lr: Annotated[Positive | None, Option("Learning rate, beats the optimizer's own")] = None
+    schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
+    batch_size: Annotated[Count, Option("Images per step")] = 64
+    epochs: Annotated[Count, Option("Epochs at most")] = 10
+    augment: Annotated[Literal["none", "affine", "rotate", "report"], Option("{choices}")] = "none"
+    bucketing: SharedBatches = EXACT_SIZES
+    precision: Annotated[Literal["fp32", "bf16"], Option("{choices}")] = "fp32"
+    compile: Annotated[bool, Option("Compile the model", flags=("--compile/--no-compile",))] = False
+    monitor: Annotated[
+        str | None, Option("Metric that says which epoch is best", default="accuracy or loss")
+    ] = None
+    order: Annotated[Literal["interleaved", "by-resolution"], Option("{choices} batches")] = "interleaved"
+    solver: Annotated[
+        Literal["gradient", "als"],
+        Option("gradient, or als: least squares in closed form, by models that have one"),
+    ] = "gradient"
+    clip: Annotated[Positive | None, Option("Largest norm of the gradient")] = None
+    label_smoothing: Annotated[Share, Option("Of the cross-entropy")] = 0.0
+    ema: Annotated[Share, Option("Decay of an average of the weights, 0 for none")] = 0.0
+    limit: Limit = None
+    seed: Seed = 0
+    test: Annotated[bool, Option("Leave the test split alone", flags=("--no-test",), sets=False)] = True
+    out: Annotated[Path | None, Option("The run's folder, new or empty", default="under --runs-dir")] = None
+
+    def mistakes(self) -> list[Mistake]:
+        """The optimizer's settings, what does not go together, and a folder that is taken."""
+        found = optimizer_mistakes(self.optimizer)
+        if self.clip is not None and self.optimizer.name == "lbfgs":
+            why = "lbfgs searches along its own step: it has no gradient to clip"
+            found.append(Mistake("clip", why))
+        if self.solver == "als":
+            found += [
+                Mistake(key, "solver=als takes no gradient steps", "leave it out, or use --solver gradient")
+                for key in OF_GRADIENTS
+                if getattr(self, key) != type(self).model_fields[key].default
+            ]
+        return found + taken(self.out)
