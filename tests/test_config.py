@@ -562,6 +562,16 @@ NESTED = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYWORDS, inner, max_size=3),
     max_leaves=5,
 )
+BUCKETING = st.fixed_dictionaries(
+    {},
+    optional={
+        "tolerance": st.floats(0, 8, allow_subnormal=False),
+        "max_buckets": st.integers(1, 99),
+        "max_pixels": st.integers(1, 10**9),
+        "leftovers": st.sampled_from(["keep", "drop", "merge"]),
+        "pad_to": st.sampled_from(["bucket", "batch"]),
+    },
+)
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}(/[a-z]{1,5})?", fullmatch=True)
 SPECS = st.builds(Spec, NAMES, st.dictionaries(KEYWORDS, PLAIN | NESTED, max_size=4))
 LAYERED = st.fixed_dictionaries(
@@ -569,7 +579,7 @@ LAYERED = st.fixed_dictionaries(
     optional={
         "dataset": SPECS, "model": SPECS, "loss": SPECS, "optimizer": SPECS,
         "stop": st.lists(SPECS, max_size=3), "lr": st.floats(1e-300, 1e300), "epochs": st.integers(1, 2**31),
-        "monitor": WORDS, "compile": st.booleans(), "ema": st.floats(0, 0.99),
+        "bucketing": BUCKETING, "monitor": WORDS, "compile": st.booleans(), "ema": st.floats(0, 0.99),
         "out": WORDS.filter(lambda text: text and "\0" not in text),
     },
 )  # fmt: skip

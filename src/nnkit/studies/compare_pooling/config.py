@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from nnkit.bucketing import old_spelling
+from nnkit.errors import Mistake
 from nnkit.options import Count, Limit, Option, PlaceConfig, Positive, Seeds, SharedBatches, SpecField
 from nnkit.spec import Spec
 from nnkit.types import EXACT_SIZES
@@ -42,3 +44,7 @@ class ComparePoolingConfig(PlaceConfig):
             default="new, under --runs-dir",
         ),
     ] = None
+
+    def mistakes(self) -> list[Mistake]:
+        """Settings that are no dataset's any more."""
+        return old_spelling(self.dataset).mistakes()

@@ -98,7 +98,7 @@ def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolin
     groups = ComparePoolingConfig.component_groups
     given = [("dataset", groups["dataset"], config.dataset), ("model", groups["model"], config.model)]
     given += [(f"pooling[{at}]", groups["pooling"], spec) for at, spec in enumerate(config.pooling)]
-    mistakes = old.mistakes() + (describe_mistakes(given) or _own_mistakes(config))
+    mistakes = resolved.config.mistakes() + (describe_mistakes(given) or _own_mistakes(config))
     if mistakes:
         raise ConfigError(mistakes)
     poolings = tuple(_read("poolings", spec) for spec in config.pooling)

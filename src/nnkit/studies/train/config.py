@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from nnkit.bucketing import old_spelling
 from nnkit.errors import Mistake
 from nnkit.options import (
     Count,
@@ -70,8 +71,8 @@ class TrainConfig(PlaceConfig):
     out: Annotated[Path | None, Option("The run's folder, new or empty", default="under --runs-dir")] = None
 
     def mistakes(self) -> list[Mistake]:
-        """The optimizer's settings, what does not go together, and a folder that is taken."""
-        found = optimizer_mistakes(self.optimizer)
+        """Settings of dataset and optimizer, what does not go together, and a folder that is taken."""
+        found = old_spelling(self.dataset).mistakes() + optimizer_mistakes(self.optimizer)
         if self.clip is not None and self.optimizer.name == "lbfgs":
             why = "lbfgs searches along its own step: it has no gradient to clip"
             found.append(Mistake("clip", why))

@@ -74,7 +74,7 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
     """`complete`, and the dataset that it asked for its task and default model, not loaded yet."""
     old = old_spelling(resolved.config.dataset)
     config = resolved.config.model_copy(update={"dataset": old.spec})
-    if mistakes := [*old.mistakes(), *describe_mistakes(named_components(config)), *config.mistakes()]:
+    if mistakes := [*describe_mistakes(named_components(config)), *resolved.config.mistakes()]:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
     if old.warning:
