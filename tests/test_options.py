@@ -109,6 +109,12 @@ def test_a_model_is_imported_when_its_command_is_asked_for() -> None:
     assert after(["train", "--help"]) == "0 False ['nnkit.studies.train.config']"
 
 
+def test_the_list_imports_no_pydantic() -> None:
+    code = "import sys; from nnkit.cli.main import run; run(['list']); print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_completion_imports_neither_torch_nor_a_model() -> None:
     words = {"_NNKIT_COMPLETE": "complete_bash", "COMP_WORDS": "nnkit t", "COMP_CWORD": "1"}
     assert after([], **words).split(" ", 1)[1] == "False []"

@@ -116,9 +116,11 @@ def _layers() -> dict[str, Any]:
 def _is_required(name: str, annotation: Any, model: Any) -> bool:
     if annotation is typer.Context:
         return True
-    from nnkit.options import option_of
+    if model is None:
+        return False
+    from nnkit.options import option_of  # not at the top: it imports pydantic, which `list` does without
 
-    info = model.model_fields.get(name) if model is not None else None
+    info = model.model_fields.get(name)
     return info is not None and (info.is_required() or option_of(info).argument)
 
 
