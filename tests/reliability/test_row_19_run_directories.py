@@ -10,13 +10,14 @@ import pytest
 
 from nnkit.cli import main
 from nnkit.errors import NnkitError
-from nnkit.runs import directory as run_directory
+from nnkit.runs.directory import RunDirectory
 from tiny_plugin import TinyPlugin
 
 
 def make(folder: Path, out: Path | None, answers: multiprocessing.Queue[str]) -> None:
     try:
-        made = run_directory.create(folder, "train", "digits-net", out=out)
+        made = RunDirectory.create(folder, "train", "digits-net", out=out)
+        made.set_state("running")
         made.close()
         answers.put(str(made.path))
     except NnkitError as error:
@@ -39,7 +40,7 @@ def twenty(folder: Path, out: Path | None = None) -> list[str]:
 def test_twenty_processes_get_twenty_folders(tmp_path: Path) -> None:
     found = twenty(tmp_path)
     assert len(set(found)) == 20
-    assert all((Path(path) / "metrics.jsonl").is_file() for path in found)
+    assert all(RunDirectory(Path(path)).exists() for path in found)
 
 
 def test_of_twenty_processes_one_gets_an_empty_folder(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnkit.runs import directory as run_directory
+from nnkit.runs.directory import RunDirectory
 from nnkit.training.observers import BestWeights, MetricsLog
 from nnkit.types import EpochResult, StepResult
 
@@ -49,7 +49,7 @@ def test_nan_alone_leaves_no_best() -> None:
 
 
 def test_steps_of_the_first_epoch_are_written_when_it_ends_and_others_never(tmp_path: Path) -> None:
-    folder = run_directory.create(tmp_path, "train", "x")
+    folder = RunDirectory.create(tmp_path, "train", "x")
     log = MetricsLog(folder)
     log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
     log.on_step(StepResult(1, 2, torch.tensor(math.nan), 4, 0.1))
@@ -85,6 +85,17 @@ def test_of_epochs_that_are_equal_in_every_metric_the_first_is_kept(
     assert (best.epoch, best.value, float(best.weights["weight"])) == (2, better, 2.0)
 
 
+def test_of_epochs_that_are_equal_the_one_of_lower_validation_loss_is_kept() -> None:
+    model, best = nn.Linear(1, 1), BestWeights("val_accuracy")
+    epochs = [(0.9, 0.5), (0.9, 0.3), (0.9, 0.4), (0.9, math.nan), (0.8, 0.1), (0.9, 0.3)]
+    kept = [
+        best.offer(EpochResult(number, number, {"val_accuracy": accuracy, "val_loss": loss}), model)
+        for number, (accuracy, loss) in enumerate(epochs, start=1)
+    ]
+    assert kept == [True, True, False, False, False, False]
+    assert (best.epoch, best.loss) == (2, 0.3)
+
+
 def test_the_best_epochs_metrics_are_kept_as_evaluated_and_as_recorded() -> None:
     model = nn.Linear(1, 1)
     best = BestWeights("val_accuracy")
@@ -108,11 +119,11 @@ def test_the_best_weights_do_not_change_as_training_goes_on() -> None:
 
 
 def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path: Path) -> None:
-    folder = run_directory.create(tmp_path, "train", "x")
+    folder = RunDirectory.create(tmp_path, "train", "x")
     log = MetricsLog(folder)
     log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
     log.on_step(StepResult(1, 2, torch.tensor(0.25), 4, 0.2))
-    assert (folder.path / "metrics.jsonl").read_text() == "", "steps wait on the device"
+    assert not (folder.path / "metrics.jsonl").exists(), "steps wait on the device"
     epoch = EpochResult(
         1, 2, {"val_loss": 1.5}, 0.3, {"8x8": {"loss": 1.0}}, {"loss": 1.5}, 2.0, 0.5, 3.0, 4.0
     )
@@ -133,7 +144,7 @@ def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path:
 
 
 def test_every_step_says_that_the_process_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = run_directory.create(tmp_path, "train", "x")
+    folder = RunDirectory.create(tmp_path, "train", "x")
     beats = []
     monkeypatch.setattr(folder, "beat", lambda: beats.append(1))
     log = MetricsLog(folder)
