@@ -80,7 +80,7 @@ class Arm:
             self.optimizer.step()
 
     def _batch(self, batch: IndexBatch) -> Batch:
-        images, mask = self.images.take(batch.indices, (batch.height, batch.width))
+        images, mask = self.images.fetch(batch.indices, (batch.height, batch.width))
         inputs = images.float().div_(255).sub_(0.5).div_(0.3)
         if mask is not None and self.plan.masked:
             inputs = inputs.masked_fill_(~mask, 0)

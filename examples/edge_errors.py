@@ -33,7 +33,7 @@ def inputs_and_targets(run: Path) -> tuple[Tensor, Tensor]:
     """The test images of a run's dataset in [0, 1], and what the pipeline makes of them."""
     config = resolve(TrainConfig, {}, files=[run / "config.toml"]).config
     test: Split = build("datasets", config.dataset).load(data_place(config)).splits["test"]
-    images, _ = test.images.take(test.indices[:IMAGES])
+    images, _ = test.images.fetch(test.indices[:IMAGES])
     return images.float() / 255, test.targets[torch.from_numpy(test.indices[:IMAGES])]
 
 

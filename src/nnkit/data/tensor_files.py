@@ -86,5 +86,6 @@ def _of_tensors(tensors: Mapping[str, Tensor]) -> int:
     checksum = 0
     for name, tensor in sorted(tensors.items()):
         checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode(), checksum)
-        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, checksum)
+        if tensor.numel():  # an empty one from NumPy may have strides that have no view as bytes
+            checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, checksum)
     return checksum

@@ -105,7 +105,7 @@ def test_the_fit_sees_training_images_alone(fitted: Any, monkeypatch: pytest.Mon
     from nnkit.types import DataPlace
 
     images = CifarTransform(source="synthetic").load(DataPlace(Path(), Path())).splits["train"].images
-    own = images.take(read(result.run_dir / "splits.safetensors")[0]["train"].numpy())[0]
+    own = images.fetch(read(result.run_dir / "splits.safetensors")[0]["train"].numpy())[0]
     assert torch.equal((seen[0] * 255).round().to(torch.uint8), own)
 
 

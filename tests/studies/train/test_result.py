@@ -81,7 +81,7 @@ def test_best_is_an_epoch_with_the_best_value_and_has_that_epochs_record(
 def logits_and_labels(folder: Path, split: str, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """What the loaded model says of a split's images, and their classes."""
     part = Tiny(**settings).load(None).splits[split]  # type: ignore[arg-type]
-    images = part.images.take(part.indices)[0].float() / 255
+    images = part.images.fetch(part.indices)[0].float() / 255
     with torch.no_grad():
         return nnkit.load(folder)(images), part.targets[torch.from_numpy(part.indices)]
 

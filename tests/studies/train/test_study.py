@@ -114,7 +114,7 @@ def test_the_loaded_model_is_the_trained_one_with_the_normalisation_inside(quick
     net = nnkit.load(result.run_dir)
     assert not net.training
     data = Tiny().load(None)  # type: ignore[arg-type]
-    raw = data.splits["val"].images.take(data.splits["val"].indices)[0].float() / 255
+    raw = data.splits["val"].images.fetch(data.splits["val"].indices)[0].float() / 255
     bare = checkpoints.load_bare(result.run_dir)[0]
     with torch.no_grad():
         torch.testing.assert_close(net(raw), bare((raw - 0.4) / 0.3))
