@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nnkit import files
+from nnkit.errors import CheckpointError
 from nnkit.types import EpochResult
 
 
@@ -46,7 +47,10 @@ class MetricsFile:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; what follows a torn or damaged line is left out."""
+    """The whole lines of a metrics.jsonl; what follows a torn line is left out.
+
+    `CheckpointError` for a line that no run has written.
+    """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -55,6 +59,9 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             records.append(json.loads(line))
-        except (ValueError, RecursionError):
+        except ValueError:
             break
+        except RecursionError:
+            hint = "remove it, or repeat the run with its config.toml"
+            raise CheckpointError(f"{path} is damaged: a line is nested too deeply", hint=hint) from None
     return [record for record in records if isinstance(record, dict)]
