@@ -84,8 +84,9 @@ def _bytes_moved(func: Any, args: tuple[Any, ...], result: Any) -> int:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A fake clock in place of the machine's and of CUDA's queue."""
+    """A fake clock in place of the machine's and of the queues of its devices."""
     fake = FakeClock()
     monkeypatch.setattr(time, "perf_counter", fake.read)
     monkeypatch.setattr(torch.cuda, "synchronize", fake.synchronise)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: fake.synchronise("mps"))
     return fake

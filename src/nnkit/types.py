@@ -6,7 +6,7 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -92,7 +92,7 @@ class ImageStore(Protocol):
         """
         ...
 
-    def batches(self, requests: Sequence[tuple[np.ndarray, Size | None]]) -> Iterator[Padded]:
+    def batches(self, requests: Iterable[tuple[np.ndarray, Size | None]]) -> Iterator[Padded]:
         """What `fetch` gives for each pair of indices and shape, in turn, each made when it is wanted."""
         ...
 

@@ -107,7 +107,7 @@ def test_an_image_that_is_too_high_or_too_wide_is_refused(size: tuple[int, int])
 def test_batches_come_in_the_order_of_the_requests() -> None:
     images = Images.from_arrays(varied())
     requests = [(np.array([3, 1]), (12, 12)), (np.array([2]), None), (np.array([0, 5, 7]), (9, 10))]
-    for (indices, size), (batch, mask) in zip(requests, images.batches(requests), strict=True):
+    for (indices, size), (batch, mask) in zip(requests, images.batches(iter(requests)), strict=True):
         expected, there = images.fetch(indices, size)
         assert torch.equal(batch, expected)
         assert mask is there is None or torch.equal(mask, there)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def cell(value: float | None) -> str:
 def test_training_and_validation_are_drawn_by_epoch_accuracy_in_percent(trained: Trained) -> None:
     loss, accuracy = trained.figures["curves.png"].axes
     numbers, best = [1, 2, 3, 4, 5, 6], trained.result.best["epoch"]
-    assert 1 < best < 6
+    assert best > 1
     for axes, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         lines = lines_of(axes)
         assert lines.pop(f"best: epoch {best}")[0] == [best, best]

@@ -17,6 +17,7 @@ from tiny_plugin import TinyPlugin
 def make(folder: Path, out: Path | None, answers: multiprocessing.Queue[str]) -> None:
     try:
         made = RunDirectory.create(folder, "train", "digits-net", out=out)
+        made.set_state("running")
         made.close()
         answers.put(str(made.path))
     except NnkitError as error:
@@ -39,7 +40,7 @@ def twenty(folder: Path, out: Path | None = None) -> list[str]:
 def test_twenty_processes_get_twenty_folders(tmp_path: Path) -> None:
     found = twenty(tmp_path)
     assert len(set(found)) == 20
-    assert all(Path(path).is_dir() for path in found)
+    assert all(RunDirectory(Path(path)).exists() for path in found)
 
 
 def test_of_twenty_processes_one_gets_an_empty_folder(tmp_path: Path) -> None:

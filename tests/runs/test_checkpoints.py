@@ -132,6 +132,29 @@ def test_what_last_holds_is_torchs_own_state_and_enough_to_go_on(
         assert_same(dict(other.average.state_dict()), state.average.state_dict())
 
 
+def test_the_history_of_lbfgs_is_part_of_the_state(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    inputs, targets = torch.randn(20, 3), torch.randn(20, 1)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=4, history_size=3)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(inputs), targets)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    save_last(tmp_path, TrainState(model, optimizer, None, None), {})
+    tensors, header = read(tmp_path / checkpoints.LAST)
+    (held,) = optimizer.state_dict()["state"].values()
+    for name in ("old_dirs", "old_stps", "ro"):
+        assert len(held[name]) == 3
+        for place, value in enumerate(held[name]):
+            assert torch.equal(tensors[f"optimizer.0.{name}.{place}"], value)
+    assert header["optimizer"]["scalars"]["0"]["n_iter"] == 4
+
+
 class Counting(torch.optim.SGD):
     """An optimizer that remembers plain values beside tensors."""
 

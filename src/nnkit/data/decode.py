@@ -12,6 +12,7 @@ What is made of the kinds of images:
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Literal
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from nnkit.errors import DataError
+from nnkit.errors import DataError, quote
 from nnkit.types import Size
 
 Channels = Literal[1, 3]
@@ -35,7 +36,33 @@ TURNED = (5, 6, 7, 8)
 """Orientations of an image that is stored lying on its side."""
 
 
-def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
+class TooManyPixelsError(DataError):
+    """The images of one source take more memory than a user allows."""
+
+
+class PixelBudget:
+    """How many bytes the images of one source may take once decoded; threads may share it."""
+
+    def __init__(self, source: str, num_bytes: int, hint: str) -> None:
+        self._source, self._limit, self._hint = source, num_bytes, hint
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def take(self, num_bytes: int, name: str) -> None:
+        """Count an image before it is decoded; `TooManyPixelsError` names the one that is too many."""
+        with self._lock:
+            self._used += num_bytes
+            used = self._used
+        if used > self._limit:
+            raise TooManyPixelsError(
+                f"{self._source} takes more than {self._limit / 2**30:.3g} GiB decoded, up to {quote(name)}",
+                hint=self._hint,
+            )
+
+
+def decode(
+    data: bytes, name: str, channels: Channels | None = None, budget: PixelBudget | None = None
+) -> Pixels:
     """The image in `data`, uint8 (C, H, W); `name` is for the message of a `DataError`.
 
     `channels` None: 1 where the image is grey, also when it is stored in colour, else 3. A colour image
@@ -44,6 +71,8 @@ def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
     if not data:
         raise _empty(name)
     with _opened(io.BytesIO(data), name) as image:
+        if budget is not None:
+            budget.take(image.height * image.width * (1 if _is_stored_grey(image) else 3), name)
         orientation = _orientation(image)
         pixels = _upright(_pixels(image, name), orientation)
     return _with_channels(pixels, channels)

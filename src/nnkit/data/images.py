@@ -6,7 +6,7 @@ buffer that begin where each row of each image begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -206,11 +206,12 @@ class Images:
         """A batch, as `ImageStore.fetch` describes it."""
         return next(self.batches([(indices, shape)]))
 
-    def batches(self, requests: Sequence[Request]) -> Iterator[Padded]:
+    def batches(self, requests: Iterable[Request]) -> Iterator[Padded]:
         """The batches that are asked for, in turn, each made when it is wanted: see `fetch`.
 
         The positions of all of them are uploaded at once, so that no batch waits for its own.
         """
+        requests = list(requests)
         if not requests:
             return
         order = np.concatenate([indices for indices, _ in requests])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,16 +17,29 @@ from torch import Tensor
 
 from nnkit.data.archive import ARCHIVE_SUFFIXES, is_archive, list_folder, read_images
 from nnkit.data.cache import Tensors, cached, fingerprint
-from nnkit.data.decode import Channels, Pixels, decode, read_header, to_channels
+from nnkit.data.decode import (
+    Channels,
+    PixelBudget,
+    Pixels,
+    TooManyPixelsError,
+    decode,
+    read_header,
+    to_channels,
+)
 from nnkit.data.images import Images
 from nnkit.data.streaming import FileImages, ImageFiles
-from nnkit.errors import DataError, NnkitError, UsageError
+from nnkit.errors import DataError, NnkitError, UsageError, quote
 from nnkit.types import Size
 
 logger = logging.getLogger("nnkit")
 
-BATCH = 512
-"""Files read before they are decoded: bounds how many packed ones are in memory."""
+BATCH, BATCH_BYTES = 512, 64 << 20
+"""Files, and bytes of them, read before they are decoded: bounds what is packed in memory."""
+
+MAX_GIB, DEFAULT_MAX_GIB = "NNKIT_MAX_IMAGES_GIB", 4.0
+"""The variable that says how much memory the decoded images of a source may take, and what it is else."""
+
+LARGER = f"set {MAX_GIB} to allow more; image-folder:in_memory=false reads a folder batch by batch"
 
 LARGE_BYTES = 16_384
 """Decoding gains by threads only from about this file size on: Pillow's own Python part holds the lock."""
@@ -179,10 +192,10 @@ def _some(bad: Sequence[tuple[str, str]]) -> str:
 
 def _read(path: Path, channels: Channels | None, missing: type[NnkitError]) -> Source[Images]:
     found: dict[str, Pixels | str] = {}
+    budget = PixelBudget(str(path), _allowed_bytes(), LARGER)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        files = read_images(path)
-        while batch := list(islice(files, BATCH)):
-            for name, result in _decoded(batch, channels, pool):
+        for batch in _batches(read_images(path)):
+            for name, result in _decoded(batch, channels, budget, pool):
                 found[name] = result  # of members of one name the last one counts, as tar itself has it
     good = [(name, result) for name, result in found.items() if not isinstance(result, str)]
     bad = [(name, result) for name, result in found.items() if isinstance(result, str)]
@@ -193,15 +206,47 @@ def _read(path: Path, channels: Channels | None, missing: type[NnkitError]) -> S
     return Source(images, tuple(name for name, _ in good), tuple(sorted(bad)))
 
 
+def _batches(files: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """The files by some hundred, fewer where they are large: so much is packed in memory at once."""
+    batch: list[tuple[str, bytes]] = []
+    num_bytes = 0
+    for name, data in files:
+        batch.append((name, data))
+        num_bytes += len(data)
+        if len(batch) == BATCH or num_bytes > BATCH_BYTES:
+            yield batch
+            batch, num_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _allowed_bytes() -> int:
+    given = os.environ.get(MAX_GIB)
+    if not given:
+        return int(DEFAULT_MAX_GIB * 2**30)
+    try:
+        gib = float(given)
+    except ValueError:
+        gib = -1
+    if not 0 < gib < 2**20:
+        raise UsageError(f"{MAX_GIB}={quote(given)}: expected a number of GiB above 0", hint="write 16")
+    return int(gib * 2**30)
+
+
 def _decoded(
-    batch: Sequence[tuple[str, bytes]], channels: Channels | None, pool: ThreadPoolExecutor
+    batch: Sequence[tuple[str, bytes]],
+    channels: Channels | None,
+    budget: PixelBudget,
+    pool: ThreadPoolExecutor,
 ) -> Iterable[tuple[str, Pixels | str]]:
     """Each file's name with its pixels, or with what is wrong with it."""
 
     def one(item: tuple[str, bytes]) -> tuple[str, Pixels | str]:
         name, data = item
         try:
-            return name, decode(data, name, channels)
+            return name, decode(data, name, channels, budget)
+        except TooManyPixelsError:
+            raise
         except DataError as error:
             return name, error.message
 

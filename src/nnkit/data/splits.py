@@ -168,7 +168,7 @@ def measured(data: Data) -> Data:
 def count_levels(split: Split) -> Tensor:
     """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
     counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
-    for chunk, _ in split.images.batches(list(_chunks(split))):
+    for chunk, _ in split.images.batches(_chunks(split)):
         for channel in range(split.images.channels):
             # bincount takes one stretch of memory; a batch's channel is one only where it is the only one.
             counts[channel] += torch.bincount(chunk[:, channel].reshape(-1), minlength=LEVELS).cpu()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -178,8 +178,9 @@ class FileImages:
             return torch.zeros((0, self.channels, height, width), dtype=torch.uint8, device=self.device), None
         return self._brought(pad_collate([self.files[index] for index in indices.tolist()]), shape)
 
-    def batches(self, requests: Sequence[Request]) -> Iterator[Padded]:
+    def batches(self, requests: Iterable[Request]) -> Iterator[Padded]:
         """The batches that are asked for, in turn, read ahead by the workers; none may be empty."""
+        requests = list(requests)
         loader = DataLoader(
             self.files,
             batch_sampler=(indices.tolist() for indices, _ in requests),

@@ -91,6 +91,9 @@ def save_last(run_dir: Path, state: TrainState, rest: Mapping[str, Any]) -> None
         for key, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{key}"] = value
+            elif isinstance(value, list) and value and all(isinstance(item, Tensor) for item in value):
+                # L-BFGS keeps its history of steps and gradients in lists.
+                tensors |= {f"optimizer.{index}.{key}.{place}": item for place, item in enumerate(value)}
             elif isinstance(value, (int, float, str, bool)):
                 scalars.setdefault(str(index), {})[key] = value
     header = {

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from nnkit import files
 from nnkit.errors import CheckpointError, NnkitError, UsageError, did_you_mean
 from nnkit.runs.environment import environment
-from nnkit.runs.metrics_log import MetricsFile, iterate_records
+from nnkit.runs.metrics_log import MetricsFile, read_records
 from nnkit.runs.status import State, Status, utc_now
 
 if TYPE_CHECKING:
@@ -243,13 +243,8 @@ class RunDirectory:
             return None
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The records of the epochs in metrics.jsonl; `CheckpointError` where no run has written them."""
-        try:
-            return [record for record in iterate_records(self.log_path) if record.get("kind") == "epoch"]
-        except RecursionError:
-            raise CheckpointError(
-                f"{self.log_path} is damaged: a line is nested too deeply", hint="remove it"
-            ) from None
+        """The records of the epochs in metrics.jsonl; `CheckpointError` where it is damaged."""
+        return [record for record in read_records(self.log_path) if record.get("kind") == "epoch"]
 
     def figure_data(self, name: str) -> dict[str, Any]:
         """The data behind a picture, such as "confusion"; empty where there is none or it is damaged."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from nnkit import files
+from nnkit.errors import CheckpointError
 from nnkit.types import EpochResult
 
 
@@ -46,25 +46,22 @@ class MetricsFile:
         self._file.write(files.dumps(record) + "\n")
 
 
-def iterate_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a metrics.jsonl, up to a torn line; `RecursionError` at one nested too deeply."""
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; what follows a torn line is left out.
+
+    `CheckpointError` for a line that no run has written.
+    """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return
+        return []
+    records = []
     for line in lines:
         try:
-            record = json.loads(line)
+            records.append(json.loads(line))
         except ValueError:
-            return
-        if isinstance(record, dict):
-            yield record
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; what follows a torn or damaged line is left out."""
-    records = []
-    with contextlib.suppress(RecursionError):
-        for record in iterate_records(path):
-            records.append(record)  # those before the error are kept
-    return records
+            break
+        except RecursionError:
+            hint = "remove it, or repeat the run with its config.toml"
+            raise CheckpointError(f"{path} is damaged: a line is nested too deeply", hint=hint) from None
+    return [record for record in records if isinstance(record, dict)]

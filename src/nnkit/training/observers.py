@@ -68,25 +68,33 @@ class MetricsLog:
 
 @dataclass
 class BestWeights:
-    """Keeps the weights of the best epoch by one metric, the first of equals. Not-a-number is never best."""
+    """Keeps the weights of the best epoch by one metric. NaN is never best.
+
+    Of epochs with equal values the one of the lowest validation loss is best, of equals in both the first:
+    accuracy over few images ties often, and the loss goes on falling.
+    """
 
     monitor: str
     epoch: int = 0
     value: float = math.nan
+    loss: float = math.nan
     metrics: Mapping[str, Any] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def offer(self, result: EpochResult, model: nn.Module) -> bool:
         """Keep a copy of the weights if this epoch is the best so far."""
         value = result.metrics.get(self.monitor, math.nan)
-        if not self._better(value):
+        loss = result.metrics.get("val_loss", math.nan)
+        if not self._better(value, loss):
             return False
-        self.epoch, self.value = result.epoch, value
+        self.epoch, self.value, self.loss = result.epoch, value, loss
         self.metrics = {**result.validation, **result.metrics}
         self.weights = copy.deepcopy(dict(model.state_dict()))
         return True
 
-    def _better(self, value: float) -> bool:
+    def _better(self, value: float, loss: float) -> bool:
         if math.isnan(value) or not self.epoch:
             return not math.isnan(value)
+        if value == self.value:
+            return loss < self.loss
         return value < self.value if lower_is_better(self.monitor) else value > self.value

@@ -103,9 +103,12 @@ def test_the_watcher_is_told_the_rounds_done_and_their_number(clock: FakeClock) 
 # The clock and the device.
 
 
-def test_the_device_is_synchronised_before_the_clock_starts_and_before_it_stops(clock: FakeClock) -> None:
-    interleave(arms_of(clock, a=1), rounds=2, warm_up=1, device=CUDA)
-    wait = f"synchronise {CUDA}"
+@pytest.mark.parametrize("device", [CUDA, torch.device("mps")], ids=str)
+def test_the_device_is_synchronised_before_the_clock_starts_and_before_it_stops(
+    clock: FakeClock, device: torch.device
+) -> None:
+    interleave(arms_of(clock, a=1), rounds=2, warm_up=1, device=device)
+    wait = f"synchronise {device}"
     assert clock.events == [wait, "clock", "a", wait, "clock"] * 3
 
 

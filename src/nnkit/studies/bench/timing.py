@@ -138,6 +138,8 @@ def _clock(arm: Arm, device: torch.device | None) -> float:
 def _synchronise(device: torch.device | None) -> None:
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device is not None and device.type == "mps":
+        torch.mps.synchronize()
 
 
 def paired_ratio(a: Timing, b: Timing, *, seed: int = 0, resamples: int = 2000) -> Ratio:
