@@ -37,7 +37,7 @@ def test_each_value_has_its_row_and_origin(
     file = squeezed(f"file {tmp_path / 'a.toml'}")
     wanted = {
         "epochs": ("3", file),
-        "lr": ("0.25", "option--lr"),
+        "optimizer.lr": ("0.25", "option--lr"),
         "stop": ("patience:patience=2;time-limit:minutes=3", "option--stop"),
         "compile": ("true", "option--compile"),
         "runs_dir": ("elsewhere", "environmentNNKIT_RUNS"),
@@ -50,7 +50,8 @@ def test_each_value_has_its_row_and_origin(
     assert {key: tuple(map(squeezed, shown[key])) for key in wanted} == wanted
     assert squeezed(shown["model"][0]).startswith("varres-net")
     assert "width=8" in squeezed(shown["model"][0])
-    assert set(dump(resolved.config)) | {"model.pooling", "optimizer.weight_decay"} == set(shown)
+    changed = {"model.pooling", "optimizer.lr", "optimizer.weight_decay"}
+    assert set(dump(resolved.config)) | changed == set(shown)
 
 
 def test_a_list_of_values_is_shown_with_all_of_them() -> None:
@@ -75,6 +76,6 @@ def test_the_document_is_the_configuration_with_an_origin_for_each_key(
     assert document["schema"] == "nnkit.train.dry-run/1"
     assert document["config"] == dump(resolved.config)
     assert set(document["origins"]) == {*document["config"], *resolved.origins}
-    assert document["origins"]["lr"] == "option --lr"
+    assert document["origins"]["optimizer.lr"] == "option --lr"
     assert document["origins"]["batch_size"] == "default"
     assert document["origins"]["optimizer.weight_decay"] == "--set"

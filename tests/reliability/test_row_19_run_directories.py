@@ -17,6 +17,7 @@ from tiny_plugin import TinyPlugin
 def make(folder: Path, out: Path | None, answers: multiprocessing.Queue[str]) -> None:
     try:
         made = RunDirectory.create(folder, "train", "digits-net", out=out)
+        made.set_state("running")
         made.close()
         answers.put(str(made.path))
     except NnkitError as error:

@@ -112,7 +112,7 @@ def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path:
     log = MetricsLog(folder)
     log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
     log.on_step(StepResult(1, 2, torch.tensor(0.25), 4, 0.2))
-    assert (folder.path / "metrics.jsonl").read_text() == "", "steps wait on the device"
+    assert not folder.has_log(), "steps wait on the device"
     epoch = EpochResult(
         1, 2, {"val_loss": 1.5}, 0.3, {"8x8": {"loss": 1.0}}, {"loss": 1.5}, 2.0, 0.5, 3.0, 4.0
     )
