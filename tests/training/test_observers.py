@@ -85,17 +85,6 @@ def test_of_epochs_that_are_equal_in_every_metric_the_first_is_kept(
     assert (best.epoch, best.value, float(best.weights["weight"])) == (2, better, 2.0)
 
 
-def test_of_epochs_that_are_equal_the_one_of_lower_validation_loss_is_kept() -> None:
-    model, best = nn.Linear(1, 1), BestWeights("val_accuracy")
-    epochs = [(0.9, 0.5), (0.9, 0.3), (0.9, 0.4), (0.9, math.nan), (0.8, 0.1), (0.9, 0.3)]
-    kept = [
-        best.offer(EpochResult(number, number, {"val_accuracy": accuracy, "val_loss": loss}), model)
-        for number, (accuracy, loss) in enumerate(epochs, start=1)
-    ]
-    assert kept == [True, True, False, False, False, False]
-    assert (best.epoch, best.loss) == (2, 0.3)
-
-
 def test_the_best_epochs_metrics_are_kept_as_evaluated_and_as_recorded() -> None:
     model = nn.Linear(1, 1)
     best = BestWeights("val_accuracy")
@@ -123,7 +112,7 @@ def test_the_lines_of_the_log_hold_every_number_of_a_step_and_an_epoch(tmp_path:
     log = MetricsLog(folder)
     log.on_step(StepResult(1, 1, torch.tensor(0.5), 4, 0.1))
     log.on_step(StepResult(1, 2, torch.tensor(0.25), 4, 0.2))
-    assert not (folder.path / "metrics.jsonl").exists(), "steps wait on the device"
+    assert not folder.has_log(), "steps wait on the device"
     epoch = EpochResult(
         1, 2, {"val_loss": 1.5}, 0.3, {"8x8": {"loss": 1.0}}, {"loss": 1.5}, 2.0, 0.5, 3.0, 4.0
     )

@@ -35,7 +35,14 @@ def read(
 
 
 def explain(wrong: ValidationError) -> str:
-    """The first thing that is wrong, on one line: where it stands and what was expected."""
+    """The first thing that is wrong, on one line and in our words: where it stands and what was expected."""
     first = wrong.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return ": ".join(part for part in (where, first["msg"].splitlines()[0]) if part)
+    where = ".".join(map(str, first["loc"])) or "it"
+    known = first.get("ctx", {})
+    if first["type"] == "json_invalid":
+        return f"it is no JSON: {known.get('error', '')}"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "literal_error":
+        return f"{where} is not {known['expected']}"
+    return f"{where} is not as it was written"

@@ -252,7 +252,7 @@ def test_a_file_with_a_cell_twice_without_a_loop_or_of_another_schema_is_damaged
     wrongs = [
         ({**document, "arms": [loop, net, net]}, "has net at .* twice"),
         ({**document, "arms": [net]}, "not every cell has a time for each of its rounds"),
-        ({**document, "schema": "nnkit.bench/2"}, "schema: Input should be 'nnkit.bench/1'"),
+        ({**document, "schema": "nnkit.bench/2"}, "schema is not 'nnkit.bench/1'"),
         ({**document, "arms": [loop, {**net, "cells": [{**net["cells"][0], "shuffle": 1}]}]}, "shuffle"),
         ({**document, "images": "10"}, "images"),
     ]
