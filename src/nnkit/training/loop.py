@@ -22,7 +22,7 @@ from nnkit.data.bucketing import Order
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import DivergedError, UsageError
 from nnkit.training.devices import autocast, sum_type
-from nnkit.training.evaluation import evaluate, go_on
+from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.types import Batch, Data, EpochResult, StepResult
@@ -42,7 +42,7 @@ class TrainState:
     step: int = 0
 
     @property
-    def best_guess(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model to evaluate and keep: the average of the weights where one is kept."""
         return self.average.module if self.average is not None else self.model
 
@@ -80,7 +80,7 @@ class _Flag:
     step: int
 
 
-def keep_average(model: nn.Module, decay: float) -> AveragedModel | None:
+def make_ema(model: nn.Module, decay: float) -> AveragedModel | None:
     """An exponential moving average of the weights and buffers; None for a decay of 0.
 
     Whole numbers, such as counters and places, are copied: torch's average of them rounds down.
@@ -107,7 +107,7 @@ def fit(
     val: EvalLoader,
     recipe: Recipe,
     *,
-    between: Callable[[], None] = go_on,
+    between: Callable[[], None] = no_op,
 ) -> Iterator[StepResult | EpochResult]:
     """Train from where `state` stands to the last epoch; yield each step and each epoch.
 
@@ -255,7 +255,7 @@ def _finish_epoch(
     train_s = time.perf_counter() - sums.started
     epoch = state.epoch + 1
     collected = make_metrics(data, val.device)
-    evaluate(state.best_guess, val, loss, collected, precision=recipe.precision, between=between)
+    evaluate(state.eval_model, val, loss, collected, precision=recipe.precision, between=between)
     measured = collected.result()
     metrics = {"train_loss": train_loss, **flat(measured, "val")}
     if data.task == "classification":

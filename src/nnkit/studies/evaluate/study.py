@@ -27,7 +27,7 @@ from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.metrics import split_metrics
 from nnkit.studies.paths import data_place
 from nnkit.studies.train.config import TrainConfig
-from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
+from nnkit.studies.train.experiment import DEFAULT_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
@@ -111,7 +111,7 @@ def _result(
 
 
 def per_class(confusion: Counts, names: Sequence[str]) -> tuple[ClassScores, ...]:
-    """Count, precision and recall of each class; not-a-number where it has no images or no predictions."""
+    """Count, precision and recall of each class; NaN where it has no images or no predictions."""
     rows = []
     for index, name in enumerate(names):
         hits, count = confusion[index][index], sum(confusion[index])
@@ -150,7 +150,7 @@ def _training_config(run: Path) -> TrainConfig | None:
 
 def _loss(trained: TrainConfig | None, data: Data) -> Spec:
     if trained is None or trained.loss is None:
-        return Spec(USUAL_LOSS[data.task])
+        return Spec(DEFAULT_LOSS[data.task])
     return loss_spec(trained)
 
 
