@@ -228,7 +228,7 @@ def test_what_a_fit_raises_is_told_in_one_line(
     with pytest.raises(UsageError) as caught:
         prepare(model, data_of(100))
     assert caught.value.message.endswith(f"fitted to 100 images of this dataset: {error.__name__}: first")
-    assert "--solver als" in caught.value.hint
+    assert "--solver least-squares" in caught.value.hint
     assert isinstance(caught.value.__cause__, error)
 
 

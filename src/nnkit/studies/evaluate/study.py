@@ -17,6 +17,7 @@ from nnkit.build import build, plan
 from nnkit.config import Resolved, resolve
 from nnkit.data.loaders import EvalLoader
 from nnkit.data.resize_policy import with_policy
+from nnkit.data.splits import check_labels
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import checkpoints
@@ -60,7 +61,9 @@ def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
         config = config.model_copy(update={"data_root": trained.data_root})
     spec, bucketing = _bucketing(spec, config, trained)
     dataset: Dataset = plan("datasets", spec).make()
-    data, bucketing = with_policy(dataset.load(data_place(config)), bucketing)
+    loaded = dataset.load(data_place(config))
+    check_labels(loaded, str(spec))
+    data, bucketing = with_policy(loaded, bucketing)
     _check_fits(card, data, spec)
     if not len(data.splits[config.split]):
         raise UsageError(f'"{spec}" has no image in the split {config.split}', hint="choose another --split")

@@ -22,6 +22,7 @@ from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import Spec
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.solvers import solver_mistakes
+from nnkit.training import random_state
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
@@ -112,7 +113,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     rules = [
         (spec.name, plan("stopping_rules", spec, known=known, path="stop").make()) for spec in config.stop
     ]
-    torch.manual_seed(config.seed)
+    random_state.seed(config.seed, device)
     model: nn.Module = model_plan.make()
     # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
     channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"

@@ -15,6 +15,7 @@ from nnkit import config as configuration
 from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
+from nnkit.data.splits import check_labels
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs import checkpoints
@@ -33,7 +34,7 @@ from nnkit.studies.train.experiment import (
 )
 from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
-from nnkit.training import least_squares
+from nnkit.training import least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
@@ -69,11 +70,12 @@ def train(
             observer.on_start(epochs=config.epochs, seed=config.seed)
     set_threads(config.threads)
     device = choose_device(config.device)
-    data, bucketing = with_policy(dataset.load(data_place(config)), config.bucketing)
+    loaded = dataset.load(data_place(config))
+    check_labels(loaded, str(config.dataset))
+    data, bucketing = with_policy(loaded, config.bucketing)
     config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
     data = data_to(_limited(data, config.limit), device)
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with random_state.kept(device):
         x = prepare(config, data, device)
         with _recorded(x, advise=advise) as folder:
             fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
