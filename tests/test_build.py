@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nnkit import registry
-from nnkit.build import Blueprint, components, describe_mistakes, fit_settings, plan
+from nnkit.build import ValidatedSpec, components, describe_mistakes, fit_settings, plan
 from nnkit.build import build as build_components
 from nnkit.errors import ConfigError, DataError, NnkitError, PluginError, UsageError
 from nnkit.registry import Component, Entry
@@ -70,9 +70,9 @@ class Breaks:
 def test_a_value_error_is_the_users_and_anything_else_the_distributions():
     entry = Entry("losses", "odd", "other", "1.0", "m:C")
     with pytest.raises(UsageError, match="size must be even"):
-        Blueprint(Component(entry, Refuses), {}).make()
+        ValidatedSpec(Component(entry, Refuses), {}).make()
     with pytest.raises(PluginError, match=r"of other 1\.0 broke"):
-        Blueprint(Component(entry, Breaks), {}).make()
+        ValidatedSpec(Component(entry, Breaks), {}).make()
 
 
 def test_what_a_component_refuses_itself_is_not_reworded() -> None:
@@ -81,7 +81,7 @@ def test_what_a_component_refuses_itself_is_not_reworded() -> None:
 
     entry = Entry("losses", "odd", "other", "1.0", "m:C")
     with pytest.raises(DataError) as caught:
-        Blueprint(Component(entry, missing), {}).make()  # type: ignore[arg-type]
+        ValidatedSpec(Component(entry, missing), {}).make()  # type: ignore[arg-type]
     assert (caught.value.message, caught.value.hint) == ("no data here", "download it")
 
 
@@ -107,7 +107,9 @@ def test_settings_are_checked_completed_and_nested_ones_planned() -> None:
     assert {key: value for key, value in values.items() if key != "pooling"} == {"steps": 3}
     assert values["pooling"].component.entry.name == "max"  # type: ignore[attr-defined]
     values = fitted("parts:steps=3,pooling=avg,other=amax,image_size=[2,3]", in_channels=5, image_size=(2, 3))
-    names = {key: value.component.entry.name for key, value in values.items() if isinstance(value, Blueprint)}
+    names = {
+        key: value.component.entry.name for key, value in values.items() if isinstance(value, ValidatedSpec)
+    }
     assert names == {"pooling": "avg", "other": "amax"}
     assert (values["in_channels"], values["image_size"]) == (5, (2, 3))
     assert fitted("parts:steps=3,other=none,in_channels=2", unknown=1)["in_channels"] == 2
@@ -168,7 +170,7 @@ def test_the_path_of_a_plan_is_its_group_unless_it_is_given() -> None:
 
 def test_a_resolved_spec_keeps_the_full_name_where_the_bare_one_means_two() -> None:
     twice = Entry("losses", "odd", "other", "1.0", "m:C", error="also provided by x")
-    assert Blueprint(Component(twice, Refuses), {"size": 3}).spec == Spec("other/odd", {"size": 3})
+    assert ValidatedSpec(Component(twice, Refuses), {"size": 3}).spec == Spec("other/odd", {"size": 3})
     assert plan("models", "nnkit/varres-net", known=KNOWN).spec.name == "varres-net"
 
 
@@ -182,10 +184,10 @@ def test_names_of_components_are_sorted_and_stand_once() -> None:
 def test_what_breaks_names_the_spec_and_the_distribution() -> None:
     entry = Entry("stopping_rules", "odd", "other", "1.0", "m:C")
     with pytest.raises(PluginError) as broke:
-        Blueprint(Component(entry, Breaks), {}).make()
+        ValidatedSpec(Component(entry, Breaks), {}).make()
     assert broke.value.message == 'the stopping rule "odd" of other 1.0 broke when it was made: SystemExit: 0'
     with pytest.raises(UsageError) as refused:
-        Blueprint(Component(entry, Refuses), {"size": 3}).make()
+        ValidatedSpec(Component(entry, Refuses), {"size": 3}).make()
     assert refused.value.message == 'the stopping rule "odd:size=3" cannot be made: size must be even'
     assert isinstance(refused.value.__cause__, ValueError)
     assert isinstance(broke.value, NnkitError)

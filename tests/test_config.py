@@ -304,7 +304,7 @@ BOUNDS: list[tuple[type[CommandConfig], str, list[object], list[object]]] = [
     (TrainConfig, "augment", ["none", "affine", "rotate", "report"], ["flips"]),
     (TrainConfig, "precision", ["fp32", "bf16"], ["int8"]),
     (TrainConfig, "order", ["interleaved", "by-resolution"], ["random"]),
-    (TrainConfig, "solver", ["gradient", "als"], ["newton"]),
+    (TrainConfig, "solver", ["gradient", "least-squares", "als"], ["newton"]),
     (TrainConfig, "compile", [True, False], [1, 0, "true", "no"]),
     (TrainConfig, "test", [True, False], [1, "false"]),
     (TrainConfig, "download", [True], [1]),

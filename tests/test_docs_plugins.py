@@ -27,7 +27,7 @@ CONTRACTS = {
     "name",
     [
         *(protocol.__name__ for protocol in PROTOCOLS),
-        *("ClosedFormModel", "Data", "DataPlace", "EpochResult", "PreparedModel", "Split"),
+        *("LeastSquaresModel", "Data", "DataPlace", "EpochResult", "PreparedModel", "Split"),
     ],
 )
 def test_the_page_prints_each_protocol_and_type_as_the_code_has_it(name: str) -> None:

@@ -119,7 +119,7 @@ def test_strays_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.json")], check=False)
     assert len(list(tmp_path.iterdir())) == 2
-    files.remove_strays(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -130,9 +130,9 @@ def test_files_that_may_still_be_written_stay(tmp_path):
     for path in (alive, elsewhere, old, foreign):
         path.write_bytes(b"x")
     os.utime(old, (time.time() - 1e6,) * 2)
-    files.remove_strays(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere, foreign])
-    files.remove_strays(tmp_path / "none")
+    files.remove_stale_files(tmp_path / "none")
 
 
 def test_a_temporary_file_of_another_host_goes_after_a_day(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_temporary_file_of_another_host_goes_after_a_day(tmp_path: Path) -> No
     for name, age in ages.items():
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (now - age,) * 2)
-    files.remove_strays(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".aa.0123456789ab.5.tmp"]
 
 
@@ -158,30 +158,30 @@ def test_a_process_that_may_not_be_signalled_is_alive(
     path = tmp_path / f".ab.{files.host()}.4242.tmp"
     path.write_bytes(b"x")
     monkeypatch.setattr(os, "kill", answer(PermissionError))
-    files.remove_strays(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert path.exists()
     monkeypatch.setattr(os, "kill", answer(ProcessLookupError))
-    files.remove_strays(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert not path.exists()
 
 
 def test_a_stray_that_another_process_removes_first_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strays = {process: tmp_path / f".ab.{files.host()}.{process}.tmp" for process in (4242, 4243, 4244)}
-    for path in strays.values():
+    stale = {process: tmp_path / f".ab.{files.host()}.{process}.tmp" for process in (4242, 4243, 4244)}
+    for path in stale.values():
         path.write_bytes(b"x")
     asked: list[int] = []
 
     def kill(process: int, number: int) -> None:
         if not asked:
-            strays[process].unlink()  # as another process would
+            stale[process].unlink()  # as another process would
         asked.append(process)
         raise ProcessLookupError
 
     monkeypatch.setattr(os, "kill", kill)
-    files.remove_strays(tmp_path)
-    assert sorted(asked) == sorted(strays)
+    files.remove_stale_files(tmp_path)
+    assert sorted(asked) == sorted(stale)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +189,7 @@ def test_what_cannot_be_removed_stays_without_an_error(tmp_path: Path) -> None:
     folder = tmp_path / ".ab.0123456789ab.5.tmp"
     folder.mkdir()
     os.utime(folder, (0, 0))
-    files.remove_strays(tmp_path)
+    files.remove_stale_files(tmp_path)
     assert folder.is_dir()
 
 

@@ -19,8 +19,8 @@ from nnkit.types import Nested
 
 
 @dataclass(frozen=True)
-class Blueprint:
-    """A spec that fits its component: what `build` calls. `settings` holds values and nested blueprints."""
+class ValidatedSpec:
+    """A spec that fits its component: what `build` calls. `settings`: values and nested ones of these."""
 
     component: Component
     settings: Mapping[str, Any]
@@ -62,7 +62,7 @@ def components(group: str) -> list[str]:
 
 def plan(
     group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None, path: str = ""
-) -> Blueprint:
+) -> ValidatedSpec:
     """Check a spec against its component. `known` are the settings that the dataset fills in.
 
     All mistakes are reported at once, as one `ConfigError` with the path of each.
@@ -71,13 +71,13 @@ def plan(
     path = path or registry.group_title(group).replace(" ", "_")
     component = registry.load(registry.find(group, spec.name))
     values = fit_settings(component.cls, spec, known=known, path=path)
-    return Blueprint(component, values)
+    return ValidatedSpec(component, values)
 
 
 def fit_settings(
     cls: type[Any], spec: Spec, *, known: Mapping[str, Any] | None = None, path: str = ""
 ) -> dict[str, Any]:
-    """The settings of a spec checked and completed for a class; nested components become blueprints.
+    """The settings of a spec checked and completed for a class; nested components become validated specs.
 
     `known` are the settings that the dataset fills in. All mistakes are one `ConfigError`, each with its
     place under `path` (default: the spec's name).
@@ -99,7 +99,9 @@ def fit_settings(
 
 def make_nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the class: its settings, with every nested component built."""
-    return {key: value.make() if isinstance(value, Blueprint) else value for key, value in settings.items()}
+    return {
+        key: value.make() if isinstance(value, ValidatedSpec) else value for key, value in settings.items()
+    }
 
 
 def build(group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None) -> Any:
@@ -145,7 +147,7 @@ def _show(value: object) -> str:
 
 
 def _unplan(value: Any) -> Any:
-    return str(value.spec) if isinstance(value, Blueprint) else schema.plain_value(value)
+    return str(value.spec) if isinstance(value, ValidatedSpec) else schema.plain_value(value)
 
 
 def describe_mistakes(plans: Iterable[tuple[str, str, Spec]]) -> list[Mistake]:

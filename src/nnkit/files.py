@@ -20,7 +20,7 @@ from typing import Any
 from nnkit.errors import WriteError
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]+\.([0-9a-f]+)\.([0-9]+)\.tmp")
-_STRAY_S = 86_400
+_STALE_S = 86_400
 
 
 @contextlib.contextmanager
@@ -51,12 +51,12 @@ def _explained(path: Path, error: OSError) -> WriteError:
     return WriteError(message, error, hint=f"{kept}; make room, or write to another place")
 
 
-def remove_strays(folder: Path) -> None:
+def remove_stale_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`, and old ones of other hosts."""
     with contextlib.suppress(OSError):  # a folder that cannot be read or written is told of when it is used
         for path in folder.glob(".*.tmp"):
             match = _TEMPORARY.fullmatch(path.name)
-            if match and _is_stray(path, match[1], int(match[2])):
+            if match and _is_stale(path, match[1], int(match[2])):
                 path.unlink(missing_ok=True)
 
 
@@ -76,9 +76,9 @@ def host() -> str:
     return hashlib.sha256(socket.gethostname().encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-def _is_stray(path: Path, maker_host: str, maker: int) -> bool:
+def _is_stale(path: Path, maker_host: str, maker: int) -> bool:
     if maker_host != host():
-        return time.time() - path.stat().st_mtime > _STRAY_S
+        return time.time() - path.stat().st_mtime > _STALE_S
     try:
         os.kill(maker, 0)
     except ProcessLookupError:

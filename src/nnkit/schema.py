@@ -223,7 +223,7 @@ def _validate(annotation: Any, value: object) -> Any:
     from pydantic import ValidationError
 
     if _holds_nan(value):
-        raise ValueError("not-a-number is no value")
+        raise ValueError("NaN is no value")
     try:
         # Strict JSON mode is what a config file means: a string is a Path, a list is a tuple, "5" is no int.
         return _adapter(annotation).validate_json(json.dumps(value, default=_plain))

@@ -194,7 +194,7 @@ class Bucketing:
     def _check_size(self, height: int, width: int) -> None:
         if self.resize_policy == "keep":
             raise UsageError(
-                f"size={height}x{width}: resize_policy=keep leaves each image its own size",
+                f"size={height}x{width}: resize_policy=keep leaves each image its original size",
                 hint="leave size out, or set resize_policy=resize or pad",
             )
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
@@ -294,7 +294,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch, counted from 1. Not-a-number in `metrics` means that the value could not be computed.
+    """One epoch, counted from 1. NaN in `metrics` means that the value could not be computed.
 
     `metrics` holds `train_loss`, `val_loss` and the task's metrics as `train_*` and `val_*`; `by_resolution`
     maps "32x32" (the images' own height × width) to the validation metrics of those images; `validation`
@@ -319,7 +319,7 @@ class EpochResult:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Group `nnkit.datasets`: says its task and usual model, and loads its splits."""
+    """Group `nnkit.datasets`: says its task and default model, and loads its splits."""
 
     task: Task
     default_model: str
@@ -339,19 +339,19 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class ClosedFormModel(Model, Protocol):
-    """What a model may have beside `forward`: a fit without gradients, for `nnkit train --solver als`.
+class LeastSquaresModel(Model, Protocol):
+    """What a model may have beside `forward`: a fit without gradients, for `--solver least-squares`.
 
-    `closed_form_images` is how many training images the fit asks for; it may get fewer.
+    `least_squares_images` is how many training images the fit asks for; it may get fewer.
     """
 
-    closed_form_images: int
+    least_squares_images: int
 
-    def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
+    def fit_least_squares(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
         """Set the weights to those of the least squared error over float images (N, C, H, W) on the CPU.
 
         What it returns, as JSON values, stands in the run's summary beside `solver_s`; `notes`, a list of
-        sentences, are also logged. `UsageError` where its settings leave it no closed form.
+        sentences, are also logged. `UsageError` where its settings leave it no such fit.
         """
         ...
 
@@ -364,7 +364,7 @@ class PreparedModel(Model, Protocol):
     """
 
     def prepare_for_training(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
-        """Choose by training images, float (N, C, H, W) on the CPU; returns what `fit_closed_form` does."""
+        """Choose by training images, float (N, C, H, W) on the CPU; returns what `fit_least_squares` does."""
         ...
 
 

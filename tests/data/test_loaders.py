@@ -422,7 +422,7 @@ def test_the_length_counts_batches_of_training_also_where_original_sizes_make_ot
     images = data.splits["train"].images.resized(np.full((len(data.splits["train"].images), 2), 9))
     split = replace(data.splits["train"], images=images)
     batches = TrainLoader(data, split, batch_size=40, device=CPU)
-    assert len(batches) == 3  # 90 images of one size in batches of 40; of three own sizes it would be 3 × 1
+    assert len(batches) == 3  # 90 images of one size in batches of 40; three sizes would make 3 × 1
     assert len(TrainLoader(data, split, batch_size=90, device=CPU)) == 1
 
 

@@ -14,6 +14,7 @@ from nnkit.data.images import Images
 from nnkit.data.splits import (
     balanced,
     check_fraction,
+    check_labels,
     check_seed,
     class_parts,
     classification_data,
@@ -331,3 +332,18 @@ def test_without_a_test_folder_there_is_no_test_image() -> None:
     ]
     with pytest.raises(DataError, match="train/"):
         class_parts(read_layout(["train/1", "val/a/2", "val/b/3"]), labels[:3], 0.1, 0)
+
+
+@pytest.mark.parametrize(("label", "split", "at"), [(-1, "train", 4), (3, "val", 0), (300, "test", 2)])
+def test_a_label_that_is_no_class_is_the_datasets_error_and_names_the_image(
+    label: int, split: str, at: int
+) -> None:
+    labels = torch.arange(15) % 3
+    indices = {"train": np.arange(5), "val": np.arange(5, 10), "test": np.arange(10, 15)}
+    images = Images.from_tensor(torch.zeros(15, 1, 4, 4, dtype=torch.uint8))
+    data = classification_data(images, labels, indices, ("a", "b", "c"))
+    check_labels(data, "fine")
+    labels[indices[split][at]] = label
+    said = f'"odd" labels image {at} of its {split} split as {label}: its 3 classes are 0 to 2'
+    with pytest.raises(DataError, match=said):
+        check_labels(data, "odd")

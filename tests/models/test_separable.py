@@ -8,7 +8,7 @@ from torchvision.transforms import v2
 from nnkit.errors import NnkitError, UsageError
 from nnkit.models.separable import Separable
 from nnkit.surrogates.pipelines import parse_pipeline
-from nnkit.training.loop import keep_average
+from nnkit.training.loop import make_ema
 
 
 def reference(images: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,7 @@ def photographs(num_images: int) -> torch.Tensor:
 @pytest.mark.parametrize("band", [None, 3])
 def test_a_closed_form_finds_the_pipeline_to_float32s_rounding(band: int | None) -> None:
     model, images = Separable(band=band, output="clamp"), photographs(60)
-    facts = model.fit_closed_form(images, reference(images))
+    facts = model.fit_least_squares(images, reference(images))
     noise = torch.randint(0, 256, (50, 3, 32, 32)) / 255
     with torch.no_grad():
         assert (model(noise) - reference(noise)).abs().max() <= 1e-5
@@ -77,7 +77,7 @@ def test_a_closed_form_finds_the_pipeline_to_float32s_rounding(band: int | None)
 
 def test_a_band_is_171_numbers_and_runs_against_the_diagonal_after_flips() -> None:
     model, images = Separable(band=3), photographs(60)
-    facts = model.fit_closed_form(images, reference(images))
+    facts = model.fit_least_squares(images, reference(images))
     assert sum(p.numel() for p in model.parameters()) == 171
     assert model.row_columns is not None
     assert (model.row_columns[:, 0].diff() <= 0).all()
@@ -87,12 +87,12 @@ def test_a_band_is_171_numbers_and_runs_against_the_diagonal_after_flips() -> No
 def test_a_band_that_is_too_narrow_says_what_it_dropped_and_keeps_the_best_that_is_left() -> None:
     model, images = Separable(band=2), photographs(60)
     targets = reference(images)
-    facts = model.fit_closed_form(images, targets)
+    facts = model.fit_least_squares(images, targets)
     assert 1e-4 < facts["dropped"]["energy_share"] < 1e-2
     assert facts["dropped"]["largest"] > 0.04
     assert "band=2 dropped" in facts["notes"][0]
     dense = Separable()
-    dense.fit_closed_form(images, targets)
+    dense.fit_least_squares(images, targets)
     assert model.row_columns is not None
     assert model.col_columns is not None
     cut = Separable(band=2)
@@ -115,7 +115,7 @@ def test_before_gradients_the_band_is_placed_and_no_weight_changes() -> None:
     facts = model.prepare_for_training(images, reference(images))
     assert all(torch.equal(weights[name], value) for name, value in model.named_parameters())
     fitted = Separable(band=3)
-    fitted.fit_closed_form(images, reference(images))
+    fitted.fit_least_squares(images, reference(images))
     assert model.row_columns is not None
     assert fitted.row_columns is not None
     assert torch.equal(model.row_columns, fitted.row_columns)
@@ -127,7 +127,7 @@ def test_a_closed_form_fits_several_channels_and_sides_that_differ() -> None:
     images = photographs(60)[:, :, :24]
     targets = F.interpolate(images, (20, 28), mode="bilinear", antialias=True).flip(3)
     model = Separable(image_size=(24, 32), target_channels=3, target_size=(20, 28))
-    model.fit_closed_form(images, targets)
+    model.fit_least_squares(images, targets)
     with torch.no_grad():
         assert (model(images) - targets).abs().max() <= 1e-5
 
@@ -135,13 +135,13 @@ def test_a_closed_form_fits_several_channels_and_sides_that_differ() -> None:
 def test_a_sigmoid_has_no_closed_form() -> None:
     images = photographs(2)
     with pytest.raises(UsageError, match="sigmoid"):
-        Separable(output="sigmoid").fit_closed_form(images, reference(images))
+        Separable(output="sigmoid").fit_least_squares(images, reference(images))
 
 
 def test_an_average_of_the_weights_keeps_the_places_of_the_band() -> None:
     model, images = Separable(band=3), photographs(60)
     model.prepare_for_training(images, reference(images))
-    average = keep_average(model, 0.999)
+    average = make_ema(model, 0.999)
     assert average is not None
     for _ in range(5):
         average.update_parameters(model)
@@ -164,8 +164,8 @@ def smooth(num_images: int, size: int, seed: int = 0) -> torch.Tensor:
 def test_a_fit_of_large_images_asks_for_as_many_as_it_needs() -> None:
     pipeline = parse_pipeline("resize(32),grayscale")
     model = Separable(image_size=(224, 224), target_size=(32, 32))
-    images, others = smooth(model.closed_form_images, 224), smooth(4, 224, seed=1)
-    facts = model.fit_closed_form(images / 255, pipeline.apply(images))
+    images, others = smooth(model.least_squares_images, 224), smooth(4, 224, seed=1)
+    facts = model.fit_least_squares(images / 255, pipeline.apply(images))
     assert facts["residual"] < 1e-5
     assert float((model(others / 255) - pipeline.apply(others)).abs().max()) < 1e-5
 
@@ -176,7 +176,7 @@ def test_a_fit_whose_error_still_falls_is_an_error_and_no_result() -> None:
     model = Separable(image_size=(96, 96), target_size=(12, 12))
     before = model.rows.clone()
     with pytest.raises(NnkitError, match=r"did not converge: after 200 rounds on 9 images") as told:
-        model.fit_closed_form(images / 255, pipeline.apply(images))
+        model.fit_least_squares(images / 255, pipeline.apply(images))
     assert told.value.exit_code == 1
     assert torch.equal(model.rows, before)
 
@@ -185,6 +185,6 @@ def test_what_no_such_network_does_is_fitted_as_well_as_it_goes_and_said() -> No
     images = smooth(60, 16)
     model = Separable(image_size=(16, 16), target_size=(8, 8))
     bright = parse_pipeline("resize(8),grayscale,brightness(1.8)")
-    facts = model.fit_closed_form(images / 255, bright.apply(images))
+    facts = model.fit_least_squares(images / 255, bright.apply(images))
     assert 0.01 < facts["residual"] < 0.5
     assert any("relative error of" in note for note in facts["notes"])

@@ -174,7 +174,7 @@ def transformed(photographs: Path, runs_dir: Path) -> Trained:
 
 @pytest.fixture(scope="session")
 def fitted(photographs: Path, runs_dir: Path) -> Trained:
-    """The same in closed form, of which it tells: exact, in one epoch."""
+    """The same by least squares, of which it tells: exact, in one epoch."""
     return Trained(
         dataset=f"cifar-transform:source={photographs},pipeline='{PIPELINE}'", model="separable:band=3",
         solver="als", runs_dir=runs_dir, threads=1, device="cpu",

@@ -23,7 +23,7 @@ from nnkit.runs import checkpoints
 from nnkit.runs.checkpoints import ModelCard, describe, load, load_bare, read_card, save_best, save_last
 from nnkit.spec import Spec
 from nnkit.stopping_rules.patience import Patience
-from nnkit.training.loop import TrainState, keep_average
+from nnkit.training.loop import TrainState, make_ema
 from nnkit.types import Data, EpochResult, Split
 from tiny_plugin import TinyNet, TinyPlugin
 
@@ -44,7 +44,7 @@ def fresh(optimizer: str, schedule: str, ema: float, seed: int) -> TrainState:
     torch.manual_seed(seed)
     model = TinyNet(num_classes=3, norm=True)
     made = OPTIMIZERS[optimizer](model.parameters())
-    return TrainState(model, made, SCHEDULES[schedule](made), keep_average(model, ema))
+    return TrainState(model, made, SCHEDULES[schedule](made), make_ema(model, ema))
 
 
 def steps(state: TrainState, first: int, last: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""The check of a closed form finds what is wrong with one, and leaves alone who has none."""
+"""The check of a least-squares fit finds what is wrong with one, and leaves alone who has none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.testing import Skipped, Subject
-from nnkit.testing.models import fits_in_closed_form
+from nnkit.testing.models import fits_by_least_squares
 
 WORLD = {"in_channels": 1, "image_size": (2, 2), "target_channels": 1, "target_size": (2, 2)}
 
@@ -18,7 +18,7 @@ WORLD = {"in_channels": 1, "image_size": (2, 2), "target_channels": 1, "target_s
 class Scale(nn.Module):
     """One number times the image."""
 
-    closed_form_images = 8
+    least_squares_images = 8
 
     def __init__(self, *, target_channels: int = 1, fault: str = "") -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Scale(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         return self.scale * inputs
 
-    def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+    def fit_least_squares(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
         if self.fault == "refused":
             raise UsageError("a sigmoid stands in the way")
         best = (inputs * targets).sum() / inputs.square().sum()
@@ -43,7 +43,7 @@ def subject(fault: str = "") -> Subject:
 
 
 def test_a_fit_that_lowers_the_error_passes() -> None:
-    fits_in_closed_form(subject())
+    fits_by_least_squares(subject())
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_a_fit_that_lowers_the_error_passes() -> None:
 )
 def test_a_fit_with_a_fault_is_told(fault: str, error: type[BaseException], message: str) -> None:
     with pytest.raises(error, match=message):
-        fits_in_closed_form(subject(fault))
+        fits_by_least_squares(subject(fault))
 
 
 def test_a_model_without_one_is_skipped() -> None:
-    with pytest.raises(Skipped, match="no closed form"):
-        fits_in_closed_form(Subject("models", nn.Identity, known={}))
+    with pytest.raises(Skipped, match="no least squares"):
+        fits_by_least_squares(Subject("models", nn.Identity, known={}))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nnkit.data.images import Images
 from nnkit.data.loaders import EvalLoader
 from nnkit.errors import DivergedError, InterruptedRun, NnkitError, UsageError
-from nnkit.training.least_squares import PREPARE_IMAGES, fit_closed_form, one_epoch, prepare
+from nnkit.training.least_squares import PREPARE_IMAGES, fit_least_squares, one_epoch, prepare
 from nnkit.training.loop import TrainState
 from nnkit.types import Data, EpochResult, Split
 
@@ -30,7 +30,7 @@ def data_of(num_train: int, task: Any = "transform") -> Data:
 class Third(nn.Module):
     """A model of a third party, with all that may stand beside `forward`."""
 
-    closed_form_images = 10
+    least_squares_images = 10
 
     def __init__(self, broken: bool = False) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Third(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         return self.scale * inputs
 
-    def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+    def fit_least_squares(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
         if self.broken:
             raise torch.linalg.LinAlgError("singular")
         self.seen.append(inputs)
@@ -60,13 +60,26 @@ def test_a_model_of_a_third_party_is_fitted_on_as_many_training_images_as_it_ask
     caplog.set_level(logging.INFO, "nnkit")
     model = Third()
     started = time.perf_counter()
-    facts = fit_closed_form(model, data_of(100))
+    facts = fit_least_squares(model, data_of(100))
     seconds = time.perf_counter() - started
     assert model.scale.item() == pytest.approx(1)
     assert (model.seen[0][:, 0, 0, 0] * 255).round().tolist() == list(range(0, 100, 10))
     assert 0 <= facts.pop("solver_s") <= seconds
-    assert facts == {"name": "als", "images": 10, "notes": ["a word about it"], "pivots": 3}
+    assert facts == {"name": "least-squares", "images": 10, "notes": ["a word about it"], "pivots": 3}
     assert "a word about it" in caplog.text
+
+
+def test_a_model_written_for_the_names_of_0_1_is_fitted_too() -> None:
+    class Older(nn.Module):
+        closed_form_images = 7
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs
+
+        def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+            return {"iterations": len(inputs)}
+
+    assert fit_least_squares(Older(), data_of(100))["iterations"] == 7
 
 
 def test_before_gradients_it_is_shown_training_images_and_others_are_left_alone() -> None:
@@ -81,7 +94,7 @@ def test_a_fit_that_breaks_is_told_with_its_cause() -> None:
     with pytest.raises(
         UsageError, match="cannot be fitted to 10 images of this dataset: _LinAlgError: singular"
     ):
-        fit_closed_form(Third(broken=True), data_of(100))
+        fit_least_squares(Third(broken=True), data_of(100))
 
 
 def test_out_of_memory_is_not_taken_for_a_fit_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,16 +102,16 @@ def test_out_of_memory_is_not_taken_for_a_fit_that_breaks(monkeypatch: pytest.Mo
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     model = Third()
-    monkeypatch.setattr(model, "fit_closed_form", hungry)
+    monkeypatch.setattr(model, "fit_least_squares", hungry)
     with pytest.raises(torch.OutOfMemoryError):
-        fit_closed_form(model, data_of(100))
+        fit_least_squares(model, data_of(100))
 
 
 def test_what_has_no_closed_form_is_refused() -> None:
-    with pytest.raises(UsageError, match="model has no fit_closed_form"):
-        fit_closed_form(nn.Linear(1, 1), data_of(100))
+    with pytest.raises(UsageError, match="model has no fit_least_squares"):
+        fit_least_squares(nn.Linear(1, 1), data_of(100))
     with pytest.raises(UsageError, match="dataset has classes"):
-        fit_closed_form(Third(), data_of(100, task="classification"))
+        fit_least_squares(Third(), data_of(100, task="classification"))
 
 
 CPU = torch.device("cpu")
@@ -176,17 +189,17 @@ def test_a_fit_that_left_no_finite_weights_is_no_result() -> None:
 
 def test_a_fit_gets_its_images_as_the_model_is_fed_them_and_needs_no_gradients() -> None:
     class Looks(Third):
-        closed_form_images = 1000
+        least_squares_images = 1000
 
-        def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+        def fit_least_squares(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
             self.given = (inputs, targets, torch.is_grad_enabled())
             return {}
 
-        prepare_for_training = fit_closed_form
+        prepare_for_training = fit_least_squares
 
     model, data = Looks(), data_of(100)
     data = Data("transform", data.splits, 1, (2, 2), mean=(0.5,), std=(0.25,))
-    facts = fit_closed_form(model, data)
+    facts = fit_least_squares(model, data)
     level = torch.arange(100).view(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 255
     assert facts["images"] == 100
     assert facts.keys() == {"name", "images", "solver_s"}
@@ -215,15 +228,15 @@ def test_what_a_fit_raises_is_told_in_one_line(
     with pytest.raises(UsageError) as caught:
         prepare(model, data_of(100))
     assert caught.value.message.endswith(f"fitted to 100 images of this dataset: {error.__name__}: first")
-    assert "--solver als" in caught.value.hint
+    assert "--solver least-squares" in caught.value.hint
     assert isinstance(caught.value.__cause__, error)
 
 
 def test_what_a_fit_says_itself_is_not_reworded(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*images: Tensor) -> None:
-        raise NnkitError("no closed form with a sigmoid")
+        raise NnkitError("no least squares with a sigmoid")
 
     model = Third()
-    monkeypatch.setattr(model, "fit_closed_form", refuses)
-    with pytest.raises(NnkitError, match=r"^no closed form with a sigmoid$"):
-        fit_closed_form(model, data_of(100))
+    monkeypatch.setattr(model, "fit_least_squares", refuses)
+    with pytest.raises(NnkitError, match=r"^no least squares with a sigmoid$"):
+        fit_least_squares(model, data_of(100))

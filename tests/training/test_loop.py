@@ -8,7 +8,7 @@ from torch import nn
 
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import DivergedError
-from nnkit.training.loop import Recipe, TrainState, finite_weights, fit, keep_average, seed_step
+from nnkit.training.loop import Recipe, TrainState, finite_weights, fit, make_ema, seed_step
 from nnkit.types import EpochResult, StepResult
 from tiny_plugin import Tiny, TinyNet
 
@@ -21,7 +21,7 @@ def start(
     data = Tiny().load(None)  # type: ignore[arg-type]
     train = TrainLoader(data, data.splits["train"], batch_size=20, device=CPU)
     val = EvalLoader(data, data.splits["val"], batch_size=20, device=CPU)
-    state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1), average=keep_average(model, ema))
+    state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1), average=make_ema(model, ema))
     return state, list(fit(state, model, nn.CrossEntropyLoss(), data, train, val, Recipe(epochs)))
 
 
@@ -83,7 +83,7 @@ def test_a_steps_random_numbers_depend_on_seed_epoch_and_step_alone() -> None:
 
 def test_an_average_follows_the_weights_by_its_decay() -> None:
     model = nn.BatchNorm1d(2)
-    average = keep_average(model, 0.75)
+    average = make_ema(model, 0.75)
     assert average is not None
     average.update_parameters(model)
     with torch.no_grad():
@@ -92,4 +92,4 @@ def test_an_average_follows_the_weights_by_its_decay() -> None:
     average.update_parameters(model)
     assert average.module.weight.tolist() == [2.0, 2.0]
     assert average.module.running_mean.tolist() == [1.0, 1.0]
-    assert keep_average(model, 0.0) is None
+    assert make_ema(model, 0.0) is None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from nnkit.training.memory import fitting_batch_size, is_out_of_memory, let_go
+from nnkit.training.memory import fitting_batch_size, is_out_of_memory, release_traceback
 
 
 @pytest.fixture(autouse=True)
@@ -142,5 +142,5 @@ def test_what_the_frames_behind_an_error_hold_is_freed_down_to_the_first_cause()
     assert caught is not None
     assert len(living) == 3
     assert all(one() is not None for one in living)
-    let_go(caught)
+    release_traceback(caught)
     assert all(one() is None for one in living)

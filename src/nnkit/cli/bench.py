@@ -13,7 +13,7 @@ from nnkit.cli import output
 def bench(context: typer.Context, **values: Any) -> None:
     """Time networks against the real transforms, interleaved, over a grid of settings.
 
-    Four references are always there: reference-loop (torchvision's transforms image by image),
+    Four references are always there: reference-loop (torchvision's transforms per image),
     reference-batched, pil-loop, and exact, the pipeline as one operator. LIST is values between commas.
     Exit 3 where cells failed.
 

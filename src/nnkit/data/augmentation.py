@@ -143,7 +143,8 @@ def warped(images: Tensor, homographies: Tensor) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: Tensor, sizes: Tensor) -> Tensor:
-    """A 3×3 Gaussian blur of each image (B, C, H, W) within its own size (B, 2), its border reflected."""
+    """A 3×3 Gaussian blur of each image (B, C, H, W) within its own height and width (B, 2), its border
+    reflected."""
     side = torch.exp(-0.5 / sigma.view(-1, 1, 1, 1) ** 2)
     middle, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
     for axis in (3, 2):

@@ -41,7 +41,7 @@ def cached(folder: Path, name: str, parts: Mapping[str, Any], make: Callable[[],
     """
     key = _key(parts)
     path = folder / f"{_readable(name)}-{key[:24]}.safetensors"
-    files.remove_strays(folder)
+    files.remove_stale_files(folder)
     damaged = False
     try:
         return _read(path, key)

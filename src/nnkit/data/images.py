@@ -155,7 +155,7 @@ class Images:
         return self.buffer.device
 
     def image(self, index: int) -> Tensor:
-        """One image in its own size, uint8 (C, H, W); it shares memory with the others."""
+        """One image in its original size, uint8 (C, H, W); it shares memory with the others."""
         image: Tensor = self._tensors[int(self._group_of[index])][int(self._row_of[index])]
         return image
 

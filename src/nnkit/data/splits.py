@@ -23,6 +23,25 @@ LEVELS = 256
 TEST_FRACTION = 0.1
 
 
+def check_labels(data: Data, name: str) -> None:
+    """`DataError` for a label that is none of the classes: names the image by its split and position.
+
+    Training would end in an index error, or on a GPU in one that the device never recovers from.
+    """
+    if data.task != "classification":
+        return
+    for split_name, split in data.splits.items():
+        labels = split.targets[torch.from_numpy(split.indices)]
+        wrong = ((labels < 0) | (labels >= len(data.class_names))).nonzero()
+        if len(wrong):
+            at = int(wrong[0])
+            raise DataError(
+                f'the dataset "{name}" labels image {at} of its {split_name} split as {int(labels[at])}: its '
+                f"{len(data.class_names)} classes are 0 to {len(data.class_names) - 1}",
+                hint="mend the dataset; `nnkit check-plugin` finds such faults in a plugin's",
+            )
+
+
 def check_seed(seed: int) -> int:
     """The seed; `UsageError` for a negative one."""
     if seed < 0:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nnkit.models._checks import check_counts, check_sizes
-from nnkit.models._closed_form import notes_on, notes_on_residual, require_linear, set_weights
+from nnkit.models._least_squares import notes_on, notes_on_residual, require_linear, set_weights
 from nnkit.models._output import Output, check_output, limit
 from nnkit.surrogates.least_squares import RIDGE
 from nnkit.surrogates.variable_projection import fit_mixed_linear
@@ -20,7 +20,7 @@ class ConvLinear(nn.Module):
 
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     Parameters: target_channels · (in_channels + 1) + h'w' · (hw + 1), 803,604 for 3 × 32×32 to 1 × 28×28.
-    The target's channels share the linear layer. `fit_closed_form` asks for two images per pixel:
+    The target's channels share the linear layer. `fit_least_squares` asks for two images per pixel:
     2,050 images for 32×32.
     """
 
@@ -41,14 +41,14 @@ class ConvLinear(nn.Module):
         self.output = output
         self.conv = nn.Conv2d(in_channels, target_channels, kernel_size=1)
         self.linear = nn.Linear(prod(image_size), prod(target_size))
-        self.closed_form_images = 2 * (self.linear.in_features + 1)
+        self.least_squares_images = 2 * (self.linear.in_features + 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Images (B, target_channels, h', w') of inputs (B, in_channels, h, w)."""
         pixels = self.linear(self.conv(inputs).flatten(2))
         return limit(pixels.unflatten(2, self.target_size), self.output)
 
-    def fit_closed_form(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
+    def fit_least_squares(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
         """Fit float images (N, C, h, w) to (N, C', h', w') on the CPU; `UsageError` with a sigmoid."""
         require_linear(self.output)
         assert self.conv.bias is not None

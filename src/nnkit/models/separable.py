@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.models._checks import check_counts, check_sizes
-from nnkit.models._closed_form import (
+from nnkit.models._least_squares import (
     notes_on_residual,
     require_converged,
     require_linear,
@@ -30,10 +30,10 @@ class Separable(nn.Module):
     """out = A · (w · x) · Bᵀ: resizing, flipping and graying are linear and act on one axis each.
 
     So the reference pipeline of reports A to C is of this form exactly, with A and B each a resize and a
-    flip and w the grey weights. Parameters: `channels` w (target_channels, in_channels), `rows` A (h', h)
+    flip and w the luma weights. Parameters: `channels` w (target_channels, in_channels), `rows` A (h', h)
     and `cols` B (w', w), 3 + 896 + 896 = 1,795 for 3 × 32×32 to 1 × 28×28.
     With `band=3` each row of A and of B has 3 numbers, in neighbouring columns, and 171 parameters are left;
-    the other entries are 0. A fit in closed form finds the columns and says what the band drops; before
+    the other entries are 0. A fit by least squares finds the columns and says what the band drops; before
     training by gradient they are found by such a fit on a few training images, of which no weight is kept.
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     """
@@ -69,7 +69,7 @@ class Separable(nn.Module):
         for name, axis in (("row_columns", 0), ("col_columns", 1)):
             at = along_diagonal(target_size[axis], image_size[axis], band) if band else None
             self.register_buffer(name, at)
-        self.closed_form_images = _num_images(in_channels, image_size, target_channels, target_size)
+        self.least_squares_images = _num_images(in_channels, image_size, target_channels, target_size)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -91,7 +91,7 @@ class Separable(nn.Module):
         out = separable_map(inputs, self.channels, self.rows, cols, row_columns=self.row_columns)
         return limit(out, self.output)
 
-    def fit_closed_form(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
+    def fit_least_squares(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
         """Alternating least squares on float images (N, C, h, w) and (N, C', h', w'), on the CPU.
 
         With a band: fitted without it, cut to it, and fitted again within it. `dropped` tells what was cut:

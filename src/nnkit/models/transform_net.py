@@ -1,4 +1,4 @@
-"""transform-net: resize, mix the colours, flip: the pipeline itself, with the grey weights to learn."""
+"""transform-net: resize, mix the colours, flip: the pipeline itself, with the luma weights to learn."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def write_first_epoch(folder: Path, steps: Sequence[tuple[int, float]]) -> list[
 
 
 def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred mean over `window` (odd) values, fewer at the ends; gaps (not-a-number) are left out."""
+    """Centred mean over `window` (odd) values, fewer at the ends; gaps (NaN) are left out."""
     known = np.isfinite(values)
     kernel = np.ones(window)
     half = window // 2

@@ -89,7 +89,7 @@ def add_legend(axes: Axes) -> None:
 
 
 def finite_or_gap(values: Iterable[float | None]) -> list[float]:
-    """Values to plot: a gap (not-a-number) where one is missing or infinite."""
+    """Values to plot: a gap (NaN) where one is missing or infinite."""
     return [value if value is not None and math.isfinite(value) else math.nan for value in values]
 
 

@@ -1,6 +1,6 @@
 """How numbers and names are written for people: percentages, counts, durations, clean text.
 
-What cannot be computed, not-a-number or None, is written "–".
+What cannot be computed, NaN or None, is written "–".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TIMES = ("seconds", "_s")
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is None or not-a-number."""
+    """Whether a value is None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 

@@ -144,7 +144,7 @@ def _checked(card: ModelCard, path: Path) -> ModelCard:
     """The card, unless its statistics cannot be those of its images."""
     channels = (card.known.get("in_channels"),) if card.mean else (0,)
     if not (len(card.mean),) == (len(card.std),) == channels or 0 in card.std:
-        raise _damaged(path, "its mean and deviation do not fit its channels")
+        raise _damaged(path, "its mean and standard deviation do not fit its channels")
     return card
 
 

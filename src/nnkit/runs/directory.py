@@ -80,7 +80,7 @@ class RunDirectory:
         if not _is_free(path):
             run.close()
             raise taken
-        files.remove_strays(path)
+        files.remove_stale_files(path)
         run._made = made
         return run
 
@@ -90,7 +90,7 @@ class RunDirectory:
         run = cls(path)._locked()
         run._status = run.status()
         for folder in (path, *(path / name for name in ("checkpoints/best", "checkpoints/last", "figures"))):
-            files.remove_strays(folder)
+            files.remove_stale_files(folder)
         return run
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Alternating least squares: the factors of out = A · (w · x) · Bᵀ, each in turn fitted in closed form."""
+"""Alternating least squares: the factors of out = A · (w · x) · Bᵀ, each in turn by linear regression."""
 
 from __future__ import annotations
 

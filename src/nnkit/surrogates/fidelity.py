@@ -1,4 +1,4 @@
-"""The fidelity class of a stand-in for a pipeline: how far its images are from the real transforms'."""
+"""The fidelity class of a surrogate of a pipeline: how far its images are from the real transforms'."""
 
 from __future__ import annotations
 

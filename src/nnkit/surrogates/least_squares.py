@@ -1,4 +1,4 @@
-"""Least squares in closed form: ridge regression from sums of products, and a linear layer fitted by it."""
+"""Least squares: ridge regression from sums of products, and a linear layer fitted by it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Check = Callable[[Subject], None]
 _OF_ALL: tuple[Check, ...] = (common.says_what_it_is, common.defaults_are_valid_and_round_trip)
 _CHECKS: Mapping[str, tuple[Check, ...]] = {
     "datasets": (
-        datasets.says_its_task_and_usual_model,
+        datasets.says_its_task_and_default_model,
         datasets.loads_what_it_declares,
         datasets.loads_the_same_twice,
         datasets.says_when_its_files_are_missing,
@@ -32,7 +32,7 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         models.saves_and_loads,
         models.survives_spawn,
         models.leaves_its_input_alone,
-        models.fits_in_closed_form,
+        models.fits_by_least_squares,
         models.exports_to_onnx,
     ),
     "poolings": (

@@ -30,7 +30,7 @@ MAX_SHARED = 0.05
 """Photographs come in pairs that are equal by chance or neglect; a leak is more than a few."""
 
 
-def says_its_task_and_usual_model(subject: Subject) -> None:
+def says_its_task_and_default_model(subject: Subject) -> None:
     """`task` is one of the two, `default_model` names a model that is installed."""
     dataset = _made(subject)
     assert dataset.task in TASKS, f"its task is {dataset.task!r}, not one of {', '.join(TASKS)}"
@@ -40,7 +40,7 @@ def says_its_task_and_usual_model(subject: Subject) -> None:
 
 
 def loads_what_it_declares(subject: Subject) -> None:
-    """Splits, targets, channels, sizes, class names and statistics fit each other and its usual model."""
+    """Splits, targets, channels, sizes, class names and statistics fit each other and its default model."""
     with _place(subject) as place:
         dataset = _made(subject)
         data = _loaded(subject, dataset, place)

@@ -15,7 +15,7 @@ from nnkit import schema
 from nnkit.errors import UsageError
 from nnkit.testing import common
 from nnkit.testing.subject import Skipped, Subject, assert_close, assert_finite, images
-from nnkit.types import ClosedFormModel
+from nnkit.types import LeastSquaresModel
 
 BATCHES = (1, 5)
 NUM_FITTED = 64
@@ -87,14 +87,14 @@ def leaves_its_input_alone(subject: Subject) -> None:
     common.check_inputs_unchanged(subject, images(2, subject.world))
 
 
-def fits_in_closed_form(subject: Subject) -> None:
-    """Where it has `fit_closed_form`, that lowers the squared error, and what it returns is JSON."""
+def fits_by_least_squares(subject: Subject) -> None:
+    """Where it has `fit_least_squares`, that lowers the squared error, and what it returns is JSON."""
     model = common.made_with(subject)
-    if not isinstance(model, ClosedFormModel):
-        raise Skipped("it has no closed form: no fit_closed_form and closed_form_images")
-    assert model.closed_form_images >= 1, f"closed_form_images is {model.closed_form_images}"
+    if not isinstance(model, LeastSquaresModel):
+        raise Skipped("it has no least-squares fit: no fit_least_squares and least_squares_images")
+    assert model.least_squares_images >= 1, f"least_squares_images is {model.least_squares_images}"
     model.eval()
-    inputs = images(min(NUM_FITTED, model.closed_form_images), subject.world)
+    inputs = images(min(NUM_FITTED, model.least_squares_images), subject.world)
     with torch.no_grad():
         targets = model(inputs).flip(0)  # of its own scale, and nothing that it makes already
         before = (model(inputs) - targets).square().mean()
@@ -106,11 +106,11 @@ def fits_in_closed_form(subject: Subject) -> None:
     assert after <= before, f"the fit raises the mean squared error from {before:.3g} to {after:.3g}"
 
 
-def _fitted(model: ClosedFormModel, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+def _fitted(model: LeastSquaresModel, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
     try:
-        return dict(model.fit_closed_form(inputs, targets))
+        return dict(model.fit_least_squares(inputs, targets))
     except UsageError as error:
-        raise Skipped(f"its settings leave it no closed form: {error.message}") from error
+        raise Skipped(f"its settings leave it no such fit: {error.message}") from error
 
 
 def exports_to_onnx(subject: Subject) -> None:

@@ -13,7 +13,7 @@ from nnkit.training.masks import output_of
 from nnkit.training.metrics import Metrics, batch_sum
 
 
-def go_on() -> None:
+def no_op() -> None:
     """What is done between batches where nobody may interrupt: nothing."""
 
 
@@ -24,7 +24,7 @@ def evaluate(
     metrics: Metrics,
     *,
     precision: str = "fp32",
-    between: Callable[[], None] = go_on,
+    between: Callable[[], None] = no_op,
 ) -> Metrics:
     """Feed every batch of the split to `metrics`; the model is in eval mode meanwhile.
 

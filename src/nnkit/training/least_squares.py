@@ -12,33 +12,53 @@ from torch import Tensor, nn
 
 from nnkit.data.loaders import EvalLoader
 from nnkit.errors import NnkitError, UsageError
-from nnkit.training.evaluation import evaluate, go_on
+from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.loop import TrainState, require_finite
 from nnkit.training.memory import is_out_of_memory
 from nnkit.training.metrics import flat, make_metrics
-from nnkit.types import ClosedFormModel, Data, EpochResult, PreparedModel
+from nnkit.types import Data, EpochResult, LeastSquaresModel, PreparedModel
 
 logger = logging.getLogger("nnkit")
 PREPARE_IMAGES = 500
+Fit = Callable[[Tensor, Tensor], Mapping[str, Any]]
 _CPU = torch.device("cpu")
 
 
-def fit_closed_form(model: nn.Module, data: Data) -> dict[str, Any]:
+def fit_least_squares(model: nn.Module, data: Data) -> dict[str, Any]:
     """Fit the model on training images; what there is to say of it, `images` and `solver_s` among it.
 
     `solver_s` are the seconds of the fit alone. It runs on the CPU wherever the model is: it needs float64.
-    Raises `UsageError` where the model or the task has no closed form, or the fit does not work out.
+    Raises `UsageError` where the model or the task has no such fit, or it does not work out.
     """
-    if not isinstance(model, ClosedFormModel) or data.task != "transform":
+    found = fit_of(model)
+    if found is None or data.task != "transform":
         raise UsageError(
-            "solver=als fits images to images, and this "
-            + ("dataset has classes" if data.task != "transform" else "model has no fit_closed_form"),
-            hint="leave out --solver als",
+            "solver=least-squares fits images to images, and this "
+            + ("dataset has classes" if data.task != "transform" else "model has no fit_least_squares"),
+            hint="leave out --solver least-squares",
         )
-    inputs, targets = _images(data, model.closed_form_images)
+    fit, num_images = found
+    inputs, targets = _images(data, num_images)
     started = time.perf_counter()
-    facts = _call(model.fit_closed_form, inputs, targets)
-    return {"name": "als", "solver_s": time.perf_counter() - started, "images": len(inputs), **facts}
+    facts = _call(fit, inputs, targets)
+    return {
+        "name": "least-squares",
+        "solver_s": time.perf_counter() - started,
+        "images": len(inputs),
+        **facts,
+    }
+
+
+def fit_of(model: nn.Module) -> tuple[Fit, int] | None:
+    """The model's own fit, and how many images it asks for; None where it has none.
+
+    Models written for 0.1 call these `fit_closed_form` and `closed_form_images`, which are taken for one
+    release more.
+    """
+    if isinstance(model, LeastSquaresModel):
+        return model.fit_least_squares, model.least_squares_images
+    fit, num_images = getattr(model, "fit_closed_form", None), getattr(model, "closed_form_images", None)
+    return (fit, num_images) if callable(fit) and isinstance(num_images, int) else None
 
 
 def prepare(model: nn.Module, data: Data) -> dict[str, Any]:
@@ -57,7 +77,7 @@ def one_epoch(
     solved: Mapping[str, Any],
     *,
     precision: str = "fp32",
-    between: Callable[[], None] = go_on,
+    between: Callable[[], None] = no_op,
 ) -> Iterator[EpochResult]:
     """The epoch of a fitted model: its loss on the training split, and its validation metrics."""
     started = time.perf_counter()
@@ -97,7 +117,7 @@ def _call(method: Callable[[Tensor, Tensor], Mapping[str, Any]], *images: Tensor
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(
             f"the model cannot be fitted to {len(images[0])} images of this dataset: {cause}",
-            hint="give it more images, or leave out --solver als; --debug shows the traceback",
+            hint="give it more images, or leave out --solver least-squares; --debug shows the traceback",
         ) from error
     _say(facts.get("notes", ()))
     return facts

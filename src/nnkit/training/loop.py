@@ -21,13 +21,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from nnkit.data.bucketing import Order
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import DivergedError, UsageError
+from nnkit.training import random_state
 from nnkit.training.devices import autocast, sum_type
-from nnkit.training.evaluation import evaluate, go_on
+from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.types import Batch, Data, EpochResult, StepResult
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
+
+_CPU = torch.device("cpu")
 
 
 @dataclass
@@ -42,7 +45,7 @@ class TrainState:
     step: int = 0
 
     @property
-    def best_guess(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model to evaluate and keep: the average of the weights where one is kept."""
         return self.average.module if self.average is not None else self.model
 
@@ -72,15 +75,16 @@ class _EpochSums:
 
 @dataclass(frozen=True)
 class _Flag:
-    """Whether a step left a finite loss and finite weights, still on the device, and which step that was."""
+    """Whether what a step made and left is finite, still on the device, and which step that was."""
 
     loss: Tensor
+    outputs: Tensor
     weights: Tensor
     epoch: int
     step: int
 
 
-def keep_average(model: nn.Module, decay: float) -> AveragedModel | None:
+def make_ema(model: nn.Module, decay: float) -> AveragedModel | None:
     """An exponential moving average of the weights and buffers; None for a decay of 0.
 
     Whole numbers, such as counters and places, are copied: torch's average of them rounds down.
@@ -107,7 +111,7 @@ def fit(
     val: EvalLoader,
     recipe: Recipe,
     *,
-    between: Callable[[], None] = go_on,
+    between: Callable[[], None] = no_op,
 ) -> Iterator[StepResult | EpochResult]:
     """Train from where `state` stands to the last epoch; yield each step and each epoch.
 
@@ -126,7 +130,7 @@ def fit(
         batches = train.load(plan)
         for number in range(len(plan)):
             waited_from = time.perf_counter()
-            seed_step(recipe.seed, epoch, number)
+            seed_step(recipe.seed, epoch, number, train.device)
             batch = next(batches)
             sums.data_wait_s += time.perf_counter() - waited_from
             sums.learning_rate = rate = float(state.optimizer.param_groups[0]["lr"])
@@ -135,15 +139,21 @@ def fit(
             _check_finite(flag)
             shown = per_image(loss, value, len(batch.targets))
             yield StepResult(epoch, state.step, shown, len(batch.targets), rate)
-            flag = _Flag(value.isfinite(), finite_weights(state.model), epoch, state.step)
+            outputs = output.isfinite().all()
+            flag = _Flag(value.isfinite(), outputs, finite_weights(state.model), epoch, state.step)
         _check_finite(flag)
         yield _finish_epoch(state, loss, data, val, recipe, sums, between)
 
 
 def finite_weights(model: nn.Module) -> Tensor:
-    """Whether every weight is finite: a bool tensor on the model's device, without waiting for it."""
+    """Whether every weight and buffer is finite: a bool tensor on the model's device, without waiting for it.
+
+    Buffers count too: running statistics that are not finite spoil every later evaluation.
+    """
     weights = [
-        p.detach() for p in model.parameters() if p.numel() and (p.is_floating_point() or p.is_complex())
+        p.detach()
+        for p in (*model.parameters(), *model.buffers())
+        if p.numel() and (p.is_floating_point() or p.is_complex())
     ]
     # One fused kernel for all weights; the largest magnitude cannot overflow as a sum of squares can.
     largest = torch._foreach_norm(weights, math.inf)
@@ -156,14 +166,10 @@ def require_finite(state: TrainState) -> None:
         raise _diverged("a weight", state.epoch + 1, state.step)
 
 
-def seed_step(seed: int, epoch: int, number: int) -> None:
-    """Seed torch's default generators for one step of one epoch."""
+def seed_step(seed: int, epoch: int, number: int, device: torch.device = _CPU) -> None:
+    """Seed torch's default generators, of the CPU and of the device, for one step of one epoch."""
     mixed = hash((seed, epoch, number)) & (2**63 - 1)  # of ints alone: the same in every process
-    torch.default_generator.manual_seed(mixed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(mixed)
-    elif torch.backends.mps.is_available():
-        torch.mps.manual_seed(mixed)
+    random_state.seed(mixed, device)
 
 
 def train_step(
@@ -171,7 +177,7 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step; the loss and the output before it."""
     if isinstance(state.optimizer, LBFGS):
-        value, output = _line_search(state.optimizer, forward, loss, batch, recipe, device)
+        value, output = _line_search(state, state.optimizer, forward, loss, batch, recipe, device)
     else:
         state.optimizer.zero_grad(set_to_none=True)
         value, output = _compute(forward, loss, batch, recipe, device)
@@ -203,9 +209,16 @@ def _compute(
 
 
 def _line_search(
-    optimizer: LBFGS, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
+    state: TrainState,
+    optimizer: LBFGS,
+    forward: nn.Module,
+    loss: nn.Module,
+    batch: Batch,
+    recipe: Recipe,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
     seen: list[tuple[Tensor, Tensor]] = []
+    later: list[Tensor] = []
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -213,9 +226,18 @@ def _line_search(
         value.backward()  # type: ignore[no-untyped-call]
         if not seen:
             seen.append((value.detach(), output.detach()))
+        later.append(value.detach())
         return value
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    try:
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    except (IndexError, TypeError, ArithmeticError):  # torch's search, among values that compare with nothing
+        if not torch.stack(later).isnan().any():
+            raise
+    # A search may probe where the loss overflows, and turns back. From NaN it does not, and what is left may
+    # look whole; so this is read now, not a step later: the closure waits for the device anyway.
+    if torch.stack(later).isnan().any():
+        raise _diverged("the loss", state.epoch + 1, state.step + 1)
     return seen[0]
 
 
@@ -228,8 +250,8 @@ def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch
 
 def _check_finite(flag: _Flag | None) -> None:
     # On a GPU this waits for the step before, which is done by now; never for the one in flight.
-    if flag is not None and not bool(flag.loss & flag.weights):
-        what = "a weight" if bool(flag.loss) else "the loss"
+    if flag is not None and not bool(flag.loss & flag.outputs & flag.weights):
+        what = "the loss" if not bool(flag.loss) else "an output" if not bool(flag.outputs) else "a weight"
         raise _diverged(what, flag.epoch, flag.step)
 
 
@@ -255,7 +277,7 @@ def _finish_epoch(
     train_s = time.perf_counter() - sums.started
     epoch = state.epoch + 1
     collected = make_metrics(data, val.device)
-    evaluate(state.best_guess, val, loss, collected, precision=recipe.precision, between=between)
+    evaluate(state.eval_model, val, loss, collected, precision=recipe.precision, between=between)
     measured = collected.result()
     metrics = {"train_loss": train_loss, **flat(measured, "val")}
     if data.task == "classification":

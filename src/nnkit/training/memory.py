@@ -19,7 +19,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
 
 
-def let_go(error: BaseException) -> None:
+def release_traceback(error: BaseException) -> None:
     """Free what the frames behind an error, and behind those that led to it, hold."""
     behind: BaseException | None = error
     while behind is not None:

@@ -30,7 +30,7 @@ class Metrics(Protocol):
         ...
 
     def result(self) -> dict[str, Any]:
-        """The metrics over all that was added; not-a-number where nothing was."""
+        """The metrics over all that was added; NaN where nothing was."""
         ...
 
 

@@ -121,9 +121,9 @@ class Timed(nn.Module):
 class Fitted(Timed):
     """The same, after a fit that takes 60 seconds."""
 
-    closed_form_images = 5
+    least_squares_images = 5
 
-    def fit_closed_form(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
+    def fit_least_squares(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
         world.clock.tick(60)
         return {}
 
@@ -357,7 +357,7 @@ def test_training_breaks_even_when_it_is_saved_against_each_reference(machine: W
     rows = {arm["name"]: arm for arm in document["arms"]}
     fitted = rows["fitted:label=net"]
     assert fitted["train_s"] == pytest.approx(60)
-    assert fitted["note"] == "fitted in closed form on 5 images"
+    assert fitted["note"] == "fitted by least squares on 5 images"
     # 60 s over 4 - 0.5 and 1 - 0.5 seconds saved with each image.
     assert fitted["break_even_images"] == {"reference-loop": 18, "reference-batched": 120}
     assert rows["fitted:label=slow"]["break_even_images"] == {"reference-loop": 60, "reference-batched": None}
@@ -441,7 +441,7 @@ def test_each_arm_says_what_it_is_and_how_true_it_is(machine: World) -> None:
     why = "unavailable: the pipeline is not affine: no operator equals it"
     unknown = {"class": None, "max_abs_error": None, "mae_sum": None, "levels": None}
     assert rows[3] == row("exact", "", None, fidelity={**unknown, "error": f"UsageError: {why}"})
-    fit = {"train_s": pytest.approx(60), "note": "fitted in closed form on 5 images"}
+    fit = {"train_s": pytest.approx(60), "note": "fitted by least squares on 5 images"}
     saved = {"reference-loop": 18, "reference-batched": 120}
     assert rows[4] == row("fitted", batches, 8, kind="model", **fit, break_even_images=saved)
     wrong = rows[5]["fidelity"]

@@ -91,7 +91,7 @@ def test_a_folder_of_any_sizes_trains_under_each_policy(pets: Any, settings: str
     assert np.isfinite(result.best["metrics"]["loss"])
     assert result.test is not None
     sizes = result.test["accuracy_by_resolution"]
-    assert len(sizes) > 3, "results are told by the images' own sizes"
+    assert len(sizes) > 3, "results are told by the images' original sizes"
     again = evaluate(result.run_dir, split="test", threads=1)
     assert again.metrics["accuracy_by_resolution"] == sizes
     assert again.metrics["loss"] == pytest.approx(result.test["loss"])

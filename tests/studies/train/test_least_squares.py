@@ -1,4 +1,4 @@
-"""`nnkit train --solver als`: fits in closed form, from the configuration to the summary."""
+"""`nnkit train --solver als`: fits by least squares, from the configuration to the summary."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_solver_is_told_in_the_result_and_the_run_has_one_epoch(fitted: Any) -> None:
     result = fitted()
-    assert (result.epochs, result.stopped_by, result.best["epoch"]) == (1, "closed form", 1)
-    assert result.solver["name"] == "als"
+    assert (result.epochs, result.stopped_by, result.best["epoch"]) == (1, "least squares", 1)
+    assert result.solver["name"] == "least-squares"
     assert result.solver["images"] == 200
     assert 0 < result.solver["solver_s"] < result.seconds
     assert result.solver["iterations"] > 1
@@ -91,13 +91,13 @@ def test_by_gradient_a_band_is_placed_first_and_says_what_it_drops(fitted: Any) 
 
 def test_the_fit_sees_training_images_alone(fitted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
-    real = Separable.fit_closed_form
+    real = Separable.fit_least_squares
 
     def spy(self: Separable, inputs: torch.Tensor, targets: torch.Tensor) -> dict[str, Any]:
         seen.append(inputs)
         return real(self, inputs, targets)
 
-    monkeypatch.setattr(Separable, "fit_closed_form", spy)
+    monkeypatch.setattr(Separable, "fit_least_squares", spy)
     result = fitted(limit=30)
     from nnkit.data.tensor_files import read
     from nnkit.datasets.cifar_transform import CifarTransform

@@ -108,7 +108,7 @@ def test_any_linear_steps_are_found_affine_and_reproduced(
         ("brightness(1)", True, True),
         ("brightness(1.001)", False, False),
         ("resize(8),brightness(1.5)", False, False),
-        ("grayscale,brightness(1.0001)", True, True),  # the grey weights sum to 0.9999
+        ("grayscale,brightness(1.0001)", True, True),  # the luma weights sum to 0.9999
         ("normalize(0,0.5)", True, True),
         ("normalize(0.5,0.5)", False, True),
         ("normalize(0.5,0.5),brightness(0.9)", False, False),

@@ -14,7 +14,7 @@ from typing import Literal, get_args, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nnkit.data.bucketing.choice import Ints
+from nnkit.data.bucketing.clustering import Ints
 from nnkit.data.bucketing.epoch import EpochPlan, Forecast, plan_epoch, slots_of
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets, check_int
 from nnkit.data.bucketing.steps import Runs

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnkit.data.bucketing.choice import Ints
-from nnkit.data.bucketing.packing import near_order
+from nnkit.data.bucketing.clustering import Ints
+from nnkit.data.bucketing.size_order import near_order
 from nnkit.data.bucketing.sizes import Buckets
 from nnkit.data.bucketing.steps import Runs, Steps, cut_steps, merge_leftovers
 from nnkit.types import Leftovers, PadTo

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nnkit.data.bucketing.choice import Ints, cheapest_groups, group_shapes, near_groups
+from nnkit.data.bucketing.clustering import Ints, cheapest_groups, group_shapes, near_groups
 from nnkit.errors import UsageError, quote
 
 MAX_SIDE = 2**20

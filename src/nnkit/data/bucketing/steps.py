@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nnkit.data.bucketing.choice import Ints
+from nnkit.data.bucketing.clustering import Ints
 
 
 @dataclass(frozen=True, eq=False)

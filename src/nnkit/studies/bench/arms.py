@@ -27,8 +27,8 @@ from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
 from nnkit.surrogates.pipelines import How, Pipeline
 from nnkit.surrogates.pipelines.analysis import analyse
-from nnkit.training.least_squares import fit_closed_form
-from nnkit.types import ClosedFormModel, Data
+from nnkit.training.least_squares import fit_least_squares, fit_of
+from nnkit.types import Data
 
 Input = Literal["float", "uint8"]
 Pass = Callable[[], object]
@@ -72,7 +72,7 @@ class Arm(Protocol):
 
 @dataclass
 class LoopArm:
-    """torchvision's transforms image by image, on tensors or on PIL images. It has one setting: one image."""
+    """torchvision's transforms per image, on tensors or on PIL images. It has one setting: one image."""
 
     name: str
     how: How
@@ -279,8 +279,8 @@ def model_arms(
 ) -> list[Arm]:
     """An arm for each network: a run directory, a file of weights, or a spec.
 
-    A spec's network is fitted in closed form where its class offers that, else it has the weights that it was
-    made with: its time is right, its output is not. `UsageError` for one that does not fit the images.
+    A spec's network is fitted by least squares where its class offers that, else it has the weights that it
+    was made with: its time is right, its output is not. `UsageError` for one that does not fit the images.
     """
     arms: list[Arm] = []
     for text in texts:
@@ -340,11 +340,11 @@ def _from_run(path: Path, data: Data) -> _Made:
 
 
 def _from_spec(text: str, data: Data, seed: int) -> _Made:
-    blueprint = plan("models", parse(text), known=data.known_settings())
+    validated = plan("models", parse(text), known=data.known_settings())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = blueprint.make()
-        if not isinstance(module, ClosedFormModel):
+        module: nn.Module = validated.make()
+        if fit_of(module) is None:
             return _Made(text, module, None, "untrained weights")
-        found = fit_closed_form(module, data)
-    return _Made(text, module, found["solver_s"], f"fitted in closed form on {found['images']} images")
+        found = fit_least_squares(module, data)
+    return _Made(text, module, found["solver_s"], f"fitted by least squares on {found['images']} images")

@@ -61,7 +61,7 @@ class BenchConfig(FolderConfig):
     pin_memory: Annotated[Flags, Option("Page-locked memory, for CUDA")] = (False,)
     loader: Annotated[
         Literal["memory", "dataloader"],
-        Option("memory: slices on the device; dataloader: torch's, image by image"),
+        Option("memory: slices on the device; dataloader: torch's, per image"),
     ] = "memory"
     input: Annotated[
         tuple[Literal["float", "uint8"], ...],

@@ -40,7 +40,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "pin_memory": (False, True),
     },
 }
-"""All three read through torch's `DataLoader`, image by image, as the reports do."""
+"""All three read through torch's `DataLoader`, per image, as the reports do."""
 
 
 UNAVAILABLE = "unavailable"
@@ -101,7 +101,7 @@ def with_preset(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
     if config.loader == "memory" and (any(config.num_workers) or any(config.pin_memory)):
         raise UsageError(
             "images in memory need no workers and no pinned memory",
-            hint="add --loader dataloader, which reads image by image as the reports do",
+            hint="add --loader dataloader, which reads per image as the reports do",
         )
     return replace(resolved, config=config, origins=origins)
 
@@ -110,7 +110,7 @@ def one_pass(images: Tensor, setting: Setting, loader: str) -> Iterator[Tensor]:
     """The batches of one pass over `images`, on the setting's device.
 
     "memory": `images` are on the device already, and a batch is a slice, or with shuffle a gather.
-    "dataloader": torch's DataLoader picks image by image from `images` in the host's memory and joins them;
+    "dataloader": torch's DataLoader picks per image from `images` in the host's memory and joins them;
     the copy to the device and the start of workers are part of the pass.
     """
     if loader == "memory":

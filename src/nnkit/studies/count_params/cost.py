@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nnkit.build import Blueprint
+from nnkit.build import ValidatedSpec
 from nnkit.errors import NnkitError, UsageError
 from nnkit.results.count_params import Shape
 from nnkit.studies.count_params.parameter_count import build_on
@@ -52,7 +52,7 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if _is_layer(module)}
 
 
-def model_cost(blueprint: Blueprint, model: nn.Module, shape: Shape) -> Cost:
+def model_cost(validated: ValidatedSpec, model: nn.Module, shape: Shape) -> Cost:
     """The cost of one image of `shape`; `UsageError` where the model cannot take it. Draws no gradient."""
     on_meta = all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     try:
@@ -62,7 +62,7 @@ def model_cost(blueprint: Blueprint, model: nn.Module, shape: Shape) -> Cost:
         raise
     except Exception:
         # Code that looks at values cannot run on meta; a shape that does not fit fails on the CPU as well.
-        model = build_on(blueprint, "cpu")
+        model = build_on(validated, "cpu")
     try:
         return _measure(model, torch.zeros(1, *shape))
     except NnkitError:
@@ -70,7 +70,7 @@ def model_cost(blueprint: Blueprint, model: nn.Module, shape: Shape) -> Cost:
     except Exception as error:
         size = "x".join(map(str, shape))
         raise UsageError(
-            f'the model "{blueprint.spec}" cannot take an image of {size}: {error}',
+            f'the model "{validated.spec}" cannot take an image of {size}: {error}',
             hint="give the input that it is made for: --input CxHxW, such as --input 3x32x32",
         ) from error
 

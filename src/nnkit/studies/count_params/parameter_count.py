@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from nnkit.build import Blueprint, plan
+from nnkit.build import ValidatedSpec, plan
 from nnkit.errors import PluginError, UsageError
 from nnkit.spec import Spec
 
@@ -29,33 +29,33 @@ def num_values(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def build_model(blueprint: Blueprint) -> nn.Module:
+def build_model(validated: ValidatedSpec) -> nn.Module:
     """The model on the meta device, or on the CPU where it cannot be built on meta.
 
     `PluginError` where it breaks on both, is no `nn.Module`, or has parameters without a shape.
     """
     try:
-        model = build_on(blueprint, "meta")
+        model = build_on(validated, "meta")
     except UsageError:
         raise
     except PluginError:
-        model = build_on(blueprint, "cpu")
-    _check_countable(blueprint, model)
+        model = build_on(validated, "cpu")
+    _check_countable(validated, model)
     return model
 
 
-def build_on(blueprint: Blueprint, device: str) -> nn.Module:
+def build_on(validated: ValidatedSpec, device: str) -> nn.Module:
     """The model, as new tensors go to `device`. Torch's global generator is left as it was."""
     # Building on meta draws no numbers, but an author's own code may. Layers of no values warn.
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.device(device):
         warnings.simplefilter("ignore")
-        model: nn.Module = blueprint.make()
+        model: nn.Module = validated.make()
     return model
 
 
-def _check_countable(blueprint: Blueprint, model: object) -> None:
-    entry = blueprint.component.entry
-    who = f'the model "{blueprint.spec}" of {entry.provider} {entry.version}'
+def _check_countable(validated: ValidatedSpec, model: object) -> None:
+    entry = validated.component.entry
+    who = f'the model "{validated.spec}" of {entry.provider} {entry.version}'
     if not isinstance(model, nn.Module):
         raise PluginError(f"{who} is a {type(model).__name__}, not a torch.nn.Module")
     lazy = [name for name, parameter in model.named_parameters() if is_lazy(parameter)]

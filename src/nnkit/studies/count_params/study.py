@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nnkit import registry, schema
-from nnkit.build import Blueprint, plan
+from nnkit.build import ValidatedSpec, plan
 from nnkit.errors import GateError, UsageError, quote
 from nnkit.results.count_params import CountResult, LayerCount, MatchCount, ModelCount, Shape
 from nnkit.spec import Spec, parse
@@ -73,10 +73,10 @@ def _percent(value: float) -> str:
 def count_model(spec: Spec, *, shape: Shape | None = None) -> ModelCount:
     """Count one model for images of `shape`, or of its own usual shape. Tied parameters count once."""
     known = _known(spec, shape)
-    blueprint = plan("models", spec, known=known)
-    model = build_model(blueprint)
-    image = shape or _own_shape(blueprint, model)
-    cost = model_cost(blueprint, model, image)
+    validated = plan("models", spec, known=known)
+    model = build_model(validated)
+    image = shape or _own_shape(validated, model)
+    cost = model_cost(validated, model, image)
     layers = _count_layers(model, cost)
     trainable = sum(layer.trainable for layer in layers)
     frozen = sum(layer.frozen for layer in layers)
@@ -157,11 +157,11 @@ def _show(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _own_shape(blueprint: Blueprint, model: nn.Module) -> Shape:
+def _own_shape(validated: ValidatedSpec, model: nn.Module) -> Shape:
     """The image that the model is made for: by its settings and defaults, else by its first convolution."""
-    settings = schema.settings_of(blueprint.component.cls)
+    settings = schema.settings_of(validated.component.cls)
     values = {name: setting.default for name, setting in settings.items() if not setting.required}
-    values |= blueprint.settings
+    values |= validated.settings
     channels = values.get("in_channels")
     if not isinstance(channels, int):
         channels = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 1)

@@ -17,6 +17,7 @@ from nnkit.build import build, plan
 from nnkit.config import Resolved, resolve
 from nnkit.data.loaders import EvalLoader
 from nnkit.data.resize_policy import with_policy
+from nnkit.data.splits import check_labels
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import checkpoints
@@ -27,7 +28,7 @@ from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.metrics import split_metrics
 from nnkit.studies.paths import data_place
 from nnkit.studies.train.config import TrainConfig
-from nnkit.studies.train.experiment import USUAL_LOSS, loss_spec
+from nnkit.studies.train.experiment import DEFAULT_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
 from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
@@ -60,7 +61,9 @@ def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
         config = config.model_copy(update={"data_root": trained.data_root})
     spec, bucketing = _bucketing(spec, config, trained)
     dataset: Dataset = plan("datasets", spec).make()
-    data, bucketing = with_policy(dataset.load(data_place(config)), bucketing)
+    loaded = dataset.load(data_place(config))
+    check_labels(loaded, str(spec))
+    data, bucketing = with_policy(loaded, bucketing)
     _check_fits(card, data, spec)
     if not len(data.splits[config.split]):
         raise UsageError(f'"{spec}" has no image in the split {config.split}', hint="choose another --split")
@@ -111,7 +114,7 @@ def _result(
 
 
 def per_class(confusion: Counts, names: Sequence[str]) -> tuple[ClassScores, ...]:
-    """Count, precision and recall of each class; not-a-number where it has no images or no predictions."""
+    """Count, precision and recall of each class; NaN where it has no images or no predictions."""
     rows = []
     for index, name in enumerate(names):
         hits, count = confusion[index][index], sum(confusion[index])
@@ -150,7 +153,7 @@ def _training_config(run: Path) -> TrainConfig | None:
 
 def _loss(trained: TrainConfig | None, data: Data) -> Spec:
     if trained is None or trained.loss is None:
-        return Spec(USUAL_LOSS[data.task])
+        return Spec(DEFAULT_LOSS[data.task])
     return loss_spec(trained)
 
 

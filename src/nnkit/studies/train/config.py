@@ -25,7 +25,7 @@ from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
 
 OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile")
-"""Options that mean nothing without gradient steps: with als they stay at their defaults."""
+"""Options that mean nothing without gradient steps: with least-squares they stay at their defaults."""
 
 
 class TrainConfig(PlaceConfig):
@@ -59,8 +59,8 @@ class TrainConfig(PlaceConfig):
     ] = None
     order: Annotated[Literal["interleaved", "by-resolution"], Option("{choices} batches")] = "interleaved"
     solver: Annotated[
-        Literal["gradient", "als"],
-        Option("gradient, or als: least squares in closed form, by models that have one"),
+        Literal["gradient", "least-squares", "als"],
+        Option("gradient, or least-squares (als for short) for models with such a fit"),
     ] = "gradient"
     clip: Annotated[Positive | None, Option("Largest norm of the gradient")] = None
     label_smoothing: Annotated[Share, Option("Of the cross-entropy")] = 0.0
@@ -76,9 +76,13 @@ class TrainConfig(PlaceConfig):
         if self.clip is not None and self.optimizer.name == "lbfgs":
             why = "lbfgs searches along its own step: it has no gradient to clip"
             found.append(Mistake("clip", why))
-        if self.solver == "als":
+        if self.solver != "gradient":
             found += [
-                Mistake(key, "solver=als takes no gradient steps", "leave it out, or use --solver gradient")
+                Mistake(
+                    key,
+                    "solver=least-squares takes no gradient steps",
+                    "leave it out, or use --solver gradient",
+                )
                 for key in OF_GRADIENTS
                 if getattr(self, key) != type(self).model_fields[key].default
             ]

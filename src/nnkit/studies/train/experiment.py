@@ -12,7 +12,7 @@ from torch import nn
 
 from nnkit import registry
 from nnkit.bucketing import merged, old_spelling
-from nnkit.build import Blueprint, describe_mistakes, plan
+from nnkit.build import ValidatedSpec, describe_mistakes, plan
 from nnkit.config import Resolved, named_components
 from nnkit.data.augmentation import make_augmentation
 from nnkit.data.bucketing import BucketPlan
@@ -22,18 +22,19 @@ from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import Spec
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.solvers import solver_mistakes
+from nnkit.training import random_state
 from nnkit.training.devices import likes_channels_last, put_on
-from nnkit.training.loop import Recipe, TrainState, keep_average
+from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.training.optimizers import make_schedule, read_optimizer
 from nnkit.types import Data, Dataset, StoppingRule
 
 logger = logging.getLogger("nnkit")
-USUAL_LOSS = {"classification": "cross-entropy", "transform": "mse"}
+DEFAULT_LOSS = {"classification": "cross-entropy", "transform": "mse"}
 SMOOTHED = "torch.nn:CrossEntropyLoss"
 """The loss that has label smoothing, by whatever name."""
-USUAL_MONITOR = {"classification": "accuracy", "transform": "loss"}
+DEFAULT_MONITOR = {"classification": "accuracy", "transform": "loss"}
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Experiment:
     config: TrainConfig
     data: Data
     model: nn.Module
-    model_plan: Blueprint
+    model_plan: ValidatedSpec
     loss: nn.Module
     rules: Sequence[tuple[str, StoppingRule]]
     device: torch.device
@@ -83,13 +84,13 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
     values: dict[str, Any] = {
         "bucketing": bucketing,
         "model": config.model or Spec(default_model(dataset.default_model, bucketing)),
-        "loss": config.loss or Spec(USUAL_LOSS[dataset.task]),
-        "monitor": config.monitor or USUAL_MONITOR[dataset.task],
+        "loss": config.loss or Spec(DEFAULT_LOSS[dataset.task]),
+        "monitor": config.monitor or DEFAULT_MONITOR[dataset.task],
     }
     if mistakes := solver_mistakes(config, values["model"]):
         raise ConfigError(mistakes)
-    if config.solver == "als":
-        values |= {"epochs": 1}
+    if config.solver != "gradient":
+        values |= {"epochs": 1, "solver": "least-squares"}
     else:
         values |= {"optimizer": _with_lr(config.optimizer, config.lr), "lr": None}
     return replace(resolved, config=config.model_copy(update=values)), dataset
@@ -112,7 +113,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     rules = [
         (spec.name, plan("stopping_rules", spec, known=known, path="stop").make()) for spec in config.stop
     ]
-    torch.manual_seed(config.seed)
+    random_state.seed(config.seed, device)
     model: nn.Module = model_plan.make()
     # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
     channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
@@ -219,7 +220,7 @@ def start_state(experiment: Experiment) -> TrainState:
         raise UsageError(f'the model "{config.model}" has nothing to train')
     optimizer = read_optimizer(config.optimizer)(parameters)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
-    return TrainState(experiment.model, optimizer, schedule, keep_average(experiment.model, config.ema))
+    return TrainState(experiment.model, optimizer, schedule, make_ema(experiment.model, config.ema))
 
 
 def compile_model(experiment: Experiment) -> nn.Module:

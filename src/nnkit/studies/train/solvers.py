@@ -1,4 +1,4 @@
-"""What `--solver als` asks of a configuration: a model with a closed form, and nothing about gradients."""
+"""What `--solver least-squares` asks: a model with such a fit, and no option about gradients."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from nnkit.studies.train.config import TrainConfig
 
 
 def solver_mistakes(config: TrainConfig, model: Spec) -> list[Mistake]:
-    """Where the solver is als: a model that has no closed form."""
+    """Where the solver is least-squares: a model without such a fit."""
     if config.solver == "gradient":
         return []
-    if has_closed_form(model.name):
+    if has_least_squares(model.name):
         return []
-    names = ", ".join(models_with_closed_form())
-    return [Mistake("model", f'"{model.name}" has no closed-form fit', f"these have: {names}")]
+    names = ", ".join(models_with_least_squares())
+    return [Mistake("model", f'"{model.name}" has no least-squares fit', f"these have: {names}")]
 
 
-def has_closed_form(name: str) -> bool:
-    """Whether the model's class has the method of `nnkit.types.ClosedFormModel`."""
-    return hasattr(registry.load(registry.find("models", name)).cls, "fit_closed_form")
+def has_least_squares(name: str) -> bool:
+    """Whether the model's class has the method of `nnkit.types.LeastSquaresModel`, or its name of 0.1."""
+    cls = registry.load(registry.find("models", name)).cls
+    return hasattr(cls, "fit_least_squares") or hasattr(cls, "fit_closed_form")
 
 
-def models_with_closed_form() -> list[str]:
-    """The models that als can fit; a plugin that cannot be imported has none."""
+def models_with_least_squares() -> list[str]:
+    """The models that have such a fit; a plugin that cannot be imported has none."""
     names = []
     for name in sorted({entry.name for entry in registry.entries() if entry.group == "models"}):
         try:
-            if has_closed_form(name):
+            if has_least_squares(name):
                 names.append(name)
         except NnkitError:
             continue

@@ -15,6 +15,7 @@ from nnkit import config as configuration
 from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
+from nnkit.data.splits import check_labels
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs import checkpoints
@@ -33,12 +34,12 @@ from nnkit.studies.train.experiment import (
 )
 from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
-from nnkit.training import least_squares as closed_form
+from nnkit.training import least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
 from nnkit.training.loop import TrainState, fit, require_finite
-from nnkit.training.memory import is_out_of_memory, let_go
+from nnkit.training.memory import is_out_of_memory, release_traceback
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer, StartObserver
 from nnkit.types import SPLITS, Data, EpochResult, StepResult
@@ -69,19 +70,20 @@ def train(
             observer.on_start(epochs=config.epochs, seed=config.seed)
     set_threads(config.threads)
     device = choose_device(config.device)
-    data, bucketing = with_policy(dataset.load(data_place(config)), config.bucketing)
+    loaded = dataset.load(data_place(config))
+    check_labels(loaded, str(config.dataset))
+    data, bucketing = with_policy(loaded, config.bucketing)
     config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
     data = data_to(_limited(data, config.limit), device)
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with random_state.kept(device):
         x = prepare(config, data, device)
         with _recorded(x, advise=advise) as folder:
-            fitted = closed_form.fit_closed_form if config.solver == "als" else closed_form.prepare
+            fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
             x.solver = fitted(x.model, x.data)
             state = start_state(x)
             log, best = MetricsLog(folder), BestWeights(x.monitor)
             forward = compile_model(x) if config.compile else x.model
-            stopped_by = "epochs" if config.solver == "gradient" else "closed form"
+            stopped_by = "epochs" if config.solver == "gradient" else "least squares"
             with listening() as interrupt:
                 with _saved_when_interrupted(folder, x, state), _explained(x, state), _flushed(log):
                     for event in _events(x, state, forward, interrupt):
@@ -92,7 +94,7 @@ def train(
                             stopped_by = "; ".join(reasons)
                             break
                         interrupt.check()
-                model = state.best_guess
+                model = state.eval_model
                 model.load_state_dict(best.weights)
                 has_test = config.test and len(x.data.splits["test"]) > 0
                 tested = _test(x, model, interrupt) if has_test else None
@@ -152,7 +154,7 @@ def _told(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None
         folder.set_state(state, reason=message)
         if not (advise and is_out_of_memory(error) and x.config.solver == "gradient"):
             raise
-        let_go(error)
+        release_traceback(error)
         told = out_of_memory(x)
         folder.set_state(state, reason=str(told))
         raise told from error
@@ -200,9 +202,9 @@ def _flushed(log: MetricsLog) -> Iterator[None]:
 def _events(
     x: Experiment, state: TrainState, forward: nn.Module, interrupt: Interrupt
 ) -> Iterator[StepResult | EpochResult]:
-    """The steps and epochs of the loop; of a fit in closed form its one epoch."""
+    """The steps and epochs of the loop; of a fit by least squares its one epoch."""
     between, precision = interrupt.check, x.config.precision
-    if x.config.solver == "als":
+    if x.config.solver != "gradient":
         train = EvalLoader(
             x.data,
             x.train.split,
@@ -210,7 +212,7 @@ def _events(
             device=x.device,
             channels_last=x.train.channels_last,
         )
-        return closed_form.one_epoch(
+        return least_squares.one_epoch(
             state, x.loss, x.data, train, x.val, x.solver, precision=precision, between=between
         )
     return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
@@ -271,7 +273,7 @@ def _best(best: BestWeights) -> Best:
 def _save(
     folder: RunDirectory, experiment: Experiment, state: TrainState, best: BestWeights, event: EpochResult
 ) -> None:
-    if best.offer(event, state.best_guess):
+    if best.offer(event, state.eval_model):
         card = checkpoints.describe(
             experiment.data,
             configuration.dump(experiment.config)["model"],
@@ -279,7 +281,7 @@ def _save(
             monitor=best.monitor,
             metrics=event.metrics,
         )
-        checkpoints.save_best(folder.path, state.best_guess, card)
+        checkpoints.save_best(folder.path, state.eval_model, card)
     checkpoints.save_last(folder.path, state, _rest(experiment))
 
 

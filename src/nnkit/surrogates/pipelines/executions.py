@@ -56,7 +56,7 @@ class Batched:
 
 @dataclass(frozen=True)
 class Loop:
-    """The steps image by image: a list of tensors (C, H, W) in, one out."""
+    """The steps per image: a list of tensors (C, H, W) in, one out."""
 
     pipeline: Pipeline
 
@@ -75,7 +75,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class PilLoop:
-    """The steps image by image on PIL images: a list of them in, one out."""
+    """The steps per image on PIL images: a list of them in, one out."""
 
     pipeline: Pipeline
 

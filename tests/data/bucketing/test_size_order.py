@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnkit.data.bucketing import plan_batches
-from nnkit.data.bucketing.packing import near_order
+from nnkit.data.bucketing.size_order import near_order
 
 Sizes = list[tuple[int, int]]
 SIDE = st.integers(1, 9)

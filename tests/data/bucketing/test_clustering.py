@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from nnkit.data.bucketing.choice import _join_cheapest, cheapest_groups, group_shapes, near_groups
+from nnkit.data.bucketing.clustering import _join_cheapest, cheapest_groups, group_shapes, near_groups
 
 
 def pixels(sizes: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnkit.data.bucketing.choice import Ints
+from nnkit.data.bucketing.clustering import Ints
 from nnkit.data.bucketing.steps import count_up
 
 

@@ -1,4 +1,4 @@
-"""What models with a closed-form fit share: no sigmoid, weights set in place, a note on too few images."""
+"""What models with a least-squares fit share: no sigmoid, weights set in place, a note on too few images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def require_linear(output: Output) -> None:
     """`UsageError` for a sigmoid; a clamp changes only what lies outside [0, 1], where no target is."""
     if output == "sigmoid":
         raise UsageError(
-            "output=sigmoid: a closed form fits the weights to the targets, and the sigmoid comes after them",
+            "output=sigmoid: least squares fits the weights to the targets, and the sigmoid comes after them",
             hint="set output=none or clamp, or train with --solver gradient",
         )
 
