@@ -39,7 +39,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--compile": (None, True),
         "--monitor": ("loss", "loss"),
         "--order": ("by-resolution", "by-resolution"),
-        "--solver": ("als", "als"),
+        "--solver": ("als", "least-squares"),
         "--clip": ("0.5", 0.5),
         "--label-smoothing": ("0.125", 0.125),
         "--ema": ("0.75", 0.75),

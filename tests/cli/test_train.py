@@ -80,7 +80,7 @@ def test_a_closed_form_says_one_epoch_of_one_and_what_a_band_dropped(
     out, err = capfd.readouterr()
     assert "epoch 1/1" in err
     assert "info: band=3 dropped" in err
-    assert "als, 32 images in" in out
+    assert "least-squares, 32 images in" in out
     assert "fidelity" in out
 
 
