@@ -61,5 +61,5 @@ def test_a_fit_with_a_fault_is_told(fault: str, error: type[BaseException], mess
 
 
 def test_a_model_without_one_is_skipped() -> None:
-    with pytest.raises(Skipped, match="no least squares"):
+    with pytest.raises(Skipped, match="no least-squares fit"):
         fits_by_least_squares(Subject("models", nn.Identity, known={}))
