@@ -7,7 +7,7 @@ import os
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
@@ -42,6 +42,7 @@ def downloaded(urls: Sequence[str], md5: str, folder: Path) -> Iterator[Path]:
     """
     if offline():
         raise DataError(f"{urls[0]} is not fetched: NNKIT_OFFLINE is set", hint=f"put it into {folder}")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".download-", dir=folder)
@@ -57,6 +58,9 @@ def downloaded(urls: Sequence[str], md5: str, folder: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+        with suppress(OSError):  # what came is there; else an empty folder would look like a dataset
+            for empty in made:
+                empty.rmdir()
 
 
 def _fetch_first(urls: Sequence[str], md5: str, file: BinaryIO) -> None:

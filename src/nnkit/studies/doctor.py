@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -128,9 +129,18 @@ def _folder(path: Path, *, write: bool = False) -> Folder:
         path=str(path),
         exists=path.is_dir(),
         readable=path.is_dir() and os.access(path, os.R_OK),
-        writable=parent.is_dir() and os.access(parent, os.W_OK),
+        writable=parent.is_dir() and (_can_write(parent) if write else os.access(parent, os.W_OK)),
         must_write=write,
     )
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether a folder can be made there: permissions alone do not tell, as for root or in /proc."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".nnkit-doctor-", dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _datasets(root: Path) -> dict[str, bool]:
@@ -140,13 +150,22 @@ def _datasets(root: Path) -> dict[str, bool]:
         "mnist-varres": "mnist-varres.tgz",
         "cifar-transform": "cifar-10-batches-py",
     }
-    return {name: (root / place).exists() for name, place in places.items()}
+    return {name: _is_there(root / place) for name, place in places.items()}
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _problems(components: Sequence[Component], folders: Mapping[str, Folder]) -> list[str]:
     problems = [f"{c.group} {c.name}: {c.error}" for c in components if c.error]
     for name, folder in folders.items():
-        if folder.must_write and not folder.writable:
+        path = Path(folder.path)
+        if path.exists() and not path.is_dir():
+            problems.append(f"{name}: {folder.path} is no folder")
+        elif folder.exists and not folder.readable:
+            problems.append(f"{name}: {folder.path} cannot be read")
+        elif folder.must_write and not folder.writable:
             problems.append(f"{name}: {folder.path} cannot be written")
     if not components:
         problems.append("no component is found: nnkit is not installed (pip install -e .)")
