@@ -81,6 +81,21 @@ def test_on_a_terminal_a_bar_counts_images_and_the_lines_stay(
     assert " img/s" in written
 
 
+def test_the_bar_knows_its_end_and_so_the_time_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(quiet=False)
+    run_with(progress, tmp_path / "run")
+    steps = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    num_images = 30 * sum(record["kind"] == "step" for record in steps)
+    total = progress._bar.total
+    assert num_images - 30 < total / 2 <= num_images
+    assert progress._bar.n == total
+    assert f"/{total}" in terminal.getvalue()
+
+
 def test_quiet_says_nothing_even_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -36,6 +36,15 @@ class StartObserver(Observer, Protocol):
         ...
 
 
+@runtime_checkable
+class PlanObserver(Observer, Protocol):
+    """An observer that is also told how much there is to train on, before the first step."""
+
+    def on_plan(self, *, images_per_epoch: int) -> None:
+        """Called once, when the first epoch is planned; images that are dropped do not count."""
+        ...
+
+
 @dataclass
 class MetricsLog:
     """Writes metrics.jsonl: a line per epoch, and per step in the first epoch."""

@@ -41,7 +41,7 @@ from nnkit.training.interrupts import Interrupt, listening
 from nnkit.training.loop import TrainState, fit, require_finite
 from nnkit.training.memory import is_out_of_memory, release_traceback
 from nnkit.training.metrics import Metrics, make_metrics
-from nnkit.training.observers import BestWeights, MetricsLog, Observer, StartObserver
+from nnkit.training.observers import BestWeights, MetricsLog, Observer, PlanObserver, StartObserver
 from nnkit.types import SPLITS, Data, EpochResult, StepResult
 
 __all__ = ["TrainResult", "Trained", "complete", "train"]
@@ -77,6 +77,10 @@ def train(
     data = data_to(_limited(data, config.limit), device)
     with random_state.kept(device):
         x = prepare(config, data, device)
+        forecast = x.train.plan(epoch=1, seed=config.seed, order=config.order).forecast
+        for observer in observers:
+            if isinstance(observer, PlanObserver):
+                observer.on_plan(images_per_epoch=forecast.num_images)
         with _recorded(x, advise=advise) as folder:
             fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
             x.solver = fitted(x.model, x.data)
