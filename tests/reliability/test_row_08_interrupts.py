@@ -168,3 +168,41 @@ def test_a_process_ends_within_five_seconds_and_leaves_no_child(
     assert last_of(out)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def test_ctrl_c_before_anything_began_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(**settings: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("nnkit.cli.output.set_up", interrupted)
+    assert main.run(["train", "--out", str(tmp_path / "run")]) == 130
+    assert "nnkit: interrupted" in capfd.readouterr().err
+
+
+CHILD = """
+import multiprocessing, signal
+from nnkit.studies.compare_pooling.cells import _without_ctrl_c
+
+def child():
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()), flush=True)
+
+if __name__ == "__main__":
+    for _ in range(2):
+        process = multiprocessing.get_context("spawn").Process(target=child)
+        with _without_ctrl_c():
+            process.start()
+        process.join()
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+@pytest.mark.slow
+def test_no_child_hears_ctrl_c_not_even_the_first(tmp_path: Path) -> None:
+    """Its traceback stood between the messages of the comparison, which ends it itself."""
+    (tmp_path / "script.py").write_text(CHILD)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["True", "True", "False"], done.stderr

@@ -190,6 +190,8 @@ def run(arguments: Sequence[str]) -> int:
         finally:
             streams.release()
         sys.stdout.flush()
+        if code == 130:  # Typer returns it after Ctrl-C, without a word
+            output.say("nnkit: interrupted")
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         _close_stdout()
