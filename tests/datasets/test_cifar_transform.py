@@ -14,6 +14,7 @@ from data.image_files import random_png, write_folder, write_tgz, write_zip
 from nnkit.datasets.cifar_transform import CifarTransform
 from nnkit.errors import DataError, UsageError
 from nnkit.surrogates.pipelines import parse_pipeline
+from nnkit.surrogates.pipelines.analysis import analyse
 from nnkit.types import DataPlace
 
 
@@ -180,3 +181,24 @@ def test_targets_that_no_memory_holds_are_refused_before_they_are_made(tmp_path:
     place = DataPlace(root=tmp_path, cache=tmp_path)
     with pytest.raises(UsageError, match="134 GiB"):
         CifarTransform(source="synthetic", pipeline="resize(1000)").load(place)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "model"),
+    [
+        ("reference", "separable"),
+        ("resize(112),grayscale,blur(3,0.9),pad(2)", "separable"),
+        ("rotate90", "conv-linear"),
+        ("resize(20),normalize(0.5,2)", "conv-linear"),
+        ("brightness(1.5)", "conv-linear"),
+    ],
+)
+def test_the_default_model_is_small_where_the_pipeline_is_separable(pipeline: str, model: str) -> None:
+    assert CifarTransform(source="synthetic", pipeline=pipeline).default_model == model
+    if "rotate90" not in pipeline:
+        found = analyse(parse_pipeline(pipeline), (3, 40, 40))
+        assert (found.separable and found.linear) == (model == "separable")
+
+
+def test_8_bit_pipelines_are_not_separable_and_keep_their_model() -> None:
+    assert CifarTransform(source="synthetic", dtype="uint8").default_model == "conv-linear"

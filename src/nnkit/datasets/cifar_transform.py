@@ -20,6 +20,9 @@ SYNTHETIC_SIDE = 32
 
 Found = tuple[Images, dict[str, Indices], tuple[str, ...]]
 
+SEPARABLE_STEPS = frozenset({"resize", "grayscale", "hflip", "vflip", "crop", "pad", "blur"})
+"""Steps that act on rows, columns and channels by one matrix each, without an offset, a clamp or a turn."""
+
 
 class CifarTransform:
     """Colour images as inputs, and as targets what `pipeline` makes of them: float32 in [0, 1] for the usual.
@@ -32,7 +35,6 @@ class CifarTransform:
     """
 
     task: Task = "transform"
-    default_model = "conv-linear"
 
     def __init__(
         self,
@@ -51,6 +53,16 @@ class CifarTransform:
         self.pipeline = parse_pipeline(pipeline, dtype=dtype, antialias=antialias, backend=backend)
         self.val_fraction = check_fraction(val_fraction)
         self.seed = check_seed(seed)
+
+    @property
+    def default_model(self) -> str:
+        """`separable` where the pipeline is: it has a few thousand parameters at any size.
+
+        `conv-linear` has one for each pair of input and output pixels: 629 million for 224×224 to 112×112.
+        """
+        steps = {step.name for step in self.pipeline.steps}
+        is_separable = self.pipeline.dtype == "float" and steps <= SEPARABLE_STEPS
+        return "separable" if is_separable else "conv-linear"
 
     @property
     def image_shape(self) -> Shape | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from nnkit.errors import ConfigError, UsageError
 from nnkit.results.train import TrainResult
 from nnkit.runs import checkpoints
 from nnkit.runs.directory import RunDirectory
+from nnkit.studies.train import experiment
 from tiny_plugin import NUM, Tiny, TinyPlugin
 
 
@@ -341,3 +343,14 @@ def test_a_rule_for_a_metric_that_no_epoch_has_is_refused_before_a_folder_is_mad
     with pytest.raises(ConfigError, match=r"stop\[1\].*which no epoch has"):
         quick(stop=["patience:metric=train_accuracy", rule])
     assert not tiny.runs.exists()
+
+
+def test_a_model_of_many_parameters_says_so_before_it_starts(
+    quick: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("nnkit"), "propagate", True)
+    quick(epochs=1)
+    assert "parameters:" not in caplog.text
+    monkeypatch.setattr(experiment, "MANY_PARAMETERS", 10)
+    quick(epochs=1)
+    assert re.search(r"the model tiny-net has [\d,]+ parameters: 0\.0 GiB of weights", caplog.text)

@@ -31,6 +31,7 @@ from nnkit.training.optimizers import make_schedule, read_optimizer
 from nnkit.types import Data, Dataset, StoppingRule
 
 logger = logging.getLogger("nnkit")
+MANY_PARAMETERS = 50_000_000
 DEFAULT_LOSS = {"classification": "cross-entropy", "transform": "mse"}
 SMOOTHED = "torch.nn:CrossEntropyLoss"
 """The loss that has label smoothing, by whatever name."""
@@ -115,6 +116,15 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     ]
     random_state.seed(config.seed, device)
     model: nn.Module = model_plan.make()
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    if num_parameters > MANY_PARAMETERS:
+        logger.warning(
+            "the model %s has %s parameters: %.1f GiB of weights, and as much again for each state of the "
+            "optimizer and each checkpoint",
+            model_plan.spec.name,
+            f"{num_parameters:,}",
+            num_parameters * 4 / 2**30,
+        )
     # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
     channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
     model = put_on(model, device, channels_last=channels_last)
