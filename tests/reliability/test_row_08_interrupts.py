@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,14 @@ from nnkit.training.metrics import ClassificationMetrics
 from tiny_plugin import TinyPlugin
 
 Run = Callable[..., tuple[int, Path]]
+
+
+@pytest.fixture(autouse=True)
+def _hangup_is_heard() -> Iterator[None]:
+    """Also where the tests run under nohup, which ignores it; children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
