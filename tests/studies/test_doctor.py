@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nnkit import registry
 from nnkit.data.download import downloaded
 from nnkit.errors import DataError
 from nnkit.studies.doctor import DoctorConfig, doctor
@@ -15,7 +16,9 @@ from nnkit.studies.doctor import DoctorConfig, doctor
 
 @pytest.fixture(autouse=True)
 def _no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NNKIT_PLUGINS", "")
+    """Each component of a third party, also of other tests, would be imported in a process of its own."""
+    own = tuple(entry for entry in registry.entries() if entry.provider == registry.BUILT_IN)
+    monkeypatch.setattr(registry, "entries", lambda: own)
 
 
 def problems(**options: Path) -> str:
