@@ -1,4 +1,4 @@
-"""Splits made from a seed, and what a classification dataset says of itself: names, mean, deviation."""
+"""Splits made from a seed, and the facts of a classification dataset: class names, mean, standard deviation."""
 
 from __future__ import annotations
 
@@ -210,8 +210,8 @@ def _moments(counts: Sequence[int]) -> tuple[float, float]:
         return 0.0, 1.0
     total = sum(level * count for level, count in enumerate(counts))
     squares = sum(level * level * count for level, count in enumerate(counts))
-    deviation = math.sqrt(num * squares - total * total) / num
-    return total / num / (LEVELS - 1), deviation / (LEVELS - 1) or 1.0
+    std = math.sqrt(num * squares - total * total) / num
+    return total / num / (LEVELS - 1), std / (LEVELS - 1) or 1.0
 
 
 def _chunks(split: Split) -> Iterator[Request]:

@@ -105,7 +105,7 @@ class BenchArm(Part):
 class BenchComparison(Part):
     """An arm against a reference, each at its fastest: `ratio` is of their images per second, a over b.
 
-    `replaces`: whether the output of `a` may stand in for the transforms'.
+    `replaces`: whether the output of `a` may replace the transforms'.
     """
 
     a: str
@@ -118,7 +118,7 @@ class BenchComparison(Part):
 
 
 class BestCell(AtSetting):
-    """The fastest cell of all arms whose output may stand in for the transforms'."""
+    """The fastest cell of all arms whose output may replace the transforms'."""
 
     arm: str
     class_: FidelityClass = Field(validation_alias="class", serialization_alias="class")

@@ -217,28 +217,28 @@ def _line_search(
     recipe: Recipe,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    seen: list[tuple[Tensor, Tensor]] = []
-    later: list[Tensor] = []
+    values: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         value, output = _compute(forward, loss, batch, recipe, device)
         value.backward()  # type: ignore[no-untyped-call]
-        if not seen:
-            seen.append((value.detach(), output.detach()))
-        later.append(value.detach())
+        values.append(value.detach())
+        if not outputs:  # the first is of the weights before the step, as other optimizers' is
+            outputs.append(output.detach())
         return value
 
     try:
         optimizer.step(closure)  # type: ignore[no-untyped-call]
     except (IndexError, TypeError, ArithmeticError):  # torch's search, among values that compare with nothing
-        if not torch.stack(later).isnan().any():
+        if not torch.stack(values).isnan().any():
             raise
     # A search may probe where the loss overflows, and turns back. From NaN it does not, and what is left may
     # look whole; so this is read now, not a step later: the closure waits for the device anyway.
-    if torch.stack(later).isnan().any():
+    if torch.stack(values).isnan().any():
         raise _diverged("the loss", state.epoch + 1, state.step + 1)
-    return seen[0]
+    return values[0], outputs[0]
 
 
 def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:

@@ -17,7 +17,7 @@ from nnkit.types import Batch, Data, resolution_name
 
 COSINE_THRESHOLD = 0.95
 MAX_RESOLUTIONS = 64
-"""Results are told by resolution up to so many: among photographs nearly every image has its own."""
+"""Per-resolution metrics are reported up to so many: among photographs nearly every image has its own."""
 BOUNDARY = 1e-5
 """A reference this near (in [0, 1]) to a rounding boundary may fall to either 8-bit level."""
 

@@ -252,7 +252,7 @@ def _floor_pass(images: Tensor, output: Tensor) -> Pass:
 
 
 def _first_break_even(rows: Sequence[BenchArm]) -> int | None:
-    """Of the fastest network that may stand in for the transforms and whose training time is known."""
+    """Of the fastest network that may replace the transforms and whose training time is known."""
     known = [
         row for row in rows if row.break_even_images[LOOP] is not None and row.fidelity.class_ in STANDS_IN
     ]

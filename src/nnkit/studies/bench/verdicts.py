@@ -132,7 +132,7 @@ class Measurements:
         return tuple(found)
 
     def best(self, rows: Sequence[BenchArm]) -> BestCell | None:
-        """The fastest cell of all arms whose output may stand in for the transforms'."""
+        """The fastest cell of all arms whose output may replace the transforms'."""
         cells = [
             (row, cell, fidelity)
             for row in rows
