@@ -85,6 +85,17 @@ def test_of_epochs_that_are_equal_in_every_metric_the_first_is_kept(
     assert (best.epoch, best.value, float(best.weights["weight"])) == (2, better, 2.0)
 
 
+def test_of_epochs_that_are_equal_the_one_of_lower_validation_loss_is_kept() -> None:
+    model, best = nn.Linear(1, 1), BestWeights("val_accuracy")
+    epochs = [(0.9, 0.5), (0.9, 0.3), (0.9, 0.4), (0.9, math.nan), (0.8, 0.1), (0.9, 0.3)]
+    kept = [
+        best.offer(EpochResult(number, number, {"val_accuracy": accuracy, "val_loss": loss}), model)
+        for number, (accuracy, loss) in enumerate(epochs, start=1)
+    ]
+    assert kept == [True, True, False, False, False, False]
+    assert (best.epoch, best.loss) == (2, 0.3)
+
+
 def test_the_best_epochs_metrics_are_kept_as_evaluated_and_as_recorded() -> None:
     model = nn.Linear(1, 1)
     best = BestWeights("val_accuracy")

@@ -1,4 +1,4 @@
-"""Splits made from a seed, and the facts of a classification dataset: class names, mean, standard deviation."""
+"""Splits made from a seed, and what a dataset of classes says of itself: names, mean, standard deviation."""
 
 from __future__ import annotations
 
