@@ -13,19 +13,29 @@ from collections.abc import Iterator
 
 import pytest
 
-from nnkit.cli import output, streams
+from nnkit.cli import output
+from nnkit.cli.main import run
 from nnkit.errors import GateError, UsageError
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    logger = logging.getLogger("nnkit")
-    before = (logger.handlers, logger.propagate, logger.level)
     with warnings.catch_warnings():
         yield
-    streams.release()
-    logger.handlers, logger.propagate, level = before
-    logger.setLevel(level)
+    output.take_down()
+
+
+def test_a_program_that_ran_a_command_finds_stdout_warnings_and_the_logger_as_before(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stdout, logger = sys.stdout, logging.getLogger("nnkit")
+    before = (logger.handlers, logger.propagate, logger.level, list(warnings.filters))
+    for line in (["doctor", "--quiet"], ["list", "models"], ["list", "--no-such-option"]):
+        run(line)
+        assert sys.stdout is stdout
+        assert (logger.handlers, logger.propagate, logger.level, list(warnings.filters)) == before
+    logger.warning("heard")
+    assert caplog.messages == ["heard"]
 
 
 @pytest.mark.parametrize(("quiet", "lines"), [(False, 3), (True, 1)])

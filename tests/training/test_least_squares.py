@@ -54,9 +54,8 @@ class Third(nn.Module):
 
 
 def test_a_model_of_a_third_party_is_fitted_on_as_many_training_images_as_it_asks_for(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("nnkit"), "propagate", True)
     caplog.set_level(logging.INFO, "nnkit")
     model = Third()
     started = time.perf_counter()

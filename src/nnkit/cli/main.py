@@ -188,7 +188,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             code = app(list(arguments), prog_name="nnkit", standalone_mode=False)
         finally:
-            streams.release()
+            output.take_down()
         sys.stdout.flush()
         if code == 130:  # Typer returns it after Ctrl-C, without a word
             output.say("nnkit: interrupted")

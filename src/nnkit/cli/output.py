@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -17,15 +18,29 @@ if TYPE_CHECKING:
     from nnkit.config import Resolved
 
 
+_undo = contextlib.ExitStack()
+
+
 def set_up(*, quiet: bool, debug: bool) -> None:
     """Begin a command: stdout is its result's, nnkit's warnings are lines on stderr, others' need --debug."""
+    take_down()
     logger = logging.getLogger("nnkit")
+    _undo.callback(logger.setLevel, logger.level)
+    _undo.callback(setattr, logger, "propagate", logger.propagate)
+    _undo.callback(setattr, logger, "handlers", logger.handlers)
     logger.handlers = [_Lines()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO)
     if not debug:
+        _undo.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+    _undo.callback(streams.release)
     streams.reserve()
+
+
+def take_down() -> None:
+    """End a command: stdout, warnings and the logger as before, for a program that ran it within itself."""
+    _undo.close()
 
 
 class _Lines(logging.Handler):

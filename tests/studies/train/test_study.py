@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -257,7 +256,6 @@ def test_without_a_compiler_the_run_goes_on_with_a_warning(
 
     plain = quick(model="tiny-net:norm=true")
     monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setattr(logging.getLogger("nnkit"), "propagate", True)
     compiled = quick(model="tiny-net:norm=true", compile=True)
     assert weights(compiled) == weights(plain)
     assert "no working compiler" in caplog.text
@@ -348,7 +346,6 @@ def test_a_rule_for_a_metric_that_no_epoch_has_is_refused_before_a_folder_is_mad
 def test_a_model_of_many_parameters_says_so_before_it_starts(
     quick: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("nnkit"), "propagate", True)
     quick(epochs=1)
     assert "parameters:" not in caplog.text
     monkeypatch.setattr(experiment, "MANY_PARAMETERS", 10)
