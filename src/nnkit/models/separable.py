@@ -60,7 +60,7 @@ class Separable(nn.Module):
         if band is not None and not 1 <= band <= min(image_size):
             raise UsageError(
                 f"expected band to be at least 1 and at most {min(image_size)}, but got band={band}",
-                hint="the usual pipeline needs band=3",
+                hint="the default pipeline needs band=3",
             )
         self.output, self.image_size, self.band = output, image_size, band
         self.channels = nn.Parameter(torch.empty(target_channels, in_channels))

@@ -118,7 +118,7 @@ def _parts(result: BenchResult, draw: Draw) -> list[str]:
     outliers = sum(cell.outliers or 0 for _, cell in _cells(result))
     if noisy:
         names = ", ".join(dict.fromkeys(noisy))
-        parts.append(f"! noisy, the middle half is wider than 10 % of the median: {names}")
+        parts.append(f"! noisy, interquartile range over 10 % of the median: {names}")
     if outliers:
         parts.append(f"outliers, counted and kept: {outliers}")
     errors = dict.fromkeys(f"{arm.name}: {cell.error}" for arm, cell in _cells(result) if cell.error)
@@ -206,7 +206,7 @@ def _levels(result: BenchResult) -> list[tuple[str, object]]:
     """Of each arm that has output, the pixels of another 8-bit value than the reference's."""
     known = [(arm.name, arm.fidelity.levels) for arm in result.arms]
     return [
-        ("levels", f"{name}: {count(of.differing)} differ, {count(of.near_boundary)} near a boundary")
+        ("8-bit values", f"{name}: {count(of.differing)} differ, {count(of.near_boundary)} near a boundary")
         for name, of in known
         if of and of.differing
     ]

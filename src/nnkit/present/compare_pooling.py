@@ -131,7 +131,7 @@ def _failures(failed: Sequence[FailedCell], width: int) -> str:
 
 def _no_winner(result: ComparePoolingResult) -> str:
     if len(result.results) < 2:
-        return "none: one pooling has nobody to beat"
+        return "none: there is only one pooling"
     if all(pair.ci95 is None for pair in result.comparisons):
         return "none: an interval needs at least three seeds"
     return "none: no pooling is shown to be better than every other"

@@ -69,7 +69,7 @@ def _show_difference(axes: Axes, output: np.ndarray, target: np.ndarray, heading
     difference = np.abs(output.astype(np.float64) - target.astype(np.float64)).max(axis=0, keepdims=True)
     largest = float(difference.max())
     if np.isfinite(largest):
-        words = f"max {255 * largest:.3g} levels"
+        words = f"max {255 * largest:.3g}/255"
         scaled = difference / largest if largest > 0 else difference
     else:
         words, scaled = "not finite", np.zeros_like(difference)

@@ -75,8 +75,8 @@ def _texts(metrics: SplitMetrics) -> dict[str, str | None]:
         "max_abs_error": metrics.max_abs_error,
         "psnr": metrics.psnr,
         "cosine_accuracy": metrics.cosine_accuracy,
-        "levels, differing": metrics.levels.differing,
-        "levels, near_boundary": metrics.levels.near_boundary,
+        "values differing": metrics.levels.differing,
+        "near a boundary": metrics.levels.near_boundary,
     }
     return {
         **{name: metric(name, value) for name, value in values.items()},

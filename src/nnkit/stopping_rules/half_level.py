@@ -28,7 +28,7 @@ class HalfLevel:
             raise UsageError(
                 "expected target_channels and target_size to be at least 1, "
                 f"but got {target_channels} and {tuple(target_size)}",
-                hint="Leave them out: the dataset knows them.",
+                hint="Leave them out: the dataset fills them in.",
             )
         self.num_values = target_channels * prod(target_size)
         self.limit = 0.5 / 255 * self.num_values
@@ -39,7 +39,7 @@ class HalfLevel:
         if value is None:
             return no_such_metric(METRIC, epoch)
         if value < self.limit:
-            levels = f"half a level for each of {self.num_values} values"
+            levels = f"half an 8-bit value for each of {self.num_values} values"
             return f"{METRIC} is {value:.4g}, below {self.limit:.4g}: {levels}"
         return None
 

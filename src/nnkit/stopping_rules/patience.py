@@ -45,7 +45,7 @@ class Patience:
         if self.waited < self.patience:
             return None
         epochs = "1 epoch" if self.waited == 1 else f"{self.waited} epochs"
-        best = "no number yet" if self.best is None else f"{self.best:.6g}"
+        best = "no finite value yet" if self.best is None else f"{self.best:.6g}"
         return f"{self.metric} has not improved for {epochs}: best {best}, now {value:.6g}"
 
     def state_dict(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def images(num_images: int, world: Mapping[str, Any]) -> Tensor:
 def assert_finite(tensor: Tensor, what: str) -> None:
     """`AssertionError` with the share of numbers that are not finite."""
     bad = int((~tensor.isfinite()).sum())
-    assert bad == 0, f"{what}: {bad} of {tensor.numel()} numbers are not finite"
+    assert bad == 0, f"{what}: {bad} of {tensor.numel()} values are not finite"
 
 
 def assert_close(actual: Tensor, expected: Tensor, what: str) -> None:

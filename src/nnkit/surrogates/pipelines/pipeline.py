@@ -43,7 +43,7 @@ class Pipeline:
         _check_choice("backend", self.backend, get_args(Backend))
         if self.backend == "pil" and self.dtype != "uint8":
             raise UsageError(
-                "PIL computes on 8-bit levels, not floats", hint="set dtype=uint8 or backend=tensor"
+                "PIL computes on 8-bit values, not floats", hint="set dtype=uint8 or backend=tensor"
             )
         if self.backend == "pil" and not self.antialias:
             raise UsageError("PIL always antialiases", hint="set antialias=true or backend=tensor")
@@ -51,7 +51,7 @@ class Pipeline:
             for position, step in enumerate(self.steps):
                 if step.kind.needs_float:
                     raise UsageError(
-                        f"{self._place(position)}: needs floats, this pipeline computes on 8-bit levels",
+                        f"{self._place(position)}: needs floats, this pipeline computes on 8-bit values",
                         hint=f"set dtype=float and backend=tensor, or leave {step.name} out",
                     )
 
@@ -155,7 +155,7 @@ def _check_images(images: Tensor, ndim: int) -> None:
         wanted = "(B, C, H, W)" if ndim == 4 else "(C, H, W)"
         raise UsageError(
             f"a pipeline takes uint8 images {wanted}, not {images.dtype} of shape {tuple(images.shape)}",
-            hint="floats in [0, 1] become levels by (images * 255).round().to(torch.uint8)",
+            hint="floats in [0, 1] become 8-bit values by (images * 255).round().to(torch.uint8)",
         )
 
 
