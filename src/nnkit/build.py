@@ -1,4 +1,4 @@
-"""Spec to object: the only place where names become things.
+"""Builds the object that a spec names.
 
 A spec is resolved to its class, its settings are checked against the class's signature, what the dataset
 knows is filled in, nested components are built first, and the class is called.

@@ -1,4 +1,4 @@
-"""Malformed metadata is the fault of one distribution: it must not break what others import.
+"""Malformed metadata of one distribution does not break imports of others.
 
 torch, triton and pydantic search the entry points of everything that is installed when they are imported. The
 standard library fails on the first distribution whose `entry_points.txt` is not UTF-8 or has a line without

@@ -1,4 +1,4 @@
-"""Options, written once: what a configuration model says of its fields beside their types.
+"""Options of the commands: help, defaults and flags of the fields of a configuration model.
 
 A command has one model. From its fields follow the command line's options and their help, the keys of TOML
 files, the keywords of the Python function and docs/cli.md. Nothing here, and no model, imports torch.
@@ -34,7 +34,7 @@ class Option:
     `help` is a sentence without its full stop, in which `{choices}` stands for the values of a Literal.
     `default` is said of a field whose value is chosen later; others show the value that they have. `flags`
     are names other than the field's; `sets` is what a flag without a value sets. `takes` says what values are
-    like where the type does not. An `argument` stands by its place; what is not `shown` has no option.
+    like where the type does not. An `argument` is positional; a field that is not `shown` has no option.
     """
 
     help: str

@@ -1,4 +1,4 @@
-"""`nnkit`: the commands put together, and every way that one of them can end turned into an exit code."""
+"""`nnkit`: the commands put together, and the exit code for every way in which a command can end."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """From a command's configuration model to the options that Typer offers, and from what was given to layers.
 
-Every option defaults to None, "not given", so that a configuration can tell where its values came from.
+Every option defaults to None, "not given", so that a configuration records the source of each value.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a run goes, on stderr: a bar on a terminal, else a line per epoch."""
+"""Progress of a run on stderr: a bar on a terminal, else a line per epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stdout belongs to the result: what plugins, libraries and their processes print goes to stderr."""
+"""Keeps stdout for the result: output of plugins, libraries and their processes goes to stderr."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Image files to arrays: bytes in, uint8 (C, H, W) out, one channel or three.
 
 What is made of the kinds of images:
-- Grey, palette, colour, CMYK and others: levels 0 … 255, as Pillow converts them.
-- 16-bit grey: scaled to 8 bits and rounded. 16-bit colour: the high bytes, as Pillow reads it.
+- Grey, palette, RGB, CMYK and others: 8-bit values 0 … 255, as Pillow converts them.
+- 16-bit grey: scaled to 8 bits and rounded. 16-bit RGB: the high bytes, as Pillow reads it.
 - With transparency: laid on black. Animated or of several pages: the first.
 - Floating point, or whole numbers beyond 16 bits: refused. So are more than 64 Mi pixels, and all that is
   empty, broken off, damaged or no image.
@@ -157,7 +157,7 @@ def _with_channels(pixels: Pixels, channels: Channels | None) -> Pixels:
 
 
 def _pixels(image: Image.Image, name: str) -> Pixels:
-    """Levels of the first frame, uint8 (1, H, W) for grey modes and (3, H, W) for the rest."""
+    """Values of the first frame, uint8 (1, H, W) for grey modes and (3, H, W) for the rest."""
     if _is_stored_grey(image):
         if image.mode.startswith("I"):
             return _from_16_bit(np.array(image), name)

@@ -1,4 +1,4 @@
-"""Splits made from a seed, and what a dataset of classes says of itself: names, mean, standard deviation."""
+"""Splits drawn by a seed, and class names, mean and standard deviation of a classification dataset."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def measured(data: Data) -> Data:
 
 
 def count_levels(split: Split) -> Tensor:
-    """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
+    """How many pixels of each channel have each 8-bit value: int64 (C, 256), on the CPU."""
     counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
     for chunk, _ in split.images.batches(_chunks(split)):
         for channel in range(split.images.channels):
@@ -195,9 +195,9 @@ def count_levels(split: Split) -> Tensor:
 
 
 def level_statistics(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, of values in [0, 1], from the counts of their levels.
+    """Mean and standard deviation per channel, of values in [0, 1], from the counts of 8-bit values.
 
-    Exact: levels are counted as whole numbers. A channel of one level gets the
+    Exact: the counts are integers. A channel of one value gets the
     standard deviation 1, since it divides.
     """
     moments = [_moments(row) for row in counts.tolist()]

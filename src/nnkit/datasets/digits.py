@@ -1,4 +1,4 @@
-"""Rendered digits, 28×28 and grey: the default dataset, made from a seed, without a file."""
+"""Rendered digits, one channel of 28×28: the default dataset, made from a seed, without a file."""
 
 from __future__ import annotations
 

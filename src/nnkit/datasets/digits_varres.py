@@ -1,4 +1,4 @@
-"""Rendered digits in three sizes, grey: variable-resolution data made from a seed, without a file."""
+"""Rendered one-channel digits in three sizes: variable-resolution data made from a seed, without a file."""
 
 from __future__ import annotations
 

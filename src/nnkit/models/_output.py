@@ -1,4 +1,4 @@
-"""What a transform model does last: bring its images into [0, 1], or leave them."""
+"""The output function of transform models: none, clamp or sigmoid."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def _interval(ci95: Interval | None) -> str:
 
 
 def _verdicts(result: BenchResult) -> list[str]:
-    """A line per comparison; one that cannot replace the transforms is told so."""
+    """A line per comparison, with a remark where an arm does not replace the transforms."""
     lines = []
     for found in result.comparisons:
         low, high = found.ci95

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ALL = "all"
 _SPREAD = 0.24
-"""How far the poolings of one resolution stand apart, in columns."""
+"""The distance between the poolings of one resolution, in columns."""
 
 
 def comparison_table(result: ComparePoolingResult, *, width: int = WIDTH) -> str:

@@ -1,4 +1,4 @@
-"""The metrics of splits, as every table that shows them writes them."""
+"""Tables of the metrics of splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers and names are written for people: percentages, counts, durations, clean text.
+"""Formats numbers and names: percentages, counts, durations, clean text.
 
 What cannot be computed, NaN or None, is written "–".
 """

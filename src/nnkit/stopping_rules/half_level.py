@@ -1,4 +1,4 @@
-"""half-level: stop when images are right to half of one of their 255 levels, on average."""
+"""half-level: stop when the mean absolute error is under half an 8-bit value per pixel."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HalfLevel:
         self.limit = 0.5 / 255 * self.num_values
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         value = epoch.metrics.get(METRIC)
         if value is None:
             return no_such_metric(METRIC, epoch)
@@ -44,8 +44,8 @@ class HalfLevel:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: each epoch is judged by itself."""
+        """Empty: each epoch is judged by itself."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to go on from."""
+        """There is no state to restore."""

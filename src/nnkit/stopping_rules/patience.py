@@ -34,7 +34,7 @@ class Patience:
         self.waited = 0
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         value = epoch.metrics.get(self.metric)
         if value is None:
             return no_such_metric(self.metric, epoch)
@@ -53,7 +53,7 @@ class Patience:
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a remembered state."""
+        """Restore a saved state."""
         self.best, self.waited = state["best"], state["waited"]
 
     def _improves(self, value: float) -> bool:

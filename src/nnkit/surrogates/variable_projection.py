@@ -1,4 +1,4 @@
-"""Variable projection: colour weights and one linear layer over the pixels, fitted together."""
+"""Variable projection: channel weights and one linear layer over the pixels, fitted together."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def fit_mixed_linear(inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -
 
 
 def _informative(cross: Tensor) -> Tensor:
-    """Places of some target values: they tell the channels as well as all do, at a tenth of the cost.
+    """Indices of a subset of the target values, which determines the channel weights at a tenth of the cost.
 
-    Values that never change, as those of a border, know nothing and are left out.
+    Constant values, such as those of a border, carry no information and are left out.
     """
     energy = cross.square().sum((0, 1, 3))
     places = (energy > ENERGY * energy.max()).nonzero()[:, 0]

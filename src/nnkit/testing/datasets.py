@@ -1,4 +1,4 @@
-"""Checks for datasets: splits that fit what is said of them, the same each time, missing data told."""
+"""Checks for datasets: splits as declared, the same at each load, and an error for missing data."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _check_split(name: str, split: Split, data: Data) -> None:
 
 
 def _check_disjoint(data: Data) -> None:
-    """No image stands in two splits: by position in one source, by its pixels where splits have their own."""
+    """No image is in two splits: by position in one source, by its pixels where splits have their own."""
     for (one, first), (other, second) in combinations(data.splits.items(), 2):
         if first.images is second.images:
             shared = len(np.intersect1d(first.indices, second.indices))

@@ -1,4 +1,4 @@
-"""Checks for stopping rules: an answer after each epoch, a state that is restored, NaN as documented."""
+"""Checks for stopping rules: a reason or None after each epoch, a restored state, NaN as documented."""
 
 from __future__ import annotations
 

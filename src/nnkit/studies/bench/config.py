@@ -1,4 +1,4 @@
-"""Everything that `nnkit bench`, `nnkit bench compare` and `nnkit bench ops` can be told."""
+"""The configurations of `nnkit bench`, `nnkit bench compare` and `nnkit bench ops`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timing that can be believed: arms interleaved in rounds, every sample kept, ratios of paired rounds.
+"""Timing: arms interleaved in rounds, every sample kept, ratios of paired rounds.
 
 Every round runs each arm once, in an order shuffled from the seed, so that a slow moment of the machine falls
 on all of them. A comparison is the ratio of two arms within the same rounds, with a bootstrap interval.
@@ -95,7 +95,7 @@ def interleave(
     """Time each arm once per round; its device is synchronised before the clock starts and stops.
 
     `device` is of all arms, or of each by name. An arm that raises one of `catch` is left out of the rounds
-    that follow, and its timing says why. `watch` is told the rounds done and their number.
+    that follow, and its timing says why. `watch` is called with the number of rounds done and of all rounds.
     """
     order = np.random.default_rng(seed)
     names = list(arms)

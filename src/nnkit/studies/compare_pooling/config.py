@@ -1,4 +1,4 @@
-"""Everything that `nnkit compare-pooling` can be told."""
+"""The configuration of `nnkit compare-pooling`."""
 
 from __future__ import annotations
 

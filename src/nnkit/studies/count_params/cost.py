@@ -1,4 +1,4 @@
-"""What one image costs a model: floating-point operations and memory for outputs, layer by layer.
+"""The cost of one image: floating-point operations and memory of the outputs, by layer.
 
 The model runs once, in eval mode, on torch's meta device, where tensors have shapes and no values; a model
 that cannot run there runs on the CPU.

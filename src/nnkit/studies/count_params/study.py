@@ -1,4 +1,4 @@
-"""`nnkit count-params`: what models hold and cost, and the setting that brings one to another's size."""
+"""`nnkit count-params`: parameters and cost of models, and the setting that matches another's count."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _percent(value: float) -> str:
 
 
 def count_model(spec: Spec, *, shape: Shape | None = None) -> ModelCount:
-    """Count one model for images of `shape`, or of its own usual shape. Tied parameters count once."""
+    """Count one model for images of `shape`, or of its own default shape. Tied parameters count once."""
     known = _known(spec, shape)
     validated = plan("models", spec, known=known)
     model = build_model(validated)

@@ -1,4 +1,4 @@
-"""What a training run is built of: its configuration made complete, and every part that it names."""
+"""The parts of a training run: its completed configuration and the components that it names."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def _monitor(config: TrainConfig, data: Data) -> str:
 
 
 def _check_metrics_of(rules: Sequence[tuple[str, StoppingRule]], data: Data) -> None:
-    """`ConfigError` where a rule looks at a metric that no epoch of this run will have."""
+    """`ConfigError` where a rule needs a metric that no epoch of this run has."""
     known = ["train_loss", *flat(make_metrics(data, torch.device("cpu")).result(), "val")]
     if data.task == "classification":
         known.append("train_accuracy")

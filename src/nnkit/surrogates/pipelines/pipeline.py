@@ -27,10 +27,10 @@ CHUNK_BYTES = 4 << 20  # of the largest intermediate: near the cache, twice as f
 class Pipeline:
     """Steps, and how they are computed; `str()` gives the steps as text that `parse_pipeline` reads back.
 
-    `dtype`: "float" computes on float32 images, level / 255; "uint8" on 8-bit levels, with torchvision's
-    rounding after each step. `backend`: "tensor", or "pil" for PIL images one by one, which are always 8-bit
+    `dtype`: "float" computes on float32 images, value / 255; "uint8" on 8-bit values, with torchvision's
+    rounding after each step. `backend`: "tensor", or "pil" for PIL images, per image, which are always 8-bit
     and always antialiased. `antialias` is for `resize` on tensors. Results are float32 whatever the dtype;
-    levels come out as level / 255. Raises `UsageError` where these do not go together.
+    8-bit values come out as value / 255. Raises `UsageError` where these do not go together.
     """
 
     steps: tuple[Step, ...]
@@ -105,7 +105,7 @@ class Pipeline:
         return image
 
     def transforms(self) -> v2.Compose:
-        """The steps as torchvision's own classes, the way that people write them down and time them.
+        """The steps as torchvision's own classes, as users write and time them.
 
         Slower than `run` on small images, which calls the functions behind the classes. The classes that are
         always applied draw from torch's generator all the same.
