@@ -11,7 +11,7 @@ import importlib.metadata
 
 
 def tolerate_malformed_entry_points() -> None:
-    """From here on, a distribution whose entry points cannot be read has none for whoever searches them."""
+    """From here on, a distribution whose entry points cannot be read counts as one without any."""
     read = importlib.metadata.Distribution.entry_points.fget  # type: ignore[attr-defined]
 
     def entry_points(dist: importlib.metadata.Distribution) -> importlib.metadata.EntryPoints:

@@ -37,7 +37,7 @@ MIN_SIDE, MAX_SIDE = 2, 8192
 class Batch:
     """One batch of training or evaluation.
 
-    `inputs` is float (B, C, H, W), normalised as the model wants it. `targets` is int64 (B,) class indices or
+    `inputs` is float (B, C, H, W), normalised for the model. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
     (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
     it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
@@ -154,7 +154,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Bucketing:
-    """What becomes of images of several sizes in training, and how they share batches.
+    """How images of several sizes are resized or padded in training, and how they share batches.
 
     `resize_policy`: images keep their sizes ("keep"), and those that share a batch are padded with zeros, at
     the bottom and right, and masked; or all are resized, by antialiased bilinear ("resize"), or centred on a

@@ -49,7 +49,7 @@ def result() -> TextIO:
 
 
 def release() -> None:
-    """Give stdout back to whoever prints."""
+    """Restore stdout."""
     while _reserved:
         it = _reserved.pop()
         sys.stdout = it.before

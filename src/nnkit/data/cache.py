@@ -1,6 +1,6 @@
 """Decoded data kept between runs: tensors in a file named by what they were made from.
 
-A cache can only save time. What is damaged is made anew, what cannot be written is made each time.
+Damaged entries are computed again; entries that cannot be written are computed each time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What becomes of images of several sizes, as `Bucketing` says: kept, resized, or padded to one size."""
+"""The resize policy of `Bucketing`: images are kept, resized, or padded to one size."""
 
 from __future__ import annotations
 

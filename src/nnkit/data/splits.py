@@ -96,7 +96,7 @@ def _of_each_class(order: Indices, labels: Indices, fraction: float, count: int)
 
 
 def class_parts(layout: FolderLayout, labels: Indices, val_fraction: float, seed: int) -> dict[str, Indices]:
-    """The splits that the folders tell, or drawn by `seed`: indices of the files that have a class.
+    """The splits of the folders, or drawn by `seed`: indices of the files that have a class.
 
     With folders for splits, `val_fraction` of the training images validate where none is for it, and without
     one for testing there are no test images. Else 10 % test and `val_fraction` validate, of each class.
@@ -119,7 +119,7 @@ def class_parts(layout: FolderLayout, labels: Indices, val_fraction: float, seed
 def folder_parts(
     names: Sequence[str], val_fraction: float, seed: int
 ) -> tuple[dict[str, Indices], tuple[str, ...]]:
-    """The splits that the folders in `names` tell, or drawn by `seed`; and notes on what was left out.
+    """The splits of the folders in `names`, or drawn by `seed`; and notes on what was left out.
 
     Where there are images under `train/` and `test/`, at any depth, these are the splits; `val/` validates
     where it is there, else `val_fraction` of the training images. Else 10 % test and `val_fraction` validate.

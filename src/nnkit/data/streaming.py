@@ -107,7 +107,7 @@ class FileImages:
     """Images whose pixels stay in files: an `ImageStore` that reads them each time.
 
     `num_workers` processes, of one thread each, read ahead where batches are asked for in turn; with 0 this
-    process reads. The batches are the same. `state` tells one state of the files from another, for what is
+    process reads. The batches are the same. `state` identifies the state of the files, for what is
     kept in `cache`.
     """
 

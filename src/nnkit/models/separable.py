@@ -113,8 +113,8 @@ class Separable(nn.Module):
             (self.cols, within.cols.gather(1, cols)),
         )
         require_converged(within.converged, within.residual, within.iterations, len(inputs))
-        told = _facts(found.iterations + within.iterations, within.residual)
-        return {**told, **facts, "notes": [*told["notes"], *facts["notes"]]}
+        summary = _facts(found.iterations + within.iterations, within.residual)
+        return {**summary, **facts, "notes": [*summary["notes"], *facts["notes"]]}
 
     def prepare_for_training(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
         """Before training by gradient: find the band's columns, which no gradient moves; keep the weights."""

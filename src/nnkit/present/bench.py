@@ -108,7 +108,7 @@ def _head(result: BenchResult) -> list[tuple[str, object]]:
 
 
 def _parts(result: BenchResult, draw: Draw) -> list[str]:
-    """The table of arms at their fastest, that of all cells where arms have several, and what to mind."""
+    """The table of arms at their fastest, that of all cells where arms have several, and warnings."""
     axes = varying([cell for _, cell in _cells(result)])
     fastest = [(arm, arm.fastest) for arm in result.arms]
     parts = [draw(_columns(fastest, axes))]
@@ -258,8 +258,8 @@ def _draw_bars(result: BenchResult) -> Any:
     axes = figure.subplots()
     for place, arm in enumerate(reversed(arms)):
         cell = arm.fastest
-        colour = PALETTE[0] if arm.kind == "model" else GREY
-        axes.barh(place, cell.speed, color=colour, height=0.6)
+        color = PALETTE[0] if arm.kind == "model" else GREY
+        axes.barh(place, cell.speed, color=color, height=0.6)
         axes.text(cell.speed, place, f" {_ratio(cell.speedup)} × loop", va="center", fontsize=9)
     names = [f"{arm.name}\n{arm.fidelity.class_}" for arm in reversed(arms)]
     style_axes(axes, title="Images per second", x_label="images per second", y_label="")

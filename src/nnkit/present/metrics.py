@@ -60,7 +60,7 @@ def resolutions_table(metrics: SplitMetrics | None, *, split: str = "", width: i
 
 
 def words(name: str) -> str:
-    """A metric's name for people."""
+    """A metric's name in words."""
     return _WORDS.get(name, name.replace("_", " "))
 
 

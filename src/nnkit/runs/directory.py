@@ -1,4 +1,4 @@
-"""The folder of a run: the only place that knows the names of its files.
+"""The folder of a run, with the names of its files.
 
 It is created exclusively. Every file in it but the log of metrics is replaced atomically.
 """

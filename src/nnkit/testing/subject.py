@@ -39,10 +39,9 @@ class Subject:
 
     `settings` are given beside the defaults, as in a spec. `known` is what the dataset fills in (default:
     28×28 one-channel digits, or 32×32 three-channel images to 28×28 one-channel ones for a class with target
-    settings).
-    `claims` are what the author says of it (`exports_to_onnx`, `stops_on_nan`); a claim that is not here is
-    read from the class's attribute of that name. For a dataset, `make_files` writes a few files of its kind
-    into the folder that it is given, and `place` is where to look when there is no `make_files`.
+    settings). `claims` are what the author says of it (`exports_to_onnx`, `stops_on_nan`); a claim that is
+    not here is read from the class's attribute of that name. For a dataset, `make_files` writes a few files
+    of its kind into the folder that it is given, and `place` is where to look when there is no `make_files`.
     """
 
     group: str

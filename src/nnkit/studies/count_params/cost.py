@@ -101,7 +101,7 @@ def _measure(model: nn.Module, image: Tensor) -> Cost:
 
 
 class _Outputs:
-    """Shapes and bytes of layers' outputs, by layer; a memory that was seen before counts nothing."""
+    """Shapes and bytes of layers' outputs, by layer; memory that was counted before is left out."""
 
     def __init__(self, image: Tensor) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}

@@ -126,14 +126,14 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[RunDirectory]:
         folder.write_environment({"device": str(x.device), "threads": torch.get_num_threads()})
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
         folder.set_state("running")
-        with _told(folder, x, advise=advise):
+        with _errors_recorded(folder, x, advise=advise):
             yield folder
     finally:
         folder.close()
 
 
 @contextlib.contextmanager
-def _told(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None]:
+def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None]:
     """What ends the block by an error, in the status of the run."""
     try:
         yield
@@ -159,9 +159,9 @@ def _told(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None
         if not (advise and is_out_of_memory(error) and x.config.solver == "gradient"):
             raise
         release_traceback(error)
-        told = out_of_memory(x)
-        folder.set_state(state, reason=str(told))
-        raise told from error
+        explained = out_of_memory(x)
+        folder.set_state(state, reason=str(explained))
+        raise explained from error
 
 
 @contextlib.contextmanager

@@ -402,9 +402,9 @@ def _nearest(pipeline: Pipeline, shape: Shape, factors: Factors, offset: Tensor,
 def _probes(shape: Shape) -> Tensor:
     """Images, uint8 (P, C, H, W): uniform ones at the corners of the range, and random ones."""
     generator = torch.Generator().manual_seed(0)
-    # No step weighs pixels negatively, so a clamp that acts on any image acts on one of these colours.
-    colours = itertools.islice(itertools.product((0, 255), repeat=shape[0]), 256)
-    corners = torch.tensor(list(colours), dtype=torch.uint8)[:, :, None, None].expand(-1, *shape)
+    # No step weighs pixels negatively, so a clamp that acts on any image acts on one of these.
+    corner_values = itertools.islice(itertools.product((0, 255), repeat=shape[0]), 256)
+    corners = torch.tensor(list(corner_values), dtype=torch.uint8)[:, :, None, None].expand(-1, *shape)
     random = torch.randint(0, 256, (NUM_RANDOM, *shape), dtype=torch.uint8, generator=generator)
     extreme = torch.randint(0, 2, (NUM_RANDOM, *shape), dtype=torch.uint8, generator=generator) * 255
     return torch.cat([corners, random, extreme, random // 2])
