@@ -1,4 +1,4 @@
-"""What buckets save: padded pixels, and images per second of training `varres-net`, in one interleaved run.
+"""Padded pixels and images per second of training `varres-net`, with and without buckets.
 
 20,000 grey images of noise, with log-normal sizes (median side 48, sigma 0.35) and aspect ratios (sigma
 0.25), padded in four ways: to the largest image of the data set; to the largest of each random batch; to one

@@ -1,9 +1,9 @@
-"""Where transform networks err: at the image's edge against its middle, with their time and size.
+"""Errors of transform networks at the edge and in the middle of the image, with their time and size.
 
     python examples/edge_errors.py RUN RUN ...
 
 Each RUN is a run directory of `nnkit train --dataset cifar-transform:...`. Errors are mean absolute errors on
-the test images in 8-bit levels; the edge is the outermost two rows and columns. Times are of 10,000 images in
+the test images in 8-bit values; the edge is the outermost two rows and columns. Times are of 10,000 images in
 batches of 256, all networks in the same interleaved rounds.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
         rows.append(
             [*row, f"{1e3 * timings[name].median_s:.0f} ms" + (" (noisy)" if timings[name].noisy else "")]
         )
-    headers = ["model", "parameters", "edge, levels", "middle, levels", f"{IMAGES:,} images"]
+    headers = ["model", "parameters", "edge, 8-bit values", "middle, 8-bit values", f"{IMAGES:,} images"]
     print(table(rows, headers, width=100))
 
 

@@ -1,4 +1,4 @@
-"""Report D's question: is it better to resize all images to one size, or to let the network take any size?
+"""Compare resizing all images to one size with a network for images of any size, as report D does.
 
 Trains `varres-resized-32.toml` (every image brought to 28×28, `mnist-convnet`, 29,066 parameters) and
 `varres-max.toml` (each image in its original size, `varres-net` of width 81, 29,029 parameters) from the same
@@ -18,7 +18,7 @@ from nnkit.present.layout import table
 from nnkit.studies.statistics import differences, estimate
 
 HERE = Path(__file__).parent
-ARMS = {"resized to 28×28": "varres-resized-32.toml", "own resolution": "varres-max.toml"}
+ARMS = {"resized to 28×28": "varres-resized-32.toml", "original resolution": "varres-max.toml"}
 
 
 def main() -> None:

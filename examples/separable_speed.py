@@ -1,7 +1,7 @@
-"""The forms of out = A · (w · x) · Bᵀ that were tried on a CPU, timed in the same interleaved rounds.
+"""Implementations of out = A · (w · x) · Bᵀ on a CPU, timed in the same interleaved rounds.
 
 10,000 random images of 3×32×32, float32 in and out; the pipeline is the reference one. Each form is
-also told as a multiple of the floor: reading the input once and writing the output once. Two of them are
+also timed as a multiple of the floor: reading the input once and writing the output once. Two of them are
 what nnkit uses (`nnkit.surrogates.separable_map`); the others were slower. Run it with nothing else on
 the machine:
 

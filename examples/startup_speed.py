@@ -1,4 +1,4 @@
-"""How long nnkit takes to start, beside importing typer and pydantic, and with 200 plugins installed.
+"""Startup time of nnkit beside importing typer and pydantic, and with 200 plugins installed.
 
     python examples/startup_speed.py
 

@@ -80,7 +80,7 @@ def test_help_shows_the_default_that_the_model_has(
 
     monkeypatch.setattr("nnkit.studies.train.config.TrainConfig", Changed)
     assert run(["train", "--help"]) == 0
-    assert "Epochs at most [default: 12345]." in capsys.readouterr().out
+    assert "Maximum number of epochs [default: 12345]." in capsys.readouterr().out
 
 
 LOOK = """

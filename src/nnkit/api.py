@@ -1,4 +1,4 @@
-"""The functions that `import nnkit` offers. The commands are a thin face over them.
+"""The public functions of `import nnkit`. The commands call them.
 
 Each reads its options, calls its study and lets `nnkit.present` draw the figures of what came of it. Studies,
 and torch with them, are imported when a function is called.
@@ -134,7 +134,8 @@ def compare_pooling(
 ) -> ComparePoolingResult:
     """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
 
-    Cells that fail stand in the result's `failed`. With `jobs` over 1, a script must guard its `__main__`.
+    Cells that fail are listed in the result's `failed`. With `jobs` over 1, a script must guard its
+    `__main__`.
     """
     resolved = _resolve(ComparePoolingConfig, config, sets, options)
     from nnkit.present import figures

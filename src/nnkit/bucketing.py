@@ -22,7 +22,7 @@ _NAMES = tuple(setting.name for setting in fields(Bucketing))
 def read_settings(value: object) -> dict[str, Any]:
     """The settings that a text such as "max_buckets=32,pad_to=batch", a table or a `Bucketing` gives.
 
-    Their names and types are not looked at yet. `UsageError` for anything else.
+    Their names and types are not checked here. `UsageError` for anything else.
     """
     if isinstance(value, Bucketing):
         return settings_of(value)

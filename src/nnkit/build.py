@@ -1,7 +1,7 @@
-"""Spec to object: the only place where names become things.
+"""Builds the object that a spec names.
 
-A spec is resolved to its class, its settings are checked against the class's signature, what the dataset
-knows is filled in, nested components are built first, and the class is called.
+A spec is resolved to its class, its settings are checked against the class's signature, the settings
+that the dataset fills in are added, nested components are built first, and the class is called.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ValidatedSpec:
         return entry.full_name if entry.error else entry.name
 
     def make(self) -> Any:
-        """Call the class; what it raises is blamed on the user's settings or on its distribution."""
+        """Call the class; its errors are reported as the user's settings' or its distribution's."""
         values = make_nested(self.settings)
         entry = self.component.entry
         try:
@@ -112,7 +112,7 @@ def build(group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = Non
 def _fill(
     name: str, setting: Setting, values: dict[str, Any], known: Mapping[str, Any], spec: Spec, path: str
 ) -> None:
-    """Complete one setting: nested components, what the dataset knows, and what is missing."""
+    """Complete one setting: nested components, values of the dataset, and an error where it is missing."""
     if setting.group:
         chosen = values.get(name, setting.default)
         chosen = chosen.spec if isinstance(chosen, Nested) else chosen

@@ -1,4 +1,4 @@
-"""A command's configuration, put together from layers that say where each value is from.
+"""A command's configuration, merged from layers, with the source of each value.
 
 An option beats `--set`, which beats the environment, which beats a later file, which beats an earlier one,
 which beats the default. A layer that names a component starts its settings afresh; `--set model.width=81`
@@ -25,7 +25,7 @@ from nnkit.spec import Spec, Text, from_toml, parse, read_toml_value, to_toml, t
 from nnkit.types import Bucketing
 
 BUCKETING = "bucketing"
-"""The one field whose settings stand in a table of their own and belong to no component."""
+"""The one field with a table of settings that belong to no component."""
 
 C = TypeVar("C", bound=CommandConfig)
 
@@ -229,9 +229,9 @@ def _as_files_hold(layers: _Layers) -> Iterator[tuple[str, Any]]:
 
 
 def check_names(config: CommandConfig) -> None:
-    """`ConfigError` for every component that nobody has, and for what else the model can tell by itself.
+    """`ConfigError` for components that are not installed, and for the mistakes that the model itself finds.
 
-    It reads metadata alone: what is wrong is told before torch is imported.
+    It reads metadata only, so that mistakes are reported before torch is imported.
     """
     mistakes = []
     for path, group, spec in named_components(config):

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Each error says what, why and what to do, and carries its exit code.
+"""The tree of exceptions. Each error says what, why and what to do, and has an exit code.
 
 NnkitError              1   failed
 ├── UsageError          2   what the user typed or wrote
@@ -46,7 +46,7 @@ class UsageError(NnkitError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake in a spec or file: where it stands, what it is, what was probably meant."""
+    """One mistake in a spec or file: its place, its description, and a suggestion."""
 
     path: str
     message: str

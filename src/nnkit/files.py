@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that nobody else may read
+        os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that no other user may read
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def _explained(path: Path, error: OSError) -> WriteError:
 
 def remove_stale_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`, and old ones of other hosts."""
-    with contextlib.suppress(OSError):  # a folder that cannot be read or written is told of when it is used
+    with contextlib.suppress(OSError):  # a folder that cannot be read or written fails when it is used
         for path in folder.glob(".*.tmp"):
             match = _TEMPORARY.fullmatch(path.name)
             if match and _is_stale(path, match[1], int(match[2])):
@@ -72,7 +72,7 @@ def is_temporary(path: Path) -> bool:
 
 
 def host() -> str:
-    """Twelve hexadecimal digits that stand for this host in the names of temporary files."""
+    """Twelve hexadecimal digits that identify this host in the names of temporary files."""
     return hashlib.sha256(socket.gethostname().encode(errors="surrogateescape")).hexdigest()[:12]
 
 
@@ -101,7 +101,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file; numbers that are not finite become null."""
+    """Replace a JSON file; values that are not finite become null."""
     write_text(path, dumps(value, indent=2) + "\n")
 
 

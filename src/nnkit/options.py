@@ -1,4 +1,4 @@
-"""Options, written once: what a configuration model says of its fields beside their types.
+"""Options of the commands: help, defaults and flags of the fields of a configuration model.
 
 A command has one model. From its fields follow the command line's options and their help, the keys of TOML
 files, the keywords of the Python function and docs/cli.md. Nothing here, and no model, imports torch.
@@ -34,7 +34,7 @@ class Option:
     `help` is a sentence without its full stop, in which `{choices}` stands for the values of a Literal.
     `default` is said of a field whose value is chosen later; others show the value that they have. `flags`
     are names other than the field's; `sets` is what a flag without a value sets. `takes` says what values are
-    like where the type does not. An `argument` stands by its place; what is not `shown` has no option.
+    like where the type does not. An `argument` is positional; a field that is not `shown` has no option.
     """
 
     help: str
@@ -208,25 +208,23 @@ DeviceName = Annotated[
 ]
 ITEMS = Field(min_length=1, max_length=64)
 
-Seed = Annotated[SeedNumber, Option("Seed of everything random")]
+Seed = Annotated[SeedNumber, Option("Seed of all random numbers")]
 Device = Annotated[
     DeviceName, Option("auto, cpu, cuda, cuda:1 or mps", "NAME", takes="auto, cpu, cuda, cuda:1 or mps")
 ]
-Threads = Annotated[
-    Annotated[int, Field(ge=1, le=1024)] | None, Option("CPU threads that torch computes with")
-]
+Threads = Annotated[Annotated[int, Field(ge=1, le=1024)] | None, Option("CPU threads of torch")]
 DataRoot = Annotated[
     Path | None, Option("Where datasets are (else NNKIT_DATA, else the platform's cache folder)")
 ]
 Download = Annotated[bool, Option("Fetch the dataset if it is missing", flags=("--download",))]
 RunsDir = Annotated[Path | None, Option("Where runs are kept (else NNKIT_RUNS, else ./runs)")]
-Limit = Annotated[Count | None, Option("Images of each split, for a quick try")]
+Limit = Annotated[Count | None, Option("Maximum number of images of each split")]
 SharedBatches = Annotated[
     BucketingField,
     Option(
-        "How sizes share batches, as max_buckets=32,pad_to=batch; or resize_policy=resize,size=28x28",
+        "How sizes share batches, such as max_buckets=32,pad_to=batch or resize_policy=resize,size=28x28",
         "SPEC",
-        default="each size by itself",
+        default="one bucket per size",
     ),
 ]
 Seeds = Annotated[
@@ -234,7 +232,7 @@ Seeds = Annotated[
     BeforeValidator(read_seeds),
     Field(min_length=1, max_length=MAX_SEEDS),
     Option(
-        "Seeds, as 0-4, 0,1,5 or 3",
+        "Seeds, such as 0-4, 0,1,5 or 3",
         takes=f'of the form "0-4", "0,1,5" or "3", with at most {MAX_SEEDS} seeds below 2**63',
     ),
 ]

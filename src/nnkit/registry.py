@@ -1,7 +1,7 @@
 """Finds components in the metadata of installed distributions, and loads them: two steps, two types.
 
-Finding reads text files alone and imports nobody's code, so that `nnkit list` stays fast and a broken plugin
-cannot break it. Loading imports one component and blames its distribution for whatever goes wrong.
+Finding reads text files only and imports no code, so that `nnkit list` stays fast and a broken plugin
+cannot break it. Loading imports one component; its errors name the distribution.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def group_type_name(group: str) -> str:
 
 
 def settings_of(cls: type[Any]) -> Mapping[str, Setting]:
-    """The settings of a class, by name; `PluginError` where a parameter can be given by nobody."""
+    """The settings of a class, by name; `PluginError` where a parameter cannot be set."""
     return {setting.name: setting for setting in _read_signature(cls)}
 
 
@@ -228,7 +228,7 @@ def _validate(annotation: Any, value: object) -> Any:
         # Strict JSON mode is what a config file means: a string is a Path, a list is a tuple, "5" is no int.
         return _adapter(annotation).validate_json(json.dumps(value, default=_plain))
     except (ValidationError, TypeError, RecursionError):
-        # What pydantic says of it is in Python's words; whoever asked says what fits.
+        # pydantic's message is in terms of Python types; the caller adds what the option takes.
         raise ValueError(f"{quote(value)} does not fit") from None
 
 

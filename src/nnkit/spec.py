@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r'\\(["\\])')
 
 
 class Text(str):
-    """A value as typed, whose type the schema has still to say. `quoted`: it stood in quotes."""
+    """A value as typed; the schema determines its type. `quoted`: it was in quotes."""
 
     quoted: bool = False
 
@@ -145,7 +145,7 @@ def _write(value: object) -> str:
 
 
 def _needs_quotes(text: str) -> bool:
-    """Whether text that stands bare would be cut, stripped, or read as something else than text."""
+    """Whether unquoted text would be cut, stripped, or read as something else than text."""
     if text.lower() == "none" or not _stands_bare(text):
         return True
     try:

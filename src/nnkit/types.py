@@ -1,4 +1,4 @@
-"""What every room may name: batches, splits, results of training, and the component protocols.
+"""Shared types: batches, splits, results of training, and the component protocols.
 
 Shapes: B images in a batch, N in a split, C channels, H × W pixels (rows × columns), F features, K classes.
 Importing this module imports no torch.
@@ -35,9 +35,9 @@ MIN_SIDE, MAX_SIDE = 2, 8192
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of training or evaluation sees.
+    """One batch of training or evaluation.
 
-    `inputs` is float (B, C, H, W), normalised as the model wants it. `targets` is int64 (B,) class indices or
+    `inputs` is float (B, C, H, W), normalised for the model. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
     (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
     it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
@@ -87,8 +87,8 @@ class ImageStore(Protocol):
     def fetch(self, indices: np.ndarray, shape: Size | None = None) -> Padded:
         """The images at `indices`, int64 (B,), as one batch, and its mask.
 
-        Images smaller than `shape`, height × width (default: the largest height and width among them), stand
-        at the top left, zeros fill the rest. `ValueError` where an image is larger than `shape`.
+        Images smaller than `shape`, height × width (default: the largest height and width among them), are
+        padded with zeros at the bottom and right. `ValueError` where an image is larger than `shape`.
         """
         ...
 
@@ -142,7 +142,7 @@ class Split:
 
     @property
     def own_sizes(self) -> np.ndarray:
-        """The old name of `original_sizes`, for one release more."""
+        """Deprecated name of `original_sizes`, kept for one more release."""
         return self.original_sizes
 
     def sample(self, num_images: int) -> Split:
@@ -154,7 +154,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Bucketing:
-    """What becomes of images of several sizes in training, and how they share batches.
+    """How images of several sizes are resized or padded in training, and how they share batches.
 
     `resize_policy`: images keep their sizes ("keep"), and those that share a batch are padded with zeros, at
     the bottom and right, and masked; or all are resized, by antialiased bilinear ("resize"), or centred on a
@@ -240,11 +240,11 @@ EXACT_SIZES = Bucketing()
 
 @dataclass(frozen=True)
 class Data:
-    """A loaded dataset: its splits and what a component may want to know of it.
+    """A loaded dataset: its splits and the settings that it fills in for components.
 
     `image_size` is None where sizes differ within a split. `mean` and `std` are per channel, of inputs in
     [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1. `measured`: mean
-    and std are those of the training images' pixels, and are measured anew where these are resized or padded.
+    and std are those of the training pixels, and are computed again where the images are resized or padded.
     """
 
     task: Task
@@ -271,7 +271,7 @@ class Data:
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where a dataset may look and write: the data root (read only), the cache, and whether to download."""
+    """The folders of a dataset: the data root (read only), the cache, and whether to download."""
 
     root: Path
     cache: Path
@@ -282,7 +282,7 @@ class DataPlace:
 class StepResult:
     """One optimizer step. `loss`, per image, is a scalar tensor on its device: reading it synchronises.
 
-    `learning_rate` is the one that the step used; the schedule has moved on since.
+    `learning_rate` is the one that the step used.
     """
 
     epoch: int
@@ -297,7 +297,7 @@ class EpochResult:
     """One epoch, counted from 1. NaN in `metrics` means that the value could not be computed.
 
     `metrics` holds `train_loss`, `val_loss` and the task's metrics as `train_*` and `val_*`; `by_resolution`
-    maps "32x32" (the images' own height × width) to the validation metrics of those images; `validation`
+    maps "32x32" (original height × width) to the validation metrics of those images; `validation`
     holds all validation metrics as `nnkit evaluate` names them. `images_per_s` counts training images over
     `train_s`; `data_wait_s` is the part of it spent waiting for batches. `learning_rate` is the last step's.
     """
@@ -319,7 +319,7 @@ class EpochResult:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Group `nnkit.datasets`: says its task and default model, and loads its splits."""
+    """Group `nnkit.datasets`: declares its task and default model, and loads its splits."""
 
     task: Task
     default_model: str
@@ -340,9 +340,9 @@ class Model(Protocol):
 
 @runtime_checkable
 class LeastSquaresModel(Model, Protocol):
-    """What a model may have beside `forward`: a fit without gradients, for `--solver least-squares`.
+    """Optional methods of a model: a fit without gradients, for `--solver least-squares`.
 
-    `least_squares_images` is how many training images the fit asks for; it may get fewer.
+    `least_squares_images` is the number of training images that the fit needs; it may get fewer.
     """
 
     least_squares_images: int
@@ -350,21 +350,21 @@ class LeastSquaresModel(Model, Protocol):
     def fit_least_squares(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
         """Set the weights to those of the least squared error over float images (N, C, H, W) on the CPU.
 
-        What it returns, as JSON values, stands in the run's summary beside `solver_s`; `notes`, a list of
-        sentences, are also logged. `UsageError` where its settings leave it no such fit.
+        The returned mapping of JSON values is written to the run's summary beside `solver_s`; its `notes`, a
+        list of sentences, are also logged. `UsageError` where the settings do not allow a fit.
         """
         ...
 
 
 @runtime_checkable
 class PreparedModel(Model, Protocol):
-    """What a model may have beside `forward`: a look at training images before gradients change anything.
+    """Optional method of a model: preparation with training images, before the first gradient step.
 
-    It chooses what gradients cannot, such as which entries of a matrix it keeps.
+    It sets what gradients cannot, such as which entries of a matrix are kept.
     """
 
     def prepare_for_training(self, inputs: Tensor, targets: Tensor) -> Mapping[str, Any]:
-        """Choose by training images, float (N, C, H, W) on the CPU; returns what `fit_least_squares` does."""
+        """Prepare with float images (N, C, H, W) on the CPU; returns as `fit_least_squares` does."""
         ...
 
 
@@ -396,22 +396,22 @@ class Loss(Protocol):
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """Group `nnkit.stopping_rules`: answers after each epoch why to stop, or None. Never raises.
+    """Group `nnkit.stopping_rules`: returns after each epoch the reason to stop, or None. Never raises.
 
-    A rule with an attribute `metric` looks at that one: a name that no epoch will have is refused before the
-    run starts.
+    A rule may declare its metric in an attribute `metric`: a name that no epoch has is then refused before
+    the run starts.
     """
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What the rule remembers between epochs, as JSON values."""
+        """The state of the rule between epochs, as JSON values."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a remembered state."""
+        """Restore a saved state."""
         ...
 
 
@@ -436,8 +436,8 @@ class Nested:
 def nested(spec: str) -> Any:
     """Default of a nested component: `def __init__(self, pooling: Pooling = nested("max"))`.
 
-    Whoever builds by name (the commands, `nnkit.build`) gets the built component; whoever calls the class
-    directly passes an object.
+    Building by name (the commands, `nnkit.build`) builds the component and passes it in; a direct call of the
+    class passes an object.
     """
     return Nested(spec)
 

@@ -332,8 +332,8 @@ PLUS: list[tuple[str, dict[str, Any]]] = [
     ("varres-plus:widths=[3,4,5,3],pools=2,pool_every=2", {"pools": 2, "pool_every": 2}),
     ("varres-plus:widths=[3,4,5,3],pools=1,pool_every=2,pooling=amax",
      {"pools": 1, "pool_every": 2, "pooling": "amax"}),
-    ("varres-plus:widths=[3,4],pools=2,glimpse=8", {"pools": 2, "side": 8}),
-    ("varres-plus:widths=[3,4],pools=2,glimpse=13", {"pools": 2, "side": 13}),
+    ("varres-plus:widths=[3,4],pools=2,crop=8", {"pools": 2, "side": 8}),
+    ("varres-plus:widths=[3,4],pools=2,crop=13", {"pools": 2, "side": 13}),
 ]  # fmt: skip
 
 

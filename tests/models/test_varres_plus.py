@@ -28,7 +28,7 @@ def with_statistics(model: VarresPlus) -> VarresPlus:
 
 
 @pytest.mark.parametrize("pooling", [Max, Amax, Avg])
-@pytest.mark.parametrize("shape", [{"pools": 1}, {"pools": 3}, {"pools": 1, "pool_every": 2, "glimpse": 12}])
+@pytest.mark.parametrize("shape", [{"pools": 1}, {"pools": 3}, {"pools": 1, "pool_every": 2, "crop": 12}])
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(sizes=st.lists(st.tuples(SIDE, SIDE), min_size=1, max_size=4))
 def test_a_padded_batch_gives_what_each_image_gives_alone(
@@ -51,8 +51,9 @@ def test_a_padded_batch_gives_what_each_image_gives_alone(
         ({"pools": -1}, "pools=-1"),
         ({"pools": 3, "pool_every": 2}, "from 0 to 2 with 4 convolutions and pool_every=2"),
         ({"pool_every": 0}, "pool_every=0"),
-        ({"glimpse": 0}, "glimpse=0"),
-        ({"glimpse": 7}, r"at least 2 \*\* pools = 8, but got glimpse=7"),
+        ({"crop": 0}, "crop=0"),
+        ({"crop": 7}, r"at least 2 \*\* pools = 8, but got crop=7"),
+        ({"crop": 16, "glimpse": 16}, "one of crop and glimpse"),
     ],
 )
 def test_settings_that_make_no_network_are_refused(wrong: dict[str, object], said: str) -> None:
@@ -60,9 +61,18 @@ def test_settings_that_make_no_network_are_refused(wrong: dict[str, object], sai
         VarresPlus(pooling=Max(), **wrong)  # type: ignore[arg-type]
 
 
-def test_with_a_glimpse_a_digit_gives_the_same_wherever_it_stands_in_images_of_any_size() -> None:
+def test_glimpse_is_the_old_name_of_crop() -> None:
+    images = torch.rand(2, 1, 40, 33, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    model = with_statistics(VarresPlus(glimpse=16, pooling=Max()))
+    old = VarresPlus(glimpse=16, pooling=Max()).eval()
+    torch.manual_seed(0)
+    assert torch.equal(old(images), VarresPlus(crop=16, pooling=Max()).eval()(images))
+    assert not torch.equal(old(images), VarresPlus(pooling=Max()).eval()(images))
+
+
+def test_with_a_crop_a_digit_gives_the_same_wherever_it_is_in_images_of_any_size() -> None:
+    torch.manual_seed(0)
+    model = with_statistics(VarresPlus(crop=16, pooling=Max()))
     digit = torch.rand(1, 9, 6)
     small, large = torch.zeros(1, 1, 30, 25), torch.zeros(1, 1, 64, 48)
     small[0, :, 12:21, 9:15] = digit
@@ -88,5 +98,5 @@ def test_a_pooling_of_more_features_and_without_a_mask_pools_what_is_not_padded(
     assert model(torch.rand(2, 1, 16, 16)).shape == (2, 10)
     with pytest.raises(UsageError, match="TwoStatistics takes no mask"):
         model(torch.rand(2, 1, 16, 16), mask)
-    cropped = VarresPlus(widths=(3, 4), pools=1, glimpse=12, pooling=TwoStatistics())
+    cropped = VarresPlus(widths=(3, 4), pools=1, crop=12, pooling=TwoStatistics())
     assert cropped(torch.rand(2, 1, 16, 16), mask).shape == (2, 10)

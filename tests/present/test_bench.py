@@ -208,7 +208,7 @@ def test_the_conclusions_are_the_best_cell_the_break_even_the_levels_and_notes(
 
     levels = {arm["name"]: arm["fidelity"]["levels"] for arm in document["arms"]}
     differing = {name: found for name, found in levels.items() if found and found["differing"]}
-    assert values(last, "levels") == [
+    assert values(last, "8-bit values") == [
         f"{name}: {found['differing']} differ, {found['near_boundary']} near a boundary"
         for name, found in differing.items()
     ]
@@ -357,7 +357,7 @@ def steady(text: str) -> str:
     text = re.sub(r"no difference shown from|[\d.,]+ times the images/s of", "<verdict>", text)
     text = re.sub(r"\d[\d.,]*", "0", re.sub(r"(?<=[ |])(yes|no)(?= )", "<yes or no>", text))
     text = re.sub(r"-{2,}:?", "--", re.sub(r" +", " ", text))
-    text = re.sub(r"(?m)^.*noisy, the middle half.*\n\n?", "", text)
+    text = re.sub(r"(?m)^.*noisy, interquartile range.*\n\n?", "", text)
     text = re.sub(r"(?m)^(- )?outliers.*$", r"\1outliers", text)
     text = re.sub(r"(?m)^(- )?best\b.*$", r"\1best", text)
     return re.sub(r"(?m)^(- )?break-even\b.*\n", "", text)

@@ -166,7 +166,7 @@ def test_a_winner_is_named_and_the_lack_of_one_explained(
     assert end == "winner  none: no pooling is shown to be better than every other"
     assert "at least three seeds" in comparison_table(compared_by_one_seed).splitlines()[-1]
     alone = won.model_copy(update={"results": won.results[:1], "comparisons": (), "winner": None})
-    assert "nobody to beat" in comparison_table(alone).splitlines()[-1]
+    assert "there is only one pooling" in comparison_table(alone).splitlines()[-1]
     assert "verdict" not in comparison_table(alone)
 
 

@@ -49,7 +49,7 @@ def test_each_row_shows_input_target_output_and_the_difference(transformed: Trai
         np.testing.assert_array_equal(shown(output), np.clip(arrays["output"][at][0], 0, 1))
         apart = np.abs(arrays["output"][at].astype(float) - arrays["target"][at])[0]
         np.testing.assert_allclose(shown(difference), apart / apart.max())
-        words = f"max {255 * apart.max():.3g} levels"
+        words = f"max {255 * apart.max():.3g}/255"
         assert difference.get_title() == (f"difference\n{words}" if at == 0 else words)
         assert {tuple(axes.images[0].get_clim()) for axes in (target, output, difference)} == {(0, 1)}
 
@@ -66,7 +66,7 @@ def test_of_many_images_six_are_shown_and_of_several_models_each_has_its_columns
     assert titles[:5] == ["input", "target", "file", "a/b", "same"]
     assert [title.split("\n")[0] for title in titles[5:]] == ["file diff.", "a/b diff.", "same diff."]
     assert titles[6].endswith("\nnot finite")
-    assert titles[7].endswith("\nmax 0 levels")
+    assert titles[7].endswith("\nmax 0/255")
     assert not shown(rows[0][6]).any()
     with np.load(data, allow_pickle=False) as arrays:
         assert sorted(arrays) == ["input", "output-a/b", "output-file", "output-same", "target"]
@@ -84,4 +84,4 @@ def test_the_difference_of_colours_is_the_largest_over_channels(tmp_path: Path) 
         figures.write_examples(tmp_path, target, target, {"net": output})
     (row,) = grid_of(drawn["examples.png"], 4)
     np.testing.assert_allclose(shown(row[3]), [[1.0, 0.0], [0.0, 0.5]], atol=1e-6)
-    assert row[3].get_title() == "difference\nmax 102 levels"
+    assert row[3].get_title() == "difference\nmax 102/255"

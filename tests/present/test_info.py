@@ -211,7 +211,7 @@ def test_the_forecast_counts_buckets_batches_fill_and_padding(sixteen_sizes: Pat
     assert facts["batches"] == f"{forecast['num_batches']} of up to 10 images"
     fill, _, of = facts["fill"].partition("%")
     assert float(fill) == pytest.approx(100 * forecast["fill"], abs=0.051)
-    assert of == " of the batches' places"
+    assert of == " of the batch slots"
     share, _, pixels = facts["padded pixels"].partition("% ")
     assert float(share) == pytest.approx(100 * forecast["padded_share"], abs=0.051)
     assert 0 < forecast["padded_share"] < 1

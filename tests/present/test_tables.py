@@ -37,8 +37,8 @@ UNITS = {
     "max_abs_error": ("largest absolute error", ""),
     "psnr": ("PSNR", "dB"),
     "cosine_accuracy": ("cosine ≥ 0.95", "%"),
-    "levels, differing": ("levels, differing", ""),
-    "levels, near_boundary": ("levels, near boundary", ""),
+    "levels, differing": ("values differing", ""),
+    "levels, near_boundary": ("near a boundary", ""),
 }
 """How the tables name each metric that a run has, and in which unit they show it."""
 

@@ -71,7 +71,7 @@ def test_shares_are_percentages_and_counts_have_separators() -> None:
         ("seconds", 0.25, "250 ms"),
         ("val_psnr", 40.0, "40.00 dB"),
         ("mae_sum", 12.0, "12.00"),
-        ("levels, differing", 0, "0"),
+        ("values differing", 0, "0"),
         ("loss", math.nan, "–"),
         ("accuracy", None, "–"),
     ],

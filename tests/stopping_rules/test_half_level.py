@@ -22,7 +22,9 @@ def test_it_stops_under_the_limit_and_not_on_it() -> None:
     rule = HalfLevel()
     assert answer(rule, rule.limit) is None
     assert answer(rule, float("nan")) is None
-    assert answer(rule, 1.53) == "val_mae_sum is 1.53, below 1.537: half a level for each of 784 values"
+    assert (
+        answer(rule, 1.53) == "val_mae_sum is 1.53, below 1.537: half an 8-bit value for each of 784 values"
+    )
 
 
 @pytest.mark.parametrize(

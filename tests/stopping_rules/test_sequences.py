@@ -150,7 +150,7 @@ def test_a_rule_that_goes_on_from_its_state_stops_as_one_that_never_paused(
         ("patience:patience=2", "val_loss", [NAN, 0.25, 1, 2],
          "val_loss has not improved for 2 epochs: best 0.25, now 2"),
         ("patience:patience=1", "val_loss", [NAN],
-         "val_loss has not improved for 1 epoch: best no number yet, now nan"),
+         "val_loss has not improved for 1 epoch: best no finite value yet, now nan"),
         ("window:epochs=3,min_delta=0.5", "val_loss", [1, 1.25, 1],
          "val_loss: range 0.25 within 3 epochs, less than 0.5"),
         ("window:epochs=3,min_delta=0.5,variant=lag", "val_loss", [2, 1.75, 2, 3],
@@ -161,7 +161,7 @@ def test_a_rule_that_goes_on_from_its_state_stops_as_one_that_never_paused(
         ("threshold:metric=val_accuracy,above=0.5", "val_accuracy", [0.75],
          "val_accuracy is 0.75, above 0.5"),
         ("half-level", "val_mae_sum", [1.53],
-         "val_mae_sum is 1.53, below 1.537: half a level for each of 784 values"),
+         "val_mae_sum is 1.53, below 1.537: half an 8-bit value for each of 784 values"),
         ("time-limit:minutes=1", "seconds", [30, 34], "1.07 minutes have passed, of at most 1"),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ SPECS = {
     "separable": ["separable", "separable:band=3"],
     "mnist-convnet": ["mnist-convnet", "mnist-convnet:conv=unfold"],
     "varres-net": ["varres-net", "varres-net:pooling=avg"],
-    "varres-plus": ["varres-plus", "varres-plus:pools=2,pool_every=2,glimpse=16"],
+    "varres-plus": ["varres-plus", "varres-plus:pools=2,pool_every=2,crop=16"],
     "perceptual": ["perceptual:weights=random,resize=16"],
     "threshold": ["threshold:below=0.1", "threshold:metric=val_accuracy,above=0.9"],
     "patience": ["patience", "patience:metric=val_accuracy,patience=3,min_delta=0.01"],

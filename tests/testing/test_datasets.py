@@ -43,9 +43,9 @@ def test_splits_with_images_of_their_own_that_share_none_pass() -> None:
 @pytest.mark.parametrize(
     ("train", "val", "test", "said"),
     [
-        (range(60), range(60), range(60), "60 of 60 images stand in both train and val"),
-        (range(40), range(40, 50), range(38, 58), "2 of 20 images stand in both train and test"),
-        (range(40), range(40, 50), range(45, 60), "5 of 10 images stand in both val and test"),
+        (range(60), range(60), range(60), "60 of 60 images are in both train and val"),
+        (range(40), range(40, 50), range(38, 58), "2 of 20 images are in both train and test"),
+        (range(40), range(40, 50), range(45, 60), "5 of 10 images are in both val and test"),
     ],
 )
 def test_images_in_two_splits_are_found_by_their_pixels(
@@ -59,5 +59,5 @@ def test_images_in_two_splits_of_one_source_are_found_by_their_positions() -> No
     images = Images.from_tensor(torch.zeros(9, 1, 6, 6, dtype=torch.uint8))
     indices = {"train": np.arange(5), "val": np.arange(5, 7), "test": np.arange(6, 9)}
     data = classification_data(images, LABELS[:9], indices, ("a", "b", "c"))
-    with pytest.raises(AssertionError, match="1 images stand in both val and test"):
+    with pytest.raises(AssertionError, match="1 images are in both val and test"):
         datasets._check_disjoint(data)

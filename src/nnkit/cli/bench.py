@@ -13,7 +13,7 @@ from nnkit.cli import output
 def bench(context: typer.Context, **values: Any) -> None:
     """Time networks against the real transforms, interleaved, over a grid of settings.
 
-    Four references are always there: reference-loop (torchvision's transforms per image),
+    Four reference arms are always timed: reference-loop (torchvision's transforms per image),
     reference-batched, pil-loop, and exact, the pipeline as one operator. LIST is values between commas.
     Exit 3 where cells failed.
 
@@ -39,10 +39,10 @@ def bench(context: typer.Context, **values: Any) -> None:
 
 
 def compare(**values: Any) -> None:
-    """Say what became slower or faster between two saved benchmarks of one machine.
+    """Compare two saved benchmarks of one machine: what became slower or faster.
 
-    Times are in units of reference-loop's in the same rounds. A regression's whole 95 % interval lies above
-    --fail-above.
+    Times are in units of reference-loop's in the same rounds. A regression is a cell whose whole 95 %
+    interval lies above --fail-above.
 
     Example: nnkit bench compare before/bench.json after/bench.json --fail-above 5%
     """

@@ -1,4 +1,4 @@
-"""How a study of many training runs goes, on stderr: a line per cell."""
+"""Progress of a study of many training runs on stderr: a line per cell."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from nnkit.cli import output
 
 
 def compare_pooling(**values: Any) -> None:
-    """Train a model with each pooling at one parameter budget over several seeds; say which wins.
+    """Train a model with each pooling at one parameter budget over several seeds, and compare them.
 
-    Each cell's epoch is chosen on validation; its test accuracy, looked at once, is compared in pairs of
-    equal seeds. Exit 3 where some cells failed.
+    The epoch of each cell is chosen by validation. Test accuracies, evaluated once per cell, are compared in
+    pairs of equal seeds. Exit 3 where some cells failed.
 
     Example: nnkit compare-pooling --dataset mnist-varres --pooling max --pooling avg --seeds 0-4 --epochs 15
     """

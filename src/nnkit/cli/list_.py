@@ -1,4 +1,4 @@
-"""`nnkit list`. (The module bears an underscore because `list` is a built-in.)"""
+"""`nnkit list`. (The module has an underscore because `list` is a built-in.)"""
 
 from __future__ import annotations
 

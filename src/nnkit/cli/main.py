@@ -1,4 +1,4 @@
-"""`nnkit`: the commands put together, and every way that one of them can end turned into an exit code."""
+"""`nnkit`: the commands put together, and the exit code for every way in which a command can end."""
 
 from __future__ import annotations
 
@@ -217,8 +217,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(NnkitError(f"{error.strerror or error}{where}"), as_json=as_json, debug=debug)
     except Exception as error:
         if _is_out_of_memory(error):
-            told = NnkitError("out of memory", hint="lower --batch-size or --limit")
-            return _fail(told, as_json=as_json, debug=debug)
+            explained = NnkitError("out of memory", hint="lower --batch-size or --limit")
+            return _fail(explained, as_json=as_json, debug=debug)
         message = f"{type(error).__name__}: {error}"
         bug = NnkitError(message, hint="this looks like a bug: run again with --debug for the traceback")
         return _fail(bug, as_json=as_json, debug=debug)
@@ -246,7 +246,7 @@ _OPTION_OF = {
 
 
 def _usage_hint(error: typer.TyperException) -> str:
-    """Where the help is, and for a component that stands alone (`nnkit train mnist`) the option for it."""
+    """The hint for an extra argument; for a component (`nnkit train mnist`) its option."""
     context = getattr(error, "ctx", None)
     see = f"see `{getattr(context, 'command_path', 'nnkit')} --help`"
     _, found, words = error.format_message().partition("unexpected extra argument(s) (")

@@ -1,6 +1,6 @@
 """From a command's configuration model to the options that Typer offers, and from what was given to layers.
 
-Every option defaults to None, "not given", so that a configuration can tell where its values came from.
+Every option defaults to None, "not given", so that a configuration records the source of each value.
 """
 
 from __future__ import annotations
@@ -97,18 +97,20 @@ def give_options(function: Callable[..., None], model: Any = None, *, layered: b
 
 
 def _layers() -> dict[str, Any]:
-    words = "A TOML file of options; repeatable, a later one wins."
+    words = "A TOML file of options; repeatable, later files override earlier ones."
     return {
         "config": Annotated[
             list[Path] | None, typer.Option("--config", help=words, metavar="FILE", parser=path)
         ],
         "set": Annotated[
             list[str] | None,
-            typer.Option("--set", help="One value, as in model.width=81; repeatable.", metavar="A.B=VALUE"),
+            typer.Option("--set", help="One value, such as model.width=81; repeatable.", metavar="A.B=VALUE"),
         ],
         "dry_run": Annotated[
             bool | None,
-            typer.Option("--dry-run", help="Show what would be done, and where each value comes from."),
+            typer.Option(
+                "--dry-run", help="Show the configuration and the source of each value; run nothing."
+            ),
         ],
     }
 

@@ -1,4 +1,4 @@
-"""What goes to stdout and what to stderr: the result alone there, everything else here."""
+"""Output: the result on stdout, everything else on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run goes, on stderr: a bar on a terminal, else a line per epoch."""
+"""Progress of a run on stderr: a bar on a terminal, else a line per epoch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Progress:
             self._bar = tqdm(unit=" img", unit_scale=True, leave=False, dynamic_ncols=True)
 
     def on_plan(self, *, images_per_epoch: int) -> None:
-        """Tell the bar its end, so that it shows the share that is done and the time that is left."""
+        """Set the total of the bar, so that it shows the share done and the time left."""
         if self._bar is not None:
             self._bar.total = self._epochs * images_per_epoch
             self._bar.refresh()

@@ -1,4 +1,4 @@
-"""How a benchmark goes, on stderr: the rounds done, now and then."""
+"""Progress of a benchmark on stderr: the number of rounds done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stdout belongs to the result: what plugins, libraries and their processes print goes to stderr."""
+"""Keeps stdout for the result: output of plugins, libraries and their processes goes to stderr."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def result() -> TextIO:
 
 
 def release() -> None:
-    """Give stdout back to whoever prints."""
+    """Restore stdout."""
     while _reserved:
         it = _reserved.pop()
         sys.stdout = it.before

@@ -1,1 +1,1 @@
-"""The engine of data: images held as tensors, splits, batches, augmentation, pipelines, bucket plans."""
+"""Data: images held as tensors, splits, batches, augmentation, pipelines, bucket plans."""

@@ -1,4 +1,4 @@
-"""Image files read from a folder or archive, in memory and with suspicion: nothing is unpacked to disk.
+"""Image files read from a folder or an untrusted archive, in memory: nothing is unpacked to disk.
 
 An archive may come from anywhere. Names that point outside, links, devices and members or totals beyond a
 limit are refused with the member's name; what does not decompress is damaged, never a traceback.
@@ -169,7 +169,7 @@ class _Reader:
         return self._stream.read(size)
 
     def drain(self) -> None:
-        """Read to the end, so that the checksum that stands there is looked at."""
+        """Read to the end, so that the checksum at its end is verified."""
         while self._stream.read(HEADER_LIMIT):
             self._check(self.tell())
 

@@ -3,8 +3,8 @@
 kornia's transforms of whole batches save one call per image. They draw from torch's default generator, which
 training seeds at every step from (seed, epoch, step).
 
-kornia knows no padding: it would turn a padded image about the canvas's centre. A batch with a mask is
-therefore transformed here, by kornia's draws: each image within its own height and width, all its steps as
+kornia does not handle padding: it rotates a padded image about the centre of the canvas. A batch with a mask
+is therefore transformed here, by kornia's draws: each image within its own height and width, all its steps as
 one homography, sampled once. A batch without a mask is kornia's own, to the bit.
 """
 
@@ -53,8 +53,8 @@ class KorniaAugmentation:
     def __call__(self, images: Tensor, mask: Tensor | None, sizes: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images (B, C, H, W) changed at random, and their mask, which stays: an image keeps its rectangle.
 
-        `sizes`, int64 (B, 2), are the height and width of each, which a padded one has at the top left. What
-        is moved out of an image's rectangle is lost, and zeros come in.
+        `sizes`, int64 (B, 2), are the height and width of each, which a padded one has at the top left.
+        Pixels that leave the rectangle of an image are lost, and zeros replace them.
         """
         if mask is None:
             changed: Tensor = self._whole(images)

@@ -1,6 +1,6 @@
 """Decoded data kept between runs: tensors in a file named by what they were made from.
 
-A cache can only save time. What is damaged is made anew, what cannot be written is made each time.
+Damaged entries are computed again; entries that cannot be written are computed each time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cached(folder: Path, name: str, parts: Mapping[str, Any], make: Callable[[],
     """The tensors that `make` gives, from the cache where they are there and sound.
 
     `parts` are JSON values that say what they are made from; `name` begins the file's name, for people. A
-    checksum covers names, shapes, types and bytes. One warning where a damaged file is made anew or where
+    checksum covers names, shapes, types and bytes. One warning where a damaged file is replaced or where
     `folder` cannot be written; never an error of the cache's own.
     """
     key = _key(parts)
@@ -60,7 +60,7 @@ def cached(folder: Path, name: str, parts: Mapping[str, Any], make: Callable[[],
 
 
 def fingerprint(path: Path, folder: Path) -> str:
-    """What tells one state of an archive or folder from another, in hexadecimal digits.
+    """A hexadecimal fingerprint of the state of an archive or folder.
 
     An archive's sha256, remembered in `folder` by path, size and time of change; of a folder, the names,
     sizes and times of its image files. `DataError` where it cannot be read.

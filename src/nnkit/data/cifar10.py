@@ -1,4 +1,4 @@
-"""CIFAR-10 as torchvision has it: pickled batches whose checksums are looked at before they are opened."""
+"""CIFAR-10 as torchvision has it: pickled batches whose checksums are verified before they are opened."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Image files to arrays: bytes in, uint8 (C, H, W) out, one channel or three.
 
 What is made of the kinds of images:
-- Grey, palette, colour, CMYK and others: levels 0 … 255, as Pillow converts them.
-- 16-bit grey: scaled to 8 bits and rounded. 16-bit colour: the high bytes, as Pillow reads it.
+- Grey, palette, RGB, CMYK and others: 8-bit values 0 … 255, as Pillow converts them.
+- 16-bit grey: scaled to 8 bits and rounded. 16-bit RGB: the high bytes, as Pillow reads it.
 - With transparency: laid on black. Animated or of several pages: the first.
 - Floating point, or whole numbers beyond 16 bits: refused. So are more than 64 Mi pixels, and all that is
   empty, broken off, damaged or no image.
@@ -65,8 +65,8 @@ def decode(
 ) -> Pixels:
     """The image in `data`, uint8 (C, H, W); `name` is for the message of a `DataError`.
 
-    `channels` None: 1 where the image is grey, also when it is stored in colour, else 3. A colour image
-    asked for in one channel is converted as Pillow does (0.299 R + 0.587 G + 0.114 B).
+    `channels` None: 1 where the image is grey, also when it is stored as RGB, else 3. An RGB image
+    requested in one channel is converted as Pillow does (0.299 R + 0.587 G + 0.114 B).
     """
     if not data:
         raise _empty(name)
@@ -81,7 +81,7 @@ def decode(
 def read_header(stream: IO[bytes], name: str) -> tuple[Size, bool]:
     """Height and width of the image in a file, and whether it is stored as grey; no pixel is decoded.
 
-    One stored in colour may still be grey. `DataError` for what `decode` refuses, as far as a header tells.
+    An image stored as RGB may still be grey. `DataError` for what `decode` refuses, as far as a header tells.
     """
     if not stream.read(1):
         raise _empty(name)
@@ -128,7 +128,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Pixels (C, H, W) as the orientation says they are to be seen."""
+    """Pixels (C, H, W) rotated and mirrored by the orientation."""
     if orientation in TURNED:
         pixels = pixels.swapaxes(1, 2)  # 5; the others are this, mirrored
     if orientation in (2, 3, 6, 7):
@@ -144,8 +144,8 @@ def to_channels(pixels: Pixels, channels: Channels) -> Pixels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=0)
-    colour = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    return np.asarray(colour.convert("L"))[None]
+    rgb = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return np.asarray(rgb.convert("L"))[None]
 
 
 def _with_channels(pixels: Pixels, channels: Channels | None) -> Pixels:
@@ -157,7 +157,7 @@ def _with_channels(pixels: Pixels, channels: Channels | None) -> Pixels:
 
 
 def _pixels(image: Image.Image, name: str) -> Pixels:
-    """Levels of the first frame, uint8 (1, H, W) for grey modes and (3, H, W) for the rest."""
+    """Values of the first frame, uint8 (1, H, W) for grey modes and (3, H, W) for the rest."""
     if _is_stored_grey(image):
         if image.mode.startswith("I"):
             return _from_16_bit(np.array(image), name)

@@ -1,4 +1,4 @@
-"""Downloads that are asked for: the first mirror that gives the right bytes, checked before they count."""
+"""Downloads on request: from the first mirror whose file has the right checksum."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def download_hint(folder: Path, files: str, *, can_download: bool = True) -> str
 def downloaded(urls: Sequence[str], md5: str, folder: Path) -> Iterator[Path]:
     """A temporary file in `folder` that holds what one of `urls` gives, its md5 checked; removed at the end.
 
-    The mirrors are tried in turn. `DataError` tells what each answered, with both checksums where they
+    The mirrors are tried in turn. `DataError` names the answer of each, with both checksums where they
     differ; no socket is opened while NNKIT_OFFLINE is set.
     """
     if offline():

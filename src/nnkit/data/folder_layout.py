@@ -1,4 +1,4 @@
-"""What the folders of image files say: the class of each, and its split where folders are for splits."""
+"""Classes and splits of image files, from the names of their folders."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Images:
     `groups` maps height × width to the images of that size, uint8 (n, C, h, w), in the order of the source;
     `group_of` (N,) says for each image of the source which of the groups holds it, counted in the mapping's
     order. Images of one size share the tensor's memory; those of several are copied into one buffer.
-    `ValueError` where these do not fit together.
+    `ValueError` where these are inconsistent.
     """
 
     in_memory = True
@@ -84,7 +84,7 @@ class Images:
     def from_buffer(
         cls, buffer: Tensor, sizes: Sequence[Size], group_of: NDArray[np.integer], channels: int
     ) -> Images:
-        """Images that stand in a flat uint8 buffer already, those of each size after one another.
+        """Images of an existing flat uint8 buffer, those of each size after one another.
 
         The buffer is `buffer_length` long and is not copied: one that is mapped from a file shares its pages
         with other processes.
@@ -258,7 +258,7 @@ class Images:
 class _Windows:
     """Gathers batches of several sizes: each row of an image is a window of the buffer that begins there.
 
-    What stands beyond an image's right side or lower end in its windows is another's, and is set to zero. The
+    Pixels right of or below an image in its windows belong to another image and are set to zero. The
     buffer ends with as many bytes to spare as the largest height × width: no window reaches beyond it.
     """
 
@@ -269,7 +269,7 @@ class _Windows:
         self._count_up = torch.arange(max(self._most), device=buffer.device)
 
     def look_up(self, places: Tensor) -> Tensor:
-        """Where the images at `places` (N,) stand in the buffer: (N, 2 + C), for `gather`."""
+        """Positions in the buffer of the images at `places` (N,): (N, 2 + C), for `gather`."""
         return self._table.index_select(0, places)
 
     def gather(self, found: Tensor, shape: Size) -> Padded:
@@ -333,7 +333,7 @@ def _on(device: torch.device, indices: Indices) -> Tensor:
 
 
 def _rows(group_of: Indices, counts: NDArray[np.int64]) -> Indices:
-    """Each image's row within its group: how many of the same group stand before it."""
+    """Each image's row within its group: how many of the same group precede it."""
     if len(counts) == 1:
         return np.arange(len(group_of), dtype=np.int64)
     order = np.argsort(group_of, kind="stable")

@@ -1,7 +1,7 @@
 """Splits as batches on a device: fetched, brought to floats, augmented and normalised as whole batches.
 
-What an epoch needs to know of its batches (rows, targets, sizes) is uploaded once, when the epoch begins: a
-batch uploads nothing and reads nothing back.
+Rows, targets and sizes of an epoch are uploaded once, when the epoch begins: a batch uploads nothing and
+reads nothing back.
 """
 
 from __future__ import annotations

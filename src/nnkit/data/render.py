@@ -1,6 +1,6 @@
 """Draws handwritten-looking digits from random numbers: white on black, no file, no font.
 
-A round pen is stamped along the strokes of a glyph. Every image uses up the same number of random numbers,
+A round pen is stamped along the strokes of a glyph. Every image draws the same number of random values,
 so image i depends on the generator's start, on i, on its label and on the canvas, on no other image.
 """
 

@@ -1,4 +1,4 @@
-"""What becomes of images of several sizes, as `Bucketing` says: kept, resized, or padded to one size."""
+"""The resize policy of `Bucketing`: images are kept, resized, or padded to one size."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def default_model(name: str, bucketing: Bucketing) -> str:
 def with_policy(data: Data, bucketing: Bucketing) -> tuple[Data, Bucketing]:
     """The data as the policy leaves its images, and the bucketing with the `size` that was chosen.
 
-    Mean and standard deviation are measured anew where they were measured. `UsageError` for a transform,
-    whose targets are made of the images as they are; for an image that does not fit its canvas; and where the
-    result takes more than 8 GiB of memory.
+    Mean and standard deviation are computed again where they were computed from the pixels. `UsageError` for
+    a transform, whose targets are made of the images as they are; for an image that does not fit its canvas;
+    and where the result takes more than 8 GiB of memory.
     """
     if bucketing.resize_policy == "keep":
         return data, bucketing

@@ -1,4 +1,4 @@
-"""Resizing of 8-bit images, the one way that datasets do it."""
+"""Resizing of 8-bit images, shared by all datasets."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def stream_source(
     """All images under the folder `path`, left in their files: headers are read, once, then from `cache`.
 
     As `load_source`, but that a file whose header is sound and whose pixels are not is an error when it is
-    read. With `channels` None, files stored in colour are decoded until one is not grey. `UsageError` for an
+    read. With `channels` None, files stored as RGB are decoded until one is not grey. `UsageError` for an
     archive.
     """
     if not path.is_dir():
@@ -163,7 +163,7 @@ def _header(path: Path, name: str) -> tuple[Size, bool]:
 
 
 def _is_colour(path: Path) -> bool:
-    """Whether an image stored in colour has a pixel that is not grey; a damaged one tells when it is read."""
+    """Whether an image stored as RGB has a pixel that is not grey; a damaged one fails when it is read."""
     try:
         return len(decode(path.read_bytes(), path.name)) == 3
     except (DataError, OSError):
@@ -256,7 +256,7 @@ def _decoded(
 
 
 def _packed(source: Source[Images]) -> Tensors:
-    """The source as tensors alone, which is what the cache holds: the pixels as they stand in memory."""
+    """The source as tensors alone, which is what the cache holds: the pixels as they are in memory."""
     images = source.images
     return {
         "pixels": images.buffer,

@@ -1,4 +1,4 @@
-"""Splits made from a seed, and what a dataset of classes says of itself: names, mean, standard deviation."""
+"""Splits drawn by a seed, and class names, mean and standard deviation of a classification dataset."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _of_each_class(order: Indices, labels: Indices, fraction: float, count: int)
 
 
 def class_parts(layout: FolderLayout, labels: Indices, val_fraction: float, seed: int) -> dict[str, Indices]:
-    """The splits that the folders tell, or drawn by `seed`: indices of the files that have a class.
+    """The splits of the folders, or drawn by `seed`: indices of the files that have a class.
 
     With folders for splits, `val_fraction` of the training images validate where none is for it, and without
     one for testing there are no test images. Else 10 % test and `val_fraction` validate, of each class.
@@ -119,7 +119,7 @@ def class_parts(layout: FolderLayout, labels: Indices, val_fraction: float, seed
 def folder_parts(
     names: Sequence[str], val_fraction: float, seed: int
 ) -> tuple[dict[str, Indices], tuple[str, ...]]:
-    """The splits that the folders in `names` tell, or drawn by `seed`; and notes on what was left out.
+    """The splits of the folders in `names`, or drawn by `seed`; and notes on what was left out.
 
     Where there are images under `train/` and `test/`, at any depth, these are the splits; `val/` validates
     where it is there, else `val_fraction` of the training images. Else 10 % test and `val_fraction` validate.
@@ -185,7 +185,7 @@ def measured(data: Data) -> Data:
 
 
 def count_levels(split: Split) -> Tensor:
-    """How many pixels of each channel have each 8-bit level: int64 (C, 256), on the CPU."""
+    """How many pixels of each channel have each 8-bit value: int64 (C, 256), on the CPU."""
     counts = torch.zeros((split.images.channels, LEVELS), dtype=torch.int64)
     for chunk, _ in split.images.batches(_chunks(split)):
         for channel in range(split.images.channels):
@@ -195,9 +195,9 @@ def count_levels(split: Split) -> Tensor:
 
 
 def level_statistics(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, of values in [0, 1], from the counts of their levels.
+    """Mean and standard deviation per channel, of values in [0, 1], from the counts of 8-bit values.
 
-    Exact: levels are counted as whole numbers. A channel of one level gets the
+    Exact: the counts are integers. A channel of one value gets the
     standard deviation 1, since it divides.
     """
     moments = [_moments(row) for row in counts.tolist()]

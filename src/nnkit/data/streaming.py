@@ -1,7 +1,7 @@
 """Images that stay in their files: for what does not fit in memory. A batch is decoded when it is asked for.
 
-The batches are those of the images held in memory, to the bit: the plan needs the sizes alone, and these
-stand in the files' headers. `ImageFiles` is a map-style dataset over image indices that any `DataLoader`
+The batches are those of the images held in memory, to the bit: the plan needs only the sizes, which
+are in the headers of the files. `ImageFiles` is a map-style dataset over image indices that any `DataLoader`
 takes, with the plan's index batches as its `batch_sampler` and `pad_collate` as its `collate_fn`.
 """
 
@@ -107,7 +107,7 @@ class FileImages:
     """Images whose pixels stay in files: an `ImageStore` that reads them each time.
 
     `num_workers` processes, of one thread each, read ahead where batches are asked for in turn; with 0 this
-    process reads. The batches are the same. `state` tells one state of the files from another, for what is
+    process reads. The batches are the same. `state` identifies the state of the files, for what is
     kept in `cache`.
     """
 

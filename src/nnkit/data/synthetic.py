@@ -1,4 +1,4 @@
-"""Smooth random colour images, in place of photographs where there is no file."""
+"""Smooth random three-channel images, in place of photographs where there is no file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CONTRAST = (1.0, 3.0)
 
 
 def smooth_images(count: int, side: int, *, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Random colour images, uint8 (count, 3, side, side); `side` a multiple of 16.
+    """Random images, uint8 (count, 3, side, side); `side` a multiple of 16.
 
-    Layers of random grids, bilinearly enlarged, half of each shared by the three colours. Equal generators
+    Layers of random grids, bilinearly enlarged, half of each shared by the three channels. Equal generators
     give equal images on any machine: all sums are of whole numbers that float32 holds exactly. 12,000 of
     32×32 take under two seconds on one core.
     """

@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a file alone: its tensors are not looked at; errors as in `read`."""
+    """The header of a file alone: its tensors are not read; errors as in `read`."""
     return _header(path)[0]
 
 

@@ -1,4 +1,4 @@
-"""Images and what a pipeline of transforms makes of them: the task of learning the transform."""
+"""Images and the output of a pipeline of transforms: the task of learning the transform."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SEPARABLE_STEPS = frozenset({"resize", "grayscale", "hflip", "vflip", "crop", "p
 
 
 class CifarTransform:
-    """Colour images as inputs, and as targets what `pipeline` makes of them: float32 in [0, 1] for the usual.
+    """Three-channel images as inputs, and the output of `pipeline` as targets, float32.
 
     `source`: "cifar10" is torchvision's CIFAR-10 in the data root; "synthetic" makes 9,000 / 1,000 / 2,000
     smooth random images of 32×32 from `seed`, without a file; anything else is the path of a folder or
     archive of images of one size, looked for here and then in the data root. `pipeline`: a name or steps,
-    such as `resize(28),grayscale,hflip,vflip`, which is the usual one, "reference". `dtype`, `antialias` and
-    `backend` say how it is computed. `val_fraction` of the training images, drawn by `seed`, validate.
+    such as `resize(28),grayscale,hflip,vflip`, which is the default, "reference". `dtype`, `antialias` and
+    `backend` choose how it is computed. `val_fraction` of the training images, drawn by `seed`, validate.
     """
 
     task: Task = "transform"
@@ -66,7 +66,7 @@ class CifarTransform:
 
     @property
     def image_shape(self) -> Shape | None:
-        """(C, H, W) of the images, where the source alone tells it: of "cifar10" and "synthetic"."""
+        """(C, H, W) of the images, where the source determines it: "cifar10" and "synthetic"."""
         known = self.source in ("cifar10", "synthetic")
         return (3, SYNTHETIC_SIDE, SYNTHETIC_SIDE) if known else None
 

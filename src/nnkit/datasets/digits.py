@@ -1,4 +1,4 @@
-"""Rendered digits, 28×28 and grey: the default dataset, made from a seed, without a file."""
+"""Rendered digits, one channel of 28×28: the default dataset, made from a seed, without a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Digits:
         self.seed = check_seed(seed)
 
     def load(self, place: DataPlace) -> Data:
-        """Draw the digits: uint8 images (14,000, 1, 28, 28). `place` is not looked at."""
+        """Draw the digits: uint8 images (14,000, 1, 28, 28). `place` is not used."""
         rng = np.random.default_rng(self.seed)
         labels = np.concatenate([balanced(NUM_CLASSES, count, rng) for count in COUNTS.values()])
         images = torch.from_numpy(render_digits(labels, SIDE, rng=rng)[:, None])

@@ -1,4 +1,4 @@
-"""Rendered digits in three sizes, grey: variable-resolution data made from a seed, without a file."""
+"""Rendered one-channel digits in three sizes: variable-resolution data made from a seed, without a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DigitsVarres:
         self.seed = check_seed(seed)
 
     def load(self, place: DataPlace) -> Data:
-        """Draw the digits: 14,000 uint8 images of one channel. `place` is not looked at."""
+        """Draw the digits: 14,000 uint8 images of one channel. `place` is not used."""
         rng = np.random.default_rng(self.seed)
         labels = np.concatenate([balanced(NUM_CLASSES, count, rng) for count in COUNTS.values()])
         group_of = np.concatenate([balanced(len(SIDES), count, rng) for count in COUNTS.values()])

@@ -1,4 +1,4 @@
-"""A user's own images, one folder per class."""
+"""Images of a folder or archive, one folder per class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nnkit.types import Data, DataPlace, Task
 logger = logging.getLogger("nnkit")
 MAX_WORKERS = 256
 SHOWN = 5
-"""Names of stray files that a warning holds."""
+"""Names of files outside class folders that a warning lists."""
 
 
 class ImageFolder:
@@ -36,8 +36,8 @@ class ImageFolder:
     `path` is looked for here and then in the data root. With folders `train/`, `val/` (or `valid/`,
     `validation/`) and `test/` side by side the classes are the folders in them: without `val/`,
     `val_fraction` of the training images validate; without `test/` there is no test split. With none of them
-    10 % of each class, drawn by `seed`, are for testing, and `val_fraction` validate. `channels`: 1 grey, 3
-    colour (default: 1 when every image is grey). Hidden files are ignored.
+    10 % of each class, drawn by `seed`, are for testing, and `val_fraction` validate. `channels`: 1 or 3
+    (default: 1 when every image is grey). Hidden files are ignored.
 
     With `in_memory=false`, for more images than memory holds (an image takes height × width × channels
     bytes), those of a folder stay in their files: sizes are read from the headers, pixels when a batch asks

@@ -30,7 +30,7 @@ REPLACE = "replace it, or remove it and run again with --download"
 
 @dataclass(frozen=True)
 class RawFile:
-    """One of MNIST's files: how many bytes stand before the data, and the md5 of the whole."""
+    """One of MNIST's files: the number of bytes before the data, and the md5 of the file."""
 
     name: str
     header: int

@@ -19,7 +19,7 @@ NUM_IMAGES = 70_000
 
 
 class MnistVarres:
-    """MNIST digits on canvases of 32×32, 48×48 and 64×64, grey: 48,000 train, 12,000 validate, 10,000 test.
+    """MNIST digits on one-channel canvases of 32×32, 48×48 and 64×64: 48,000 / 12,000 / 10,000.
 
     Read from `mnist-varres.tgz` in the data root, or an unpacked folder of that name. `val_fraction` of the
     training images, drawn by `seed`, validate.

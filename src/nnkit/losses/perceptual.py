@@ -1,4 +1,4 @@
-"""perceptual: the squared error of pixels plus that of what VGG16 sees in them."""
+"""perceptual: the squared error of pixels plus that of VGG16 features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""range-mse: the squared error, summed, dearer where a pixel is predicted outside [0, 1]."""
+"""range-mse: the summed squared error, with a higher weight for predictions outside [0, 1]."""
 
 from __future__ import annotations
 

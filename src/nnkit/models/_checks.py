@@ -1,4 +1,4 @@
-"""Settings that no model can be built with, as errors that say so."""
+"""Checks of settings that several models share."""
 
 from __future__ import annotations
 

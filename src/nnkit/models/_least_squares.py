@@ -1,4 +1,4 @@
-"""What models with a least-squares fit share: no sigmoid, weights set in place, a note on too few images."""
+"""Helpers for models with a least-squares fit: settings, weights set in place, a note on too few images."""
 
 from __future__ import annotations
 

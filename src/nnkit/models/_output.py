@@ -1,4 +1,4 @@
-"""What a transform model does last: bring its images into [0, 1], or leave them."""
+"""The output function of transform models: none, clamp or sigmoid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Output = Literal["none", "clamp", "sigmoid"]
 
 
 def check_output(output: str) -> None:
-    """`UsageError` for an output that `limit` does not know."""
+    """`UsageError` for an output that `limit` does not have."""
     if output not in ("none", "clamp", "sigmoid"):
         raise UsageError(
             f"expected output to be none, clamp or sigmoid, but got output={quote(output)}",

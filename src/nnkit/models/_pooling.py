@@ -1,4 +1,4 @@
-"""What a network with a global pooling asks of it: to be built, its number of features, its mask."""
+"""Checks and helpers for networks with a global pooling: number of features, mask."""
 
 from __future__ import annotations
 

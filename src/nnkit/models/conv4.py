@@ -1,4 +1,4 @@
-"""conv4: four 4×4 convolutions that each take one row and one column."""
+"""conv4: four 4×4 convolutions, each of which makes the image one row and one column smaller."""
 
 from __future__ import annotations
 

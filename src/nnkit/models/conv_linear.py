@@ -1,4 +1,4 @@
-"""conv-linear: mix the colours of each pixel, then map all pixels to all pixels."""
+"""conv-linear: mix the channels of each pixel, then map all pixels to all pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mlp-bottleneck: squeeze the image through a few hidden values and out to the target."""
+"""mlp-bottleneck: two linear layers with a narrow hidden layer between them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from nnkit.models._output import Output, check_output, limit
 class MlpBottleneck(nn.Module):
     """Two linear layers with `hidden` values between them and a sigmoid at the end (report C's MLP).
 
-    As the report has it, nothing stands between the layers: but for the sigmoid, it is a linear map of
-    rank `hidden`.
+    As in the report, there is no activation between the layers: except for the sigmoid, it is a linear map
+    of rank `hidden`.
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     Parameters, with i = in_channels · hw and o = target_channels · h'w': hidden · (i + 1) + o · (hidden + 1),
     494,480 for 3 × 32×32 to 1 × 28×28 at hidden=128.

@@ -49,7 +49,7 @@ class MnistConvnet(nn.Module):
         """Logits (B, num_classes) of inputs (B, in_channels, h, w)."""
         features = inputs
         for conv in (self.conv1, self.conv2, self.conv3):
-            # Pool before ReLU: the same numbers, as ReLU keeps order, for a quarter of the ReLU's work.
+            # Pool before ReLU: the same values, as ReLU keeps order, for a quarter of the ReLU's work.
             features = F.relu(F.max_pool2d(conv(features), 2))
         logits: Tensor = self.linear(features.flatten(1))
         return logits

@@ -1,4 +1,4 @@
-"""separable: mix the colours, then one matrix for the rows and one for the columns."""
+"""separable: mix the channels, then one matrix for the rows and one for the columns."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ EQUATIONS = 8
 
 
 class Separable(nn.Module):
-    """out = A · (w · x) · Bᵀ: resizing, flipping and graying are linear and act on one axis each.
+    """out = A · (w · x) · Bᵀ: resizing, flips and grayscale are linear and act on one axis each.
 
     So the reference pipeline of reports A to C is of this form exactly, with A and B each a resize and a
     flip and w the luma weights. Parameters: `channels` w (target_channels, in_channels), `rows` A (h', h)
     and `cols` B (w', w), 3 + 896 + 896 = 1,795 for 3 × 32×32 to 1 × 28×28.
-    With `band=3` each row of A and of B has 3 numbers, in neighbouring columns, and 171 parameters are left;
-    the other entries are 0. A fit by least squares finds the columns and says what the band drops; before
-    training by gradient they are found by such a fit on a few training images, of which no weight is kept.
+    With `band=3` each row of A and of B has 3 non-zero entries, in adjacent columns: 171 parameters. A fit by
+    least squares finds the columns and reports what the band drops. Before training by gradient, a fit on a
+    few training images finds the columns; its weights are not kept.
     (B, in_channels, h, w) to (B, target_channels, h', w') for image_size (h, w) and target_size (h', w').
     """
 
     takes_levels = True
-    """Whether uint8 images may be given as they are, standing for level / 255."""
+    """Whether uint8 images are accepted, as value / 255."""
     row_columns: Tensor | None
     col_columns: Tensor | None
 
@@ -60,7 +60,7 @@ class Separable(nn.Module):
         if band is not None and not 1 <= band <= min(image_size):
             raise UsageError(
                 f"expected band to be at least 1 and at most {min(image_size)}, but got band={band}",
-                hint="the usual pipeline needs band=3",
+                hint="the default pipeline needs band=3",
             )
         self.output, self.image_size, self.band = output, image_size, band
         self.channels = nn.Parameter(torch.empty(target_channels, in_channels))
@@ -94,7 +94,7 @@ class Separable(nn.Module):
     def fit_least_squares(self, inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -> dict[str, Any]:
         """Alternating least squares on float images (N, C, h, w) and (N, C', h', w'), on the CPU.
 
-        With a band: fitted without it, cut to it, and fitted again within it. `dropped` tells what was cut:
+        With a band: fitted without it, cut to it, and fitted again within it. `dropped` reports what was cut:
         the share of A's and B's energy (their squared entries), and the largest entry where those of a row
         add up to 1 at most. `UsageError` with a sigmoid.
         """
@@ -113,8 +113,8 @@ class Separable(nn.Module):
             (self.cols, within.cols.gather(1, cols)),
         )
         require_converged(within.converged, within.residual, within.iterations, len(inputs))
-        told = _facts(found.iterations + within.iterations, within.residual)
-        return {**told, **facts, "notes": [*told["notes"], *facts["notes"]]}
+        summary = _facts(found.iterations + within.iterations, within.residual)
+        return {**summary, **facts, "notes": [*summary["notes"], *facts["notes"]]}
 
     def prepare_for_training(self, inputs: Tensor, targets: Tensor) -> dict[str, Any]:
         """Before training by gradient: find the band's columns, which no gradient moves; keep the weights."""

@@ -1,4 +1,4 @@
-"""transform-net: resize, mix the colours, flip: the pipeline itself, with the luma weights to learn."""
+"""transform-net: resize, mix the channels, flip: the pipeline itself, with learned luma weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TransformNet(nn.Module):
     """Bilinear resize without antialiasing, 1×1 convolution without bias, both flips, clamp (report B).
 
     (B, in_channels, any height, any width) to (B, target_channels, h', w') for target_size (h', w').
-    Parameters: in_channels · target_channels, 3 for colour to grey.
+    Parameters: in_channels · target_channels, 3 for three channels to one.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class VarresNet(nn.Module):
         """Logits (B, num_classes) of inputs (B, in_channels, H, W).
 
         `mask`, bool (B, 1, H, W), is true where there is image: a rectangle of at least 8×8 at the top left.
-        A smaller one gives numbers that are not finite; to look for it here would cost a synchronisation.
+        A smaller one gives values that are not finite; to check for it here would cost a synchronisation.
         """
         check_large_enough(*inputs.shape[2:], minimum=8, why="three 2×2 pools leave nothing of it")
         features = self._padded(inputs, mask) if mask is not None else self._plain(inputs)
@@ -50,7 +50,7 @@ class VarresNet(nn.Module):
     def _plain(self, inputs: Tensor) -> Tensor:
         features = inputs
         for conv in (self.conv1, self.conv2, self.conv3):
-            # Pool before ReLU: the same numbers, as ReLU keeps order, for a quarter of the ReLU's work.
+            # Pool before ReLU: the same values, as ReLU keeps order, for a quarter of the ReLU's work.
             features = F.relu(F.max_pool2d(conv(features), 2))
         pooled: Tensor = self.pooling(features)
         return pooled

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nnkit.errors import UsageError
 from nnkit.models._checks import check_counts, check_large_enough
-from nnkit.models._glimpse import glimpse
+from nnkit.models._crop import centre_of_mass_crop
 from nnkit.models._pooling import as_module, check_takes_mask, halved, num_features
 from nnkit.types import Pooling, nested
 
@@ -16,13 +16,13 @@ class VarresPlus(nn.Module):
     """3×3 convolutions of `widths` channels with batch norm, global pooling, linear.
 
     More accuracy for the parameters of `varres-net`. A 2×2 max pool follows every `pool_every`-th
-    convolution, `pools` in all; `pooling` makes features of each channel of the last one. With `glimpse`, the
-    convolutions see of each image only the glimpse × glimpse pixels about the centre of mass of what is light
-    in it: less work, for one light object on dark ground. (B, in_channels, any height, any width), both at
-    least 2 ** pools where there is no glimpse, to logits (B, num_classes). With a mask, a padded batch gives
-    in eval mode what each of its images gives alone; in training without a glimpse the batch norms count the
-    padding. Parameters: each convolution has 9 · (channels in) · width weights and its norm 2 · width; with
-    the linear layer 27,666 for one channel and ten classes.
+    convolution, `pools` in all; `pooling` makes features of each channel of the last one. `crop` takes
+    from each image only the crop × crop pixels about the centre of mass of its light pixels: less work, for
+    one light object on a dark ground. `glimpse` is the old name of `crop`. (B, in_channels, any height, any
+    width), both at least 2 ** pools without a crop, to logits (B, num_classes). With a mask, a padded batch
+    gives in eval mode what each of its images gives alone; in training without a crop the batch norms include
+    the padding. Parameters: each convolution has 9 · (channels in) · width weights and its norm 2 · width;
+    with the linear layer 27,666 for one channel and ten classes.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class VarresPlus(nn.Module):
         widths: tuple[int, ...] = (16, 24, 36, 48),
         pools: int = 3,
         pool_every: int = 1,
+        crop: int | None = None,
         glimpse: int | None = None,
         pooling: Pooling = nested("max"),
         in_channels: int = 1,
@@ -46,14 +47,20 @@ class VarresPlus(nn.Module):
                 f"pool_every={pool_every}, but got pools={pools}",
                 hint=f"Give pools={most} or fewer, more widths, or a smaller pool_every.",
             )
-        if glimpse is not None and glimpse < 2**pools:
+        if crop is not None and glimpse is not None:
             raise UsageError(
-                f"expected glimpse to be at least 2 ** pools = {2**pools}, but got glimpse={glimpse}",
-                hint=f"Give glimpse={2**pools} or more, or fewer pools.",
+                f"expected one of crop and glimpse, its old name, but got crop={crop}, glimpse={glimpse}",
+                hint="Give crop alone.",
+            )
+        crop = glimpse if crop is None else crop
+        if crop is not None and crop < 2**pools:
+            raise UsageError(
+                f"expected crop to be at least 2 ** pools = {2**pools}, but got crop={crop}",
+                hint=f"Give crop={2**pools} or more, or fewer pools.",
             )
         self.pools = pools
         self.pool_every = pool_every
-        self.glimpse = glimpse
+        self.crop = crop
         before = (in_channels, *widths[:-1])
         self.convs = nn.ModuleList(
             nn.Conv2d(given, made, 3, padding=1, bias=False)
@@ -69,9 +76,9 @@ class VarresPlus(nn.Module):
         `mask`, bool (B, 1, H, W), is true where there is image: a rectangle at the top left.
         """
         features = inputs
-        if self.glimpse is not None:
-            # It lies within the image, edges repeated: nothing is left to mask.
-            features, mask = glimpse(inputs, self.glimpse, mask), None
+        if self.crop is not None:
+            # The crop has no padding, edges are repeated: no mask is needed.
+            features, mask = centre_of_mass_crop(inputs, self.crop, mask), None
         why = f"{self.pools} 2×2 pools leave nothing of it"
         check_large_enough(*features.shape[2:], minimum=2**self.pools, why=why)
         if mask is not None:

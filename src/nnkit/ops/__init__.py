@@ -6,7 +6,6 @@ gradient of a scalar loss L with respect to Y. Every gradient is itself differen
 
 The derivations follow a published student report, called "the report" where its pseudo-code is corrected.
 Read in this order: elementwise, product, columns, sizes, reference, patches, convolution, pooling.
-Apart from these, least_squares, alternating and mixed_linear fit linear models without gradients.
 """
 
 from nnkit.ops.columns import BroadcastColumns, broadcast_columns

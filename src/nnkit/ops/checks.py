@@ -13,7 +13,7 @@ IntOrPair = int | Sequence[int]
 
 
 def is_int(value: object) -> bool:
-    """Whether a value is a whole number, or stands for one while a model is exported; a bool is not."""
+    """Whether a value is an integer, or represents one while a model is exported; a bool is not."""
     return isinstance(value, int | torch.SymInt) and not isinstance(value, bool)
 
 

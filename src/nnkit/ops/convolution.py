@@ -115,7 +115,7 @@ class Conv2d(nn.Module):
 
     `weight` is (out_channels, in_channels, hk, wk), `bias` (out_channels,) or None. Both are parameters, so
     that `parameters()` hands them to the optimizer: the report's module holds its kernel as a plain tensor,
-    which no optimizer sees and `to(device)` leaves behind.
+    which optimizers and `to(device)` do not find.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ def naive_unfold(
 ) -> Tensor:
     """Lay the patches of `inputs` (b, c, h, w) out as columns (b, k, p), k = c · hk · wk and p = h' · w'.
 
-    Patches are numbered along the rows of the output: patch n stands at output row i = n // w' and column
+    Patches are numbered along the rows of the output: patch n is at output row i = n // w' and column
     j = n % w', with w' the output's width, and begins at row i · stride, column j · stride of the padded
     image. The report has `j = row % (w - wk + 1)`, its row being n: that divides by w' only at stride 1
     without padding. For a 5×5 image, a 3×3 kernel and stride 2, w' is 2 and the report divides by 3.

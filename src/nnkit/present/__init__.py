@@ -1,1 +1,1 @@
-"""Results made readable: plain values become text tables and figures."""
+"""Text tables and figures of results."""

@@ -108,7 +108,7 @@ def _head(result: BenchResult) -> list[tuple[str, object]]:
 
 
 def _parts(result: BenchResult, draw: Draw) -> list[str]:
-    """The table of arms at their fastest, that of all cells where arms have several, and what to mind."""
+    """The table of arms at their fastest, that of all cells where arms have several, and warnings."""
     axes = varying([cell for _, cell in _cells(result)])
     fastest = [(arm, arm.fastest) for arm in result.arms]
     parts = [draw(_columns(fastest, axes))]
@@ -118,7 +118,7 @@ def _parts(result: BenchResult, draw: Draw) -> list[str]:
     outliers = sum(cell.outliers or 0 for _, cell in _cells(result))
     if noisy:
         names = ", ".join(dict.fromkeys(noisy))
-        parts.append(f"! noisy, the middle half is wider than 10 % of the median: {names}")
+        parts.append(f"! noisy, interquartile range over 10 % of the median: {names}")
     if outliers:
         parts.append(f"outliers, counted and kept: {outliers}")
     errors = dict.fromkeys(f"{arm.name}: {cell.error}" for arm, cell in _cells(result) if cell.error)
@@ -172,7 +172,7 @@ def _interval(ci95: Interval | None) -> str:
 
 
 def _verdicts(result: BenchResult) -> list[str]:
-    """A line per comparison; one that cannot replace the transforms is told so."""
+    """A line per comparison, with a remark where an arm does not replace the transforms."""
     lines = []
     for found in result.comparisons:
         low, high = found.ci95
@@ -206,7 +206,7 @@ def _levels(result: BenchResult) -> list[tuple[str, object]]:
     """Of each arm that has output, the pixels of another 8-bit value than the reference's."""
     known = [(arm.name, arm.fidelity.levels) for arm in result.arms]
     return [
-        ("levels", f"{name}: {count(of.differing)} differ, {count(of.near_boundary)} near a boundary")
+        ("8-bit values", f"{name}: {count(of.differing)} differ, {count(of.near_boundary)} near a boundary")
         for name, of in known
         if of and of.differing
     ]
@@ -258,8 +258,8 @@ def _draw_bars(result: BenchResult) -> Any:
     axes = figure.subplots()
     for place, arm in enumerate(reversed(arms)):
         cell = arm.fastest
-        colour = PALETTE[0] if arm.kind == "model" else GREY
-        axes.barh(place, cell.speed, color=colour, height=0.6)
+        color = PALETTE[0] if arm.kind == "model" else GREY
+        axes.barh(place, cell.speed, color=color, height=0.6)
         axes.text(cell.speed, place, f" {_ratio(cell.speedup)} × loop", va="center", fontsize=9)
     names = [f"{arm.name}\n{arm.fidelity.class_}" for arm in reversed(arms)]
     style_axes(axes, title="Images per second", x_label="images per second", y_label="")

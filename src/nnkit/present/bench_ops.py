@@ -34,7 +34,7 @@ def bench_ops_table(result: BenchOpsResult, *, width: int = WIDTH) -> str:
     return joined(
         head,
         table(rows, headers, align="nnnrnr", width=width),
-        "! noisy: the middle half is wider than 10 % of the median" if noisy else "",
+        "! noisy: interquartile range over 10 % of the median" if noisy else "",
     )
 
 

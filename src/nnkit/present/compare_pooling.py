@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ALL = "all"
 _SPREAD = 0.24
-"""How far the poolings of one resolution stand apart, in columns."""
+"""The distance between the poolings of one resolution, in columns."""
 
 
 def comparison_table(result: ComparePoolingResult, *, width: int = WIDTH) -> str:
@@ -131,7 +131,7 @@ def _failures(failed: Sequence[FailedCell], width: int) -> str:
 
 def _no_winner(result: ComparePoolingResult) -> str:
     if len(result.results) < 2:
-        return "none: one pooling has nobody to beat"
+        return "none: there is only one pooling"
     if all(pair.ci95 is None for pair in result.comparisons):
         return "none: an interval needs at least three seeds"
     return "none: no pooling is shown to be better than every other"

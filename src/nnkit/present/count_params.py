@@ -18,7 +18,7 @@ def count_params_text(result: CountResult, *, width: int = WIDTH) -> str:
 
 
 def num_bytes(amount: int) -> str:
-    """Memory as people say it, in powers of ten: "800 B", "12.3 kB", "1.23 GB"."""
+    """Memory in powers of ten: "800 B", "12.3 kB", "1.23 GB"."""
     value = float(amount)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:

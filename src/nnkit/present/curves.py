@@ -48,7 +48,7 @@ def write_resolution_curves(folder: Path, epochs: Sequence[EpochResult]) -> list
     """Write curves-by-resolution.png and .csv: validation loss and accuracy of each resolution by epoch.
 
     The picture shows at most seven resolutions, evenly picked by size; the CSV holds all. Where no epoch
-    tells resolutions apart nothing is written and the list is empty.
+    has per-resolution metrics nothing is written and the list is empty.
     """
     names = sorted({name for epoch in epochs for name in epoch.by_resolution}, key=_resolution_key)
     if not names:

@@ -1,4 +1,4 @@
-"""What every figure shares: a blank canvas, a palette that colour-blind people can tell apart, safe writing.
+"""Shared by all figures: a canvas, a colour-blind-safe palette, atomic writing.
 
 Matplotlib is imported when the first figure is drawn, and never through pyplot: there is no global state.
 """
@@ -94,7 +94,7 @@ def finite_or_gap(values: Iterable[float | None]) -> list[float]:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, atomically. Text is drawn as it stands: "$" starts no formula."""
+    """Write a figure as PNG, atomically. Text is drawn literally: "$" starts no formula."""
     from matplotlib.text import Text
 
     families = _font_families()

@@ -23,7 +23,7 @@ def dry_run_table(result: DryRunResult, *, width: int = WIDTH) -> str:
 
 
 def _setting(value: JsonValue, name: str) -> str:
-    """A setting of a component, which stands in a configuration as a table or as its spec."""
+    """A setting of a component, which a configuration holds as a table or as a spec."""
     if isinstance(value, Mapping):
         return _show(value.get(name))
     return str(parse(value).settings.get(name)) if isinstance(value, str) else str(None)

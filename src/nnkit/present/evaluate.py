@@ -1,4 +1,4 @@
-"""How a model does on a split, as `nnkit evaluate` prints it."""
+"""An evaluation as `nnkit evaluate` prints it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what a transform model does: input, target, output and how far the two are apart."""
+"""Pictures of a transform model: input, target, output and their difference."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def write_examples(
 
     Arrays are float (N, C, H, W) in [0, 1]; outputs may leave the range and are clipped for show only.
     Columns are input, target, each output, then each output's absolute difference from the target (the
-    largest over channels), scaled by its own maximum, which stands above it in 8-bit levels. The arrays in
-    examples.npz are `input`, `target`, and `output`, or `output-NAME` where there are several.
+    largest over channels), scaled by its own maximum, which is printed above it in 8-bit values. The arrays
+    in examples.npz are `input`, `target`, and `output`, or `output-NAME` where there are several.
     """
     columns = _columns(inputs[:MAX_ROWS], targets[:MAX_ROWS], outputs)
     targets = targets[:MAX_ROWS]
@@ -69,7 +69,7 @@ def _show_difference(axes: Axes, output: np.ndarray, target: np.ndarray, heading
     difference = np.abs(output.astype(np.float64) - target.astype(np.float64)).max(axis=0, keepdims=True)
     largest = float(difference.max())
     if np.isfinite(largest):
-        words = f"max {255 * largest:.3g} levels"
+        words = f"max {255 * largest:.3g}/255"
         scaled = difference / largest if largest > 0 else difference
     else:
         words, scaled = "not finite", np.zeros_like(difference)

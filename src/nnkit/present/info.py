@@ -78,7 +78,7 @@ def _forecast(forecast: ForecastInfo, width: int) -> str:
     sums: list[tuple[str, object]] = [
         ("buckets", f"{forecast.num_buckets:,}"),
         ("batches", f"{forecast.num_batches:,} of up to {forecast.batch_size} images"),
-        ("fill", f"{forecast.fill:.1%} of the batches' places"),
+        ("fill", f"{forecast.fill:.1%} of the batch slots"),
         ("padded pixels", f"{forecast.padded_share:.1%} ({forecast.padded_pixels:,})"),
         ("dropped images", f"{forecast.num_dropped:,} per epoch"),
     ]

@@ -27,7 +27,7 @@ def table(
 ) -> str:
     """A table of at most `width` columns where its names and numbers allow one; "–" for what is missing.
 
-    `align` has a letter per column (see `Align`); left out, columns of numbers stand at the right and the
+    `align` has a letter per column (see `Align`); left out, columns of numbers are right-aligned and the
     others wrap. Where wrapping is not enough each row becomes a block of "header  value" lines.
     """
     raw = [list(row) for row in rows]
@@ -55,7 +55,7 @@ def fits(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Align,
 def wide_table(
     rows: Iterable[Sequence[object]], headers: Sequence[str], *, align: Align, width: int = WIDTH
 ) -> str:
-    """As `table`, but columns that do not fit stand in further tables, each beginning with the first column.
+    """As `table`, but columns that do not fit go to further tables, each beginning with the first column.
 
     In those, rows without a value are left out.
     """

@@ -1,4 +1,4 @@
-"""The metrics of splits, as every table that shows them writes them."""
+"""Tables of the metrics of splits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def resolutions_table(metrics: SplitMetrics | None, *, split: str = "", width: i
 
 
 def words(name: str) -> str:
-    """A metric's name for people."""
+    """A metric's name in words."""
     return _WORDS.get(name, name.replace("_", " "))
 
 
@@ -75,8 +75,8 @@ def _texts(metrics: SplitMetrics) -> dict[str, str | None]:
         "max_abs_error": metrics.max_abs_error,
         "psnr": metrics.psnr,
         "cosine_accuracy": metrics.cosine_accuracy,
-        "levels, differing": metrics.levels.differing,
-        "levels, near_boundary": metrics.levels.near_boundary,
+        "values differing": metrics.levels.differing,
+        "near a boundary": metrics.levels.near_boundary,
     }
     return {
         **{name: metric(name, value) for name, value in values.items()},

@@ -1,4 +1,4 @@
-"""What `nnkit new-plugin` wrote, and the commands to go on with."""
+"""The files that `nnkit new-plugin` wrote, and the next commands."""
 
 from __future__ import annotations
 

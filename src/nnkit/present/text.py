@@ -1,4 +1,4 @@
-"""How numbers and names are written for people: percentages, counts, durations, clean text.
+"""Formats numbers and names: percentages, counts, durations, clean text.
 
 What cannot be computed, NaN or None, is written "–".
 """
@@ -46,7 +46,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time as people say it: "340 ms", "12.3 s", "2 min 05 s", "1 h 03 min"."""
+    """A duration: "340 ms", "12.3 s", "2 min 05 s", "1 h 03 min"."""
     if seconds is None or math.isnan(seconds):
         return MISSING
     if not math.isfinite(seconds) or seconds < 0:

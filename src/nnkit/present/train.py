@@ -1,4 +1,4 @@
-"""What a training run came to, as `nnkit train` prints it."""
+"""The result of a training run as `nnkit train` prints it."""
 
 from __future__ import annotations
 

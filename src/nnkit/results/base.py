@@ -39,7 +39,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     def document(self) -> Document:
-        """The JSON object: units in key names, numbers that are not finite as null."""
+        """The JSON object: units in key names, values that are not finite as null."""
         document: Document = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)

@@ -30,7 +30,7 @@ class Accuracy(Part):
 class PoolingRow(Part):
     """One pooling: the setting `vary` with the `value` that meets the budget, and its accuracies.
 
-    In the document the value stands under the setting's own name, such as `width`, which is no key here.
+    In the document the key of the value is the name of the setting, such as `width`.
     `cells` are the folders of its runs, in the order of the seeds.
     """
 

@@ -58,7 +58,7 @@ class MatchCount(Part):
 
 
 class CountResult(Result):
-    """What `count-params` answers. With a match, the model found stands first, then its target."""
+    """The result of `count-params`. With a match, the model found comes first, then its target."""
 
     schema_name: Literal["nnkit.count-params/1"] = Field(
         default="nnkit.count-params/1", validation_alias="schema", serialization_alias="schema"

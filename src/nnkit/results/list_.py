@@ -1,4 +1,4 @@
-"""The result of `nnkit list`. (The module bears an underscore because `list` is a built-in.)
+"""The result of `nnkit list`. (The module has an underscore because `list` is a built-in.)
 
 Plain dataclasses, where the other results are pydantic's: to import pydantic would double the command's time.
 """

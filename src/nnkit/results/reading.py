@@ -35,7 +35,7 @@ def read(
 
 
 def explain(wrong: ValidationError) -> str:
-    """The first thing that is wrong, on one line and in our words: where it stands and what was expected."""
+    """The first thing that is wrong, on one line: its place and what was expected."""
     first = wrong.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"])) or "it"
     known = first.get("ctx", {})

@@ -23,7 +23,7 @@ _RECORD = ("train_", "val_")
 class BestMetrics(Part):
     """Metrics of the best epoch: `validation` as `nnkit evaluate` names them, `record` as `train_*`, `val_*`.
 
-    In the document both stand side by side in one object.
+    In the document both are in one object.
     """
 
     validation: SplitMetrics
@@ -75,7 +75,7 @@ class Best(Part):
 class Solver(Part):
     """How the weights were found: `name`, and of a least-squares fit its seconds and number of images.
 
-    `facts` is what else the model tells of its fit; in the document they stand beside the other keys.
+    `facts` are further values of the fit; in the document they are beside the other keys.
     """
 
     name: str

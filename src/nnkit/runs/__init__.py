@@ -1,1 +1,1 @@
-"""The folder of a run: its files, its checkpoints, its state. No other package names a file of a run."""
+"""The folder of a run: its files, its checkpoints, its state. Only this package names the files of a run."""

@@ -1,4 +1,4 @@
-"""The folder of a run: the only place that knows the names of its files.
+"""The folder of a run, with the names of its files.
 
 It is created exclusively. Every file in it but the log of metrics is replaced atomically.
 """
@@ -55,7 +55,7 @@ class RunDirectory:
     def create(
         cls, runs_dir: Path | None, command: str, title: str, *, out: Path | None = None
     ) -> RunDirectory:
-        """A new folder `runs_dir/command/TIME-title-RANDOM`, or `out`, that nobody else has.
+        """A new folder `runs_dir/command/TIME-title-RANDOM`, or `out`, created exclusively.
 
         `UsageError` where `out` is taken; `NnkitError` (exit 1) where nothing can be written.
         """
@@ -86,7 +86,7 @@ class RunDirectory:
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """The folder of a run to go on with. `UsageError` where another process is at work in it."""
+        """Open the folder of a run to continue it. `UsageError` where another process uses it."""
         run = cls(path)._locked()
         run._status = run.status()
         for folder in (path, *(path / name for name in ("checkpoints/best", "checkpoints/last", "figures"))):

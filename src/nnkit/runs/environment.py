@@ -1,4 +1,4 @@
-"""Versions and machine, as environment.json and `nnkit doctor` tell them."""
+"""Versions and machine, for environment.json and `nnkit doctor`."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class MetricsFile:
     def epoch(self, result: EpochResult) -> None:
         """Append one epoch and let readers see it."""
         record = asdict(result)
-        del record["validation"]  # every number of it stands in `metrics` and `by_resolution`
+        del record["validation"]  # all its values are in `metrics` and `by_resolution`
         self._write({"kind": "epoch", **record})
         assert self._file is not None
         self._file.flush()

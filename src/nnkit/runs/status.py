@@ -1,4 +1,4 @@
-"""What status.json says of a run, and whether the process that wrote it is still there."""
+"""The state of a run in status.json, and whether the process that wrote it still runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The built-in stopping rules, one per file: each answers after an epoch why to stop, or None."""
+"""The built-in stopping rules, one per file: each returns after an epoch the reason to stop, or None."""

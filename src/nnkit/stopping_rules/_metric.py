@@ -1,4 +1,4 @@
-"""What the rules share: reading a metric, and refusing settings that mean nothing."""
+"""Shared by the rules: reading a metric, and checks of settings."""
 
 from __future__ import annotations
 

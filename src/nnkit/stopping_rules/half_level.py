@@ -1,4 +1,4 @@
-"""half-level: stop when images are right to half of one of their 255 levels, on average."""
+"""half-level: stop when the mean absolute error is under half an 8-bit value per pixel."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class HalfLevel:
             raise UsageError(
                 "expected target_channels and target_size to be at least 1, "
                 f"but got {target_channels} and {tuple(target_size)}",
-                hint="Leave them out: the dataset knows them.",
+                hint="Leave them out: the dataset fills them in.",
             )
         self.num_values = target_channels * prod(target_size)
         self.limit = 0.5 / 255 * self.num_values
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         value = epoch.metrics.get(METRIC)
         if value is None:
             return no_such_metric(METRIC, epoch)
         if value < self.limit:
-            levels = f"half a level for each of {self.num_values} values"
+            levels = f"half an 8-bit value for each of {self.num_values} values"
             return f"{METRIC} is {value:.4g}, below {self.limit:.4g}: {levels}"
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: each epoch is judged by itself."""
+        """Empty: each epoch is judged by itself."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to go on from."""
+        """There is no state to restore."""

@@ -34,7 +34,7 @@ class Patience:
         self.waited = 0
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         value = epoch.metrics.get(self.metric)
         if value is None:
             return no_such_metric(self.metric, epoch)
@@ -45,7 +45,7 @@ class Patience:
         if self.waited < self.patience:
             return None
         epochs = "1 epoch" if self.waited == 1 else f"{self.waited} epochs"
-        best = "no number yet" if self.best is None else f"{self.best:.6g}"
+        best = "no finite value yet" if self.best is None else f"{self.best:.6g}"
         return f"{self.metric} has not improved for {epochs}: best {best}, now {value:.6g}"
 
     def state_dict(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Patience:
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a remembered state."""
+        """Restore a saved state."""
         self.best, self.waited = state["best"], state["waited"]
 
     def _improves(self, value: float) -> bool:

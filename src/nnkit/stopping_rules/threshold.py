@@ -32,7 +32,7 @@ class Threshold:
         self.above = above
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         value = epoch.metrics.get(self.metric)
         if value is None:
             return no_such_metric(self.metric, epoch)
@@ -43,8 +43,8 @@ class Threshold:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: each epoch is judged by itself."""
+        """Empty: each epoch is judged by itself."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to go on from."""
+        """There is no state to restore."""

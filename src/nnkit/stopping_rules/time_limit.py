@@ -27,7 +27,7 @@ class TimeLimit:
         self.seconds = 0.0
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         if epoch.seconds > 0:
             self.seconds += epoch.seconds
         if self.seconds < 60 * self.minutes:
@@ -39,5 +39,5 @@ class TimeLimit:
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a remembered state."""
+        """Restore a saved state."""
         self.seconds = float(state["seconds"])

@@ -1,4 +1,4 @@
-"""window: stop when a metric has all but stopped moving over some epochs."""
+"""window: stop when a metric hardly changes over a window of epochs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Window:
         self.values: deque[float | None] = deque(maxlen=epochs + (variant == "lag"))
 
     def update(self, epoch: EpochResult) -> str | None:
-        """The reason to stop after this epoch, or None to go on."""
+        """The reason to stop after this epoch, or None to continue."""
         value = epoch.metrics.get(self.metric)
         if value is None:
             return no_such_metric(self.metric, epoch)
@@ -79,7 +79,7 @@ class Window:
         return {"values": list(self.values)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a remembered state."""
+        """Restore a saved state."""
         self.values = deque(state["values"], maxlen=self.values.maxlen)
 
     def _gain(self, values: list[float]) -> float:

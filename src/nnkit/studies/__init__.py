@@ -1,1 +1,1 @@
-"""The questions people ask, one module per command: configuration in, result out, no printing."""
+"""One study per command: configuration in, result out, no printing."""

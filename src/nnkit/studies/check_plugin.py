@@ -26,7 +26,7 @@ class CheckPluginConfig(DataConfig):
     package: Annotated[str, Option("An installed distribution, such as nnkit-poolings", argument=True)] = ""
     spec: Annotated[
         tuple[str, ...],
-        Option("A component with settings, where its bare name does not do", metavar="SPEC"),
+        Option("A component with settings, such as NAME:key=value", metavar="SPEC"),
     ] = ()
 
 
@@ -64,7 +64,7 @@ def check_passed(result: CheckPluginResult) -> None:
     if culprits:
         raise GateError(
             f"{result.package} failed {result.failed} of {len(result.checks)} checks: {', '.join(culprits)}",
-            hint="docs/plugins.md says what each kind promises",
+            hint="docs/plugins.md lists the checks of each kind",
         )
 
 

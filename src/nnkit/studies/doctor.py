@@ -135,7 +135,7 @@ def _folder(path: Path, *, write: bool = False) -> Folder:
 
 
 def _can_write(folder: Path) -> bool:
-    """Whether a folder can be made there: permissions alone do not tell, as for root or in /proc."""
+    """Whether a folder can be created there: permissions alone do not decide, as for root or in /proc."""
     try:
         with tempfile.TemporaryDirectory(prefix=".nnkit-doctor-", dir=folder):
             return True
@@ -144,7 +144,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def _datasets(root: Path) -> dict[str, bool]:
-    """Which of the datasets that are files stand in the data root."""
+    """Which of the datasets in files are in the data root."""
     places = {
         "mnist": "MNIST/raw",
         "mnist-varres": "mnist-varres.tgz",

@@ -1,4 +1,4 @@
-"""What the metrics of a split came to, as results hold it."""
+"""The metrics of a split as typed results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a configuration to where things are: data root, cache and runs folder."""
+"""The folders of a configuration: data root, cache and runs folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def taken(folder: Path | None) -> list[Mistake]:
     """A mistake where the folder that a command is to write is there and holds something."""
     try:
         is_taken = folder is not None and (folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
-    except OSError:  # what cannot be read is told of when it is written
+    except OSError:  # what cannot be read fails when it is written
         is_taken = False
     if not is_taken:
         return []

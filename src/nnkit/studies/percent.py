@@ -1,4 +1,4 @@
-"""Shares as people write them: "5%" or "0.05"."""
+"""Shares as text: "5%" or "0.05"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nnkit runs`: the run directories under the runs folder, as their own files tell them."""
+"""`nnkit runs`: the run directories under the runs folder, read from their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix with a few neighbouring entries in each row: where they stand, and what is lost by it."""
+"""Banded matrices: the columns of the band in each row, and the energy that the band drops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cut(matrix: Tensor, columns: Tensor) -> Tensor:
 
 
 def what_is_dropped(band: int, parts: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    """What cutting each (matrix, columns) loses: `dropped` as numbers, and as a sentence in `notes`."""
+    """What cutting each (matrix, columns) loses: `dropped` as values, and as a sentence in `notes`."""
     lost = torch.cat([(matrix - cut(matrix, columns)).flatten() for matrix, columns in parts])
     energy = sum(float(matrix.square().sum()) for matrix, _ in parts)
     share, largest = float(lost.square().sum()) / (energy or 1.0), float(lost.abs().max())

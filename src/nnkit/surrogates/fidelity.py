@@ -1,4 +1,4 @@
-"""The fidelity class of a surrogate of a pipeline: how far its images are from the real transforms'."""
+"""The fidelity class of a surrogate: how far its images are from those of the pipeline."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ONE_LEVEL = 1 / 255
 def fidelity_class(metrics: Mapping[str, Any], num_values: int) -> Fidelity:
     """The class of transform metrics over images of `num_values` values each.
 
-    - `exact`: every value has the reference's 8-bit level, but for values whose reference lies within 1e-5
-      of a boundary between two levels, where float arithmetic in another order may fall to either; and no
-      value is a level or more away, also outside [0, 1], where 8-bit values do not tell.
-    - `half-level`: the mean over images of the summed absolute error is under half a level per value, the
-      threshold of report A.
-    - `approximate`: anything else, and outputs that are not numbers.
+    - `exact`: every value has the reference's 8-bit value, except where the reference lies within 1e-5 of a
+      rounding boundary, where floating-point arithmetic in another order may round either way; and every
+      error is below 1/255, also outside [0, 1], where 8-bit values are clamped.
+    - `half-level`: the mean over images of the summed absolute error is under half an 8-bit value per value,
+      the threshold of report A.
+    - `approximate`: anything else, and outputs that are not finite.
     """
     levels = metrics["levels"]
     agree = levels["differing"] == levels["near_boundary"] and math.isfinite(metrics["mae_sum"])

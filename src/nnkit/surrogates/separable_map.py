@@ -1,7 +1,7 @@
-"""The map out = A · (w · x) · Bᵀ on a batch: colours mixed, one matrix for the rows, one for the columns.
+"""The map out = A · (w · x) · Bᵀ on a batch: channel weights, one matrix for the rows, one for the columns.
 
-One formula in forms of different speed; which is fastest depends on who computes it. docs/benchmarks.md has
-the figures, and the forms that were tried and left.
+One formula in several implementations; which one is fastest depends on the backend. docs/benchmarks.md has
+their speeds, and those of implementations that were slower.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def separable_map(
 ) -> Tensor:
     """A · (w · x) · Bᵀ: images (B, C, h, w), `channels` w (C', C), `rows` A (h', h), `cols` B (w', w).
 
-    The result is (B, C', h', w'). With `row_columns` (h', k), `rows` is a band: (h', k) numbers of A, in
-    these columns, 0 elsewhere. Images of type uint8 are levels and stand for level / 255.
+    The result is (B, C', h', w'). With `row_columns` (h', k), `rows` is a band: (h', k) entries of A, in
+    these columns, 0 elsewhere. Images of type uint8 are taken as value / 255.
     """
     if images.dtype == torch.uint8:
-        channels = channels / 255  # three numbers divided, not every pixel
+        channels = channels / 255  # three weights divided, not every pixel
     mixed = mix(images, channels)
     if row_columns is None:
         return times_transposed(_left_product(rows, mixed), cols)

@@ -1,4 +1,4 @@
-"""Variable projection: colour weights and one linear layer over the pixels, fitted together."""
+"""Variable projection: channel weights and one linear layer over the pixels, fitted together."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def fit_mixed_linear(inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -
     few = _Products(products.gram, products.cross[:, :, _informative(products.cross)])
     iterations, change = 0, w
     while float(change.norm()) > TOLERANCE and iterations < MAX_ITERATIONS:
-        change = _colour_step(few, w, ridge)
+        change = _channel_step(few, w, ridge)
         w, iterations = (w + change) / (w + change).norm(), iterations + 1
     weight = _best_weight(products, w, ridge)
     residual = _residual(products, w, weight)
@@ -75,9 +75,9 @@ def fit_mixed_linear(inputs: Tensor, targets: Tensor, *, ridge: float = RIDGE) -
 
 
 def _informative(cross: Tensor) -> Tensor:
-    """Places of some target values: they tell the channels as well as all do, at a tenth of the cost.
+    """Indices of a subset of the target values, which determines the channel weights at a tenth of the cost.
 
-    Values that never change, as those of a border, know nothing and are left out.
+    Constant values, such as those of a border, carry no information and are left out.
     """
     energy = cross.square().sum((0, 1, 3))
     places = (energy > ENERGY * energy.max()).nonzero()[:, 0]
@@ -116,7 +116,7 @@ def _best_weight(products: _Products, w: Tensor, ridge: float) -> Tensor:
     return solve_ridge(gram, torch.tensordot(w, products.cross, 2), ridge=ridge)
 
 
-def _colour_step(products: _Products, w: Tensor, ridge: float) -> Tensor:
+def _channel_step(products: _Products, w: Tensor, ridge: float) -> Tensor:
     """The step δ (O, C) of Gauss and Newton from w, of length 1 or so."""
     weight = _best_weight(products, w, ridge)
     of_z = torch.einsum("od,cdij->ocij", w, products.gram)  # Σ x_c z_oᵀ

@@ -32,14 +32,14 @@ def defaults_are_valid_and_round_trip(subject: Subject) -> None:
     assert _plain(read) == plain, f"defaults change when they are checked: {plain} become {_plain(read)}"
     typed = parse(str(Spec("component", plain)))
     assert _plain(_read(settings, typed.settings, "a default in a spec")) == plain, (
-        f'"{typed}" reads back other'
+        f'"{typed}" is read back with another value'
     )
     # TOML has no none: a config file leaves such a setting out.
     written = {name: value for name, value in plain.items() if value is not None}
     text = tomli_w.dumps({"component": to_toml(Spec("component", written))})
     loaded = from_toml(tomllib.loads(text)["component"], "component")
     assert _plain(_read(settings, loaded.settings, "a default in a file")) == written, (
-        f"{text} reads back other"
+        f"{text} is read back with another value"
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks for datasets: splits that fit what is said of them, the same each time, missing data told."""
+"""Checks for datasets: splits as declared, the same at each load, and an error for missing data."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _check_split(name: str, split: Split, data: Data) -> None:
     assert len(targets) == len(images), f"{name}: {len(targets)} targets for {len(images)} images"
     assert indices.min() >= 0, f"{name}: an index is negative"
     assert indices.max() < len(images), f"{name}: the index {indices.max()} of {len(images)} images"
-    assert len(np.unique(indices)) == len(indices), f"{name}: an image stands in it twice"
+    assert len(np.unique(indices)) == len(indices), f"{name}: an image is in it twice"
     assert images.channels == data.in_channels, f"{name}: {images.channels} channels, not {data.in_channels}"
     sizes = {(int(height), int(width)) for height, width in np.unique(split.sizes, axis=0)}
     if data.image_size is not None:
@@ -154,16 +154,16 @@ def _check_split(name: str, split: Split, data: Data) -> None:
 
 
 def _check_disjoint(data: Data) -> None:
-    """No image stands in two splits: by position in one source, by its pixels where splits have their own."""
+    """No image is in two splits: by position in one source, by its pixels where splits have their own."""
     for (one, first), (other, second) in combinations(data.splits.items(), 2):
         if first.images is second.images:
             shared = len(np.intersect1d(first.indices, second.indices))
-            assert not shared, f"{shared} images stand in both {one} and {other}"
+            assert not shared, f"{shared} images are in both {one} and {other}"
             continue
         a, b = _image_digests(first), _image_digests(second)
         shared, fewest = len(a & b), min(len(a), len(b))
         assert shared < 2 or shared <= MAX_SHARED * fewest, (
-            f"{shared} of {fewest} images stand in both {one} and {other}, by their pixels"
+            f"{shared} of {fewest} images are in both {one} and {other}, by their pixels"
         )
 
 
@@ -177,7 +177,7 @@ def _image_digests(split: Split) -> set[bytes]:
 def _check_statistics(data: Data) -> None:
     if not data.mean and not data.std:
         return
-    assert len(data.mean) == len(data.std) == data.in_channels, "mean and std are one number per channel"
+    assert len(data.mean) == len(data.std) == data.in_channels, "mean and std have one value per channel"
     assert all(0 <= mean <= 1 for mean in data.mean), f"mean {data.mean} is not of inputs in [0, 1]"
     assert all(0 < std < float("inf") for std in data.std), f"std {data.std} is not above 0"
 

@@ -1,4 +1,4 @@
-"""Checks for stopping rules: an answer after each epoch, a state that is restored, NaN as documented."""
+"""Checks for stopping rules: a reason or None after each epoch, a restored state, NaN as documented."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def goes_on_from_its_saved_state(subject: Subject) -> None:
         answers = [before.update(epoch) for epoch in epochs[:cut]]
         after.load_state_dict(json.loads(_as_json(before)))
         answers += [after.update(epoch) for epoch in epochs[cut:]]
-        assert answers == expected, f"saved and restored after {cut} epochs it answers otherwise"
+        assert answers == expected, f"saved and restored after {cut} epochs it gives other results"
 
 
 def _as_json(rule: StoppingRule) -> str:
@@ -91,7 +91,7 @@ def treats_nan_as_documented(subject: Subject) -> None:
 def is_deterministic(subject: Subject) -> None:
     """Two rules of the same settings give the same answers."""
     assert _answers(_made(subject), LOSSES) == _answers(_made(subject), LOSSES), (
-        "two rules answer differently"
+        "two rules give different results"
     )
 
 
@@ -103,7 +103,9 @@ def survives_spawn(subject: Subject) -> None:
         rule.update(epoch)
         here.update(epoch)
     answers = call_in_worker(_update_all, rule, epochs_of(LOSSES)[half:])
-    assert answers == [here.update(epoch) for epoch in epochs_of(LOSSES)[half:]], "it answers otherwise there"
+    assert answers == [here.update(epoch) for epoch in epochs_of(LOSSES)[half:]], (
+        "it gives other results there"
+    )
 
 
 def _update_all(rule: StoppingRule, epochs: list[EpochResult]) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""What a check is given: a component's class, the settings to make it with, and what a dataset would know."""
+"""What a check is given: a component's class, its settings, and the settings that a dataset fills in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOUR_TO_GREY: Mapping[str, Any] = {
     "target_channels": 1,
     "target_size": (28, 28),
 }
-"""What the usual datasets of the two tasks fill in, and so what a component meets first."""
+"""The settings that the default datasets of the two tasks fill in."""
 
 _HOW_TO_GIVE = "settings are given with --spec of check-plugin, or `settings` of the contract class"
 
@@ -38,10 +38,10 @@ class Subject:
     """One component as it is checked.
 
     `settings` are given beside the defaults, as in a spec. `known` is what the dataset fills in (default:
-    28×28 grey digits, or 32×32 colour images to 28×28 grey ones where the class has a target's settings).
-    `claims` are what the author says of it (`exports_to_onnx`, `stops_on_nan`); a claim that is not here is
-    read from the class's attribute of that name. For a dataset, `make_files` writes a few files of its kind
-    into the folder that it is given, and `place` is where to look when there is no `make_files`.
+    28×28 one-channel digits, or 32×32 three-channel images to 28×28 one-channel ones for a class with target
+    settings). `claims` are what the author says of it (`exports_to_onnx`, `stops_on_nan`); a claim that is
+    not here is read from the class's attribute of that name. For a dataset, `make_files` writes a few files
+    of its kind into the folder that it is given, and `place` is where to look when there is no `make_files`.
     """
 
     group: str
@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def task(self) -> Task:
-        """The task of a model or rule, as its settings tell."""
+        """The task of a model or rule, from its settings."""
         known = schema.settings_of(self.cls) if self.known is None else self.known
         return "transform" if {"target_size", "target_channels"} & set(known) else "classification"
 
@@ -91,9 +91,9 @@ def images(num_images: int, world: Mapping[str, Any]) -> Tensor:
 
 
 def assert_finite(tensor: Tensor, what: str) -> None:
-    """`AssertionError` with the share of numbers that are not finite."""
+    """`AssertionError` with the share of values that are not finite."""
     bad = int((~tensor.isfinite()).sum())
-    assert bad == 0, f"{what}: {bad} of {tensor.numel()} numbers are not finite"
+    assert bad == 0, f"{what}: {bad} of {tensor.numel()} values are not finite"
 
 
 def assert_close(actual: Tensor, expected: Tensor, what: str) -> None:

@@ -1,1 +1,1 @@
-"""The training loop and what stands around it: metrics, checkpoints, the run directory."""
+"""The training loop, evaluation, metrics, observers and devices."""

@@ -1,4 +1,4 @@
-"""Devices and threads: what "auto" means, and a clear refusal of what is not there."""
+"""Devices and threads: the meaning of "auto", and an error for a missing device."""
 
 from __future__ import annotations
 

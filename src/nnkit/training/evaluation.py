@@ -14,7 +14,7 @@ from nnkit.training.metrics import Metrics, batch_sum
 
 
 def no_op() -> None:
-    """What is done between batches where nobody may interrupt: nothing."""
+    """Does nothing: the default between batches, without interrupts."""
 
 
 def evaluate(

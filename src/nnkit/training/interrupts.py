@@ -14,7 +14,7 @@ from nnkit.errors import InterruptedRun
 
 @dataclass
 class Interrupt:
-    """Which signal has asked to stop, or 0."""
+    """The signal that requested the stop, or 0."""
 
     signal: int = 0
 

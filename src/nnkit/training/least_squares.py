@@ -1,4 +1,4 @@
-"""Training without gradients: a model's own fit, on the training split alone, told as one epoch."""
+"""Training without gradients: a model's own fit, on the training split only, reported as one epoch."""
 
 from __future__ import annotations
 

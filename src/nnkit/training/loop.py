@@ -35,7 +35,7 @@ _CPU = torch.device("cpu")
 
 @dataclass
 class TrainState:
-    """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps."""
+    """All that changes during a run. `epoch` counts finished epochs, `step` finished optimizer steps."""
 
     model: nn.Module
     optimizer: Optimizer
@@ -113,7 +113,7 @@ def fit(
     *,
     between: Callable[[], None] = no_op,
 ) -> Iterator[StepResult | EpochResult]:
-    """Train from where `state` stands to the last epoch; yield each step and each epoch.
+    """Train from `state` to the last epoch; yield each step and each epoch.
 
     `forward` is the model as it is called (compiled or not); `state` may be read and saved at any yield,
     after `require_finite` at a step's. `between` is called before each validation batch and may raise.

@@ -1,4 +1,4 @@
-"""Padded batches: a model is given their mask, and one that takes none is found before a run begins."""
+"""Masks of padded batches; a model that takes none is refused before the run begins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_takes_mask(model: nn.Module, name: str, train: TrainLoader) -> None:
     first = train.plan()[0]
     shape = (1, train.split.images.channels, first.height, first.width)
     was_training = model.training
-    # Whatever else is wrong with it, the first step tells better.
+    # Other errors are reported better by the first step.
     with contextlib.suppress(RuntimeError, ValueError, TypeError, IndexError), torch.inference_mode():
         mask = torch.ones((1, 1, *shape[2:]), dtype=torch.bool, device=train.device)
         model.eval()(torch.zeros(shape, device=train.device), mask=mask)
@@ -48,7 +48,8 @@ def check_takes_sizes(model: nn.Module, name: str, data: Data, device: torch.dev
     """`UsageError` where an image of any split is too small for the model: it is tried on blank ones.
 
     In a padded batch such an image would make the loss NaN, and in evaluation it would end the run after its
-    first epoch. A model that does not take the largest image either is left for the first step to tell of.
+    first epoch. A model that does not take the largest image either fails in the first step, with a better
+    error.
     """
     splits = {key: split.sizes for key, split in data.splits.items() if len(split)}
     if data.image_size is not None or not splits:

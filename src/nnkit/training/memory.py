@@ -1,4 +1,4 @@
-"""Out of memory: telling it from other errors, and finding a batch size that fits."""
+"""Out of memory: recognising it, and finding a batch size that fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics over a split: sums that stay on the device, each sample counted once, read when all is seen."""
+"""Metrics over a split: sums that stay on the device, each sample counted once, read at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COSINE_THRESHOLD = 0.95
 MAX_RESOLUTIONS = 64
 """Per-resolution metrics are reported up to so many: among photographs nearly every image has its own."""
 BOUNDARY = 1e-5
-"""A reference this near (in [0, 1]) to a rounding boundary may fall to either 8-bit level."""
+"""A reference this near (in [0, 1]) to a rounding boundary may round to either 8-bit value."""
 
 
 class Metrics(Protocol):
@@ -126,7 +126,7 @@ def _by_area(key: str) -> tuple[int, str]:
 
 @dataclass
 class TransformMetrics:
-    """How far images are from their targets, down to the 8-bit level."""
+    """The errors of images from their targets, also as 8-bit values."""
 
     device: torch.device
     num_images: int = 0
@@ -159,7 +159,7 @@ class TransformMetrics:
     def result(self) -> dict[str, Any]:
         """The transform metrics that scripts read, `levels` as counts of pixels.
 
-        `fidelity` holds the class, None where nothing was seen, and the errors that it is judged by.
+        `fidelity` holds the class, None without images, and the errors that determine it.
         """
         if not self.num_images:
             names = ("loss", "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy")
@@ -193,12 +193,12 @@ def _shape(images: Tensor) -> str:
 
 
 def levels(images: Tensor) -> Tensor:
-    """The 8-bit level of each value: clamped to [0, 1], times 255, rounded."""
+    """The 8-bit value of each element: clamped to [0, 1], times 255, rounded."""
     return images.clamp(0, 1).mul(255).round()
 
 
 def near_boundary(images: Tensor) -> Tensor:
-    """Whether a value lies within 1e-5 of a boundary between two 8-bit levels."""
+    """Whether a value lies within 1e-5 of a boundary between two 8-bit values."""
     scaled = images.to(sum_type(images.device)) * 255
     return (scaled - scaled.floor() - 0.5).abs() <= BOUNDARY * 255
 

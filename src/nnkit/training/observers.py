@@ -1,4 +1,4 @@
-"""What stands beside the loop and is handed its steps and epochs: the log and the best weights."""
+"""Observers of the loop, which receive its steps and epochs: the log and the best weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nnkit.types import EpochResult, StepResult, lower_is_better
 
 
 class Observer(Protocol):
-    """Sees every step and epoch of a run. It may print or save; it changes nothing."""
+    """Receives every step and epoch of a run. It may print or save, but changes nothing."""
 
     def on_step(self, step: StepResult) -> None:
         """Called after each optimizer step. Reading `step.loss` synchronises."""
@@ -29,7 +29,7 @@ class Observer(Protocol):
 
 @runtime_checkable
 class StartObserver(Observer, Protocol):
-    """An observer that is also told how long the run may be, and its seed, before any data is loaded."""
+    """An observer that also receives the number of epochs and the seed, before any data is loaded."""
 
     def on_start(self, *, epochs: int, seed: int) -> None:
         """Called once, when the configuration is complete."""
@@ -38,7 +38,7 @@ class StartObserver(Observer, Protocol):
 
 @runtime_checkable
 class PlanObserver(Observer, Protocol):
-    """An observer that is also told how much there is to train on, before the first step."""
+    """An observer that also receives the number of training images, before the first step."""
 
     def on_plan(self, *, images_per_epoch: int) -> None:
         """Called once, when the first epoch is planned; images that are dropped do not count."""

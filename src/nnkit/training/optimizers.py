@@ -1,6 +1,6 @@
 """The optimizers and schedules that `--optimizer` and `--schedule` name, each with its settings.
 
-torch is imported when one is made: a name or a setting that is wrong is told before.
+torch is imported when one is built, after names and settings were checked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The random numbers of a run: torch's default generators of the CPU and of its device, and no others."""
+"""The random state of a run: torch's default generators of the CPU and of its device, and no others."""
 
 from __future__ import annotations
 

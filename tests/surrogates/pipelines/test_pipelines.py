@@ -323,7 +323,7 @@ def test_images_that_a_step_cannot_take_are_refused_with_its_position(
     [
         ("hflip,normalize(0.5,0.5)", {"dtype": "uint8"}, "step 2 of 2, 'normalize(0.5,0.5)': needs floats"),
         ("hflip,normalize(0.5,0.5)", {"backend": "pil"}, "step 2 of 2, 'normalize(0.5,0.5)': needs floats"),
-        ("hflip", {"backend": "pil", "dtype": "float"}, "PIL computes on 8-bit levels"),
+        ("hflip", {"backend": "pil", "dtype": "float"}, "PIL computes on 8-bit values"),
         ("hflip", {"backend": "pil", "antialias": False}, "PIL always antialiases"),
         ("hflip", {"backend": "tensors"}, "'tensors' is no backend"),
         ("hflip", {"dtype": "int8"}, "'int8' is no dtype"),
@@ -386,7 +386,7 @@ def test_torchvisions_classes_do_what_the_steps_do(text: str):
     torch.testing.assert_close(pipeline.transforms()(images[0]), pipeline.run(images)[0], rtol=0, atol=1e-6)
 
 
-def test_a_named_pipeline_among_steps_is_told_to_be_written_out():
-    with pytest.raises(UsageError, match="stands alone") as caught:
+def test_a_named_pipeline_among_steps_is_refused_with_its_steps():
+    with pytest.raises(UsageError, match="cannot be combined") as caught:
         parse_pipeline("reference,blur(5)")
     assert REFERENCE in caught.value.hint

@@ -107,7 +107,7 @@ def plan_batches(
     `leftovers`: what does not fill a batch on every rank is kept as short batches, dropped, or merged into
     the next larger bucket (what has none is kept). With several ranks, a step is of one bucket on all of
     them, except that buckets with fewer images than ranks share steps, last in order. Even with "keep", up
-    to `world` - 1 images of an epoch may be dropped, as no image is seen twice. To see every image on several
+    to `world` - 1 images of an epoch may be dropped, as no image is used twice. To use every image on several
     ranks, as evaluation must, plan for a world of one and let each rank take `plan[rank::world]`.
 
     `pad_to`: every batch has its bucket's shape, or the smallest that holds its own images. For the latter,

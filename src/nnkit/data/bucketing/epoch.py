@@ -1,4 +1,4 @@
-"""An epoch's batches for all ranks together: their making, and the forecast of what they cost."""
+"""An epoch's batches for all ranks together: how they are planned, and the forecast of their cost."""
 
 from __future__ import annotations
 

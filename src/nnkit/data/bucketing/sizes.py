@@ -141,7 +141,7 @@ def _ranked(keys: Ints, span: int) -> tuple[Ints, NDArray[Any], Ints]:
 
 
 def _next_holder(shapes: Ints, k: int) -> int:
-    """Shapes stand by area, so the first later one that holds k is the smallest; looked for in blocks."""
+    """Shapes are sorted by area, so the first later one that holds k is the smallest; searched in blocks."""
     for first in range(k + 1, len(shapes), 1024):
         holds = (shapes[first : first + 1024] >= shapes[k]).all(axis=1)
         if holds.any():

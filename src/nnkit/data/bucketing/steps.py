@@ -1,6 +1,6 @@
-"""How each bucket's images are cut into steps, one batch per rank, and what becomes of the leftovers.
+"""How each bucket's images are cut into steps, one batch per rank, and what is done with incomplete batches.
 
-Shapes: K buckets, S steps, W ranks. The images stand in one row, bucket after bucket; a run of them is a
+Shapes: K buckets, S steps, W ranks. The images form one row, bucket after bucket; a run of them is a
 start and a count. All ranks compute the same steps, and each takes its own part.
 """
 

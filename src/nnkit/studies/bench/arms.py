@@ -1,6 +1,6 @@
 """The arms of a benchmark: the real transforms in three ways, the exact operator, and networks.
 
-An arm makes what one pass over the images is at a grid setting; the clock is not its business.
+An arm provides one pass over the images at a grid setting; `timing` measures it.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class BatchArm:
         if device not in self._modules:
             module = copy.deepcopy(self.module).to(device).eval()
             if self.compiled:
-                # The usual limit of 8 shapes is less than a grid's; past it torch runs eager without a word.
+                # The default limit of 8 shapes is less than a grid's; past it torch silently runs eager.
                 torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 256)
                 module.compile(dynamic=False)
             self._modules[device] = module
@@ -208,7 +208,7 @@ class MissingArm:
 
 
 class FromLevels(nn.Module):
-    """A network that takes uint8 images: levels / 255 first, unless it says that it `takes_levels`."""
+    """A network that takes uint8 images: value / 255 first, unless it has `takes_levels`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -216,8 +216,8 @@ class FromLevels(nn.Module):
         self.divides = not getattr(module, "takes_levels", False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the network makes of images (B, C, H, W) in 8-bit levels."""
-        # Divided, for the float nearest to level / 255.
+        """The output of the network for images (B, C, H, W) of 8-bit values."""
+        # Divided, for the float nearest to value / 255.
         output: Tensor = self.module(images.float() / 255 if self.divides else images)
         return output
 

@@ -1,4 +1,4 @@
-"""`nnkit bench compare`: what became slower between two saved benchmarks, and how surely."""
+"""`nnkit bench compare`: what became slower between two saved benchmarks, with confidence intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that `nnkit bench`, `nnkit bench compare` and `nnkit bench ops` can be told."""
+"""The configurations of `nnkit bench`, `nnkit bench compare` and `nnkit bench ops`."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class BenchConfig(FolderConfig):
     model: Annotated[
         tuple[str, ...], Option("Network: a spec, a run or its weights; repeatable", metavar="X")
     ] = ()
-    batch_size: Annotated[tuple[Count, ...], BeforeValidator(read_list), ITEMS, Option("Images at once")] = (
-        256,
-    )
+    batch_size: Annotated[
+        tuple[Count, ...], BeforeValidator(read_list), ITEMS, Option("Images per batch")
+    ] = (256,)
     device: Annotated[
         tuple[GridDevice, ...], BeforeValidator(read_list), ITEMS, Option("cpu, cuda, cuda:1 or mps")
     ] = ("cpu",)
@@ -57,7 +57,7 @@ class BenchConfig(FolderConfig):
         Option("Processes that load images"),
     ] = (0,)
     shuffle: Annotated[Flags, Option("true, false or both")] = (False,)
-    drop_last: Annotated[Flags, Option("Drop a short last batch")] = (False,)
+    drop_last: Annotated[Flags, Option("Drop an incomplete last batch")] = (False,)
     pin_memory: Annotated[Flags, Option("Page-locked memory, for CUDA")] = (False,)
     loader: Annotated[
         Literal["memory", "dataloader"],
@@ -67,7 +67,7 @@ class BenchConfig(FolderConfig):
         tuple[Literal["float", "uint8"], ...],
         BeforeValidator(read_list),
         ITEMS,
-        Option("float, uint8 or both: what is read"),
+        Option("Type of the input: float, uint8 or both"),
     ] = ("float",)
     compile: Annotated[
         bool, Option("Time compiled operators and networks too", flags=("--compile/--no-compile",))
@@ -75,7 +75,7 @@ class BenchConfig(FolderConfig):
     repeats: Annotated[Annotated[int, Field(ge=3, le=100_000)], Option("Rounds, at least 3")] = 10
     min_effect: Annotated[Share, Option("Smallest difference that counts")] = 0.02
     preset: Annotated[Literal["report-grid", "report-30", "report-sweep"] | None, Option("{choices}")] = None
-    limit: Annotated[Count | None, Option("Test images at most", default="all")] = None
+    limit: Annotated[Count | None, Option("Maximum number of test images", default="all")] = None
     out: Annotated[
         Path | None,
         Option(
@@ -100,10 +100,10 @@ class BenchConfig(FolderConfig):
 class BenchCompareConfig(CommandConfig):
     """The options of `nnkit bench compare`."""
 
-    a: Annotated[Path, Option("bench.json of the one, or its folder", "A", argument=True)]
-    b: Annotated[Path, Option("bench.json of the other, or its folder", "B", argument=True)]
+    a: Annotated[Path, Option("bench.json of the first benchmark, or its folder", "A", argument=True)]
+    b: Annotated[Path, Option("bench.json of the second benchmark, or its folder", "B", argument=True)]
     fail_above: Annotated[
-        str | None, Option("Exit 4 where b is surely slower by more than this, as 5%", "X")
+        str | None, Option("Exit 4 where b is slower by more than this with 95 % confidence, such as 5%", "X")
     ] = None
     min_effect: Annotated[NotNegative, Option("Smallest difference that counts")] = 0.02
 
@@ -114,7 +114,7 @@ class BenchOpsConfig(CommandConfig):
     size: Annotated[tuple[Side, ...], Field(min_length=1), Option("Side of the image; repeatable")] = (
         8, 16, 32, 64, 128,
     )  # fmt: skip
-    batch_size: Annotated[Count, Option("Images at once")] = 16
+    batch_size: Annotated[Count, Option("Images per batch")] = 16
     in_channels: Annotated[Side, Option("Channels of the image")] = 3
     out_channels: Annotated[Side, Option("Kernels")] = 16
     kernel: Annotated[Side, Option("Side of the kernel")] = 3

@@ -63,7 +63,7 @@ class Setting:
         return asdict(self)
 
     def num_seen(self, num_images: int) -> int:
-        """How many of so many images one pass sees: all, unless the last batch is short and dropped."""
+        """How many of the images one pass takes: all, unless the last batch is incomplete and dropped."""
         return num_images - num_images % self.batch_size if self.drop_last else num_images
 
     def unavailable(self) -> str | None:

@@ -45,7 +45,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[misc,unused-ignore]  # torc
 def peak_bytes(computation: Callable[[], object]) -> int:
     """The most bytes that tensors held at once, of those that `computation` made or changed in place.
 
-    A kernel's own scratch memory is not seen.
+    Scratch memory inside a kernel is not counted.
     """
     counter = _LiveBytes()
     with counter:

@@ -1,4 +1,4 @@
-"""`nnkit bench`: networks against the real transforms, in interleaved rounds, with what each is worth."""
+"""`nnkit bench`: networks against the real transforms, in interleaved rounds, with the fidelity of each."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: 
 
 @contextlib.contextmanager
 def _recorded(config: BenchConfig) -> Iterator[RunDirectory]:
-    """The benchmark's folder, made now; what ends the block by an error stands in its status."""
+    """The benchmark's folder, created now; an error that ends the block is recorded in its status."""
     title = config.preset or config.dataset.name
     folder = RunDirectory.create(config.runs_dir, "bench", title, out=config.out)
     try:

@@ -1,4 +1,4 @@
-"""Timing that can be believed: arms interleaved in rounds, every sample kept, ratios of paired rounds.
+"""Timing: arms interleaved in rounds, every sample kept, ratios of paired rounds.
 
 Every round runs each arm once, in an order shuffled from the seed, so that a slow moment of the machine falls
 on all of them. A comparison is the ratio of two arms within the same rounds, with a bootstrap interval.
@@ -17,7 +17,7 @@ import torch
 NOISY = 0.10
 """An interquartile range over this share of the median is called noisy."""
 WHISKER = 1.5
-"""A sample further than this many interquartile ranges from the middle half is an outlier (Tukey, 1977)."""
+"""A sample further than this many interquartile ranges outside the quartiles is an outlier (Tukey, 1977)."""
 
 Verdict = Literal["faster", "slower", "no difference"]
 Arm = Callable[[], object]
@@ -46,18 +46,18 @@ class Timing:
 
     @property
     def iqr_s(self) -> float:
-        """The range of the middle half of the samples."""
+        """The interquartile range of the samples."""
         low, high = np.percentile(self.samples, (25, 75))
         return float(high - low)
 
     @property
     def noisy(self) -> bool:
-        """Whether the middle half spreads over more than 10 % of the median."""
+        """Whether the interquartile range exceeds 10 % of the median."""
         return self.iqr_s > NOISY * self.median_s
 
     @property
     def num_outliers(self) -> int:
-        """Samples far from the middle half. They are counted, never dropped."""
+        """Outliers (Tukey). They are counted, never dropped."""
         low, high = np.percentile(self.samples, (25, 75))
         reach = WHISKER * (high - low)
         return sum(not low - reach <= sample <= high + reach for sample in self.samples)
@@ -95,7 +95,7 @@ def interleave(
     """Time each arm once per round; its device is synchronised before the clock starts and stops.
 
     `device` is of all arms, or of each by name. An arm that raises one of `catch` is left out of the rounds
-    that follow, and its timing says why. `watch` is told the rounds done and their number.
+    that follow, and its timing says why. `watch` is called with the number of rounds done and of all rounds.
     """
     order = np.random.default_rng(seed)
     names = list(arms)

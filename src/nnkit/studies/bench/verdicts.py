@@ -1,4 +1,4 @@
-"""What the times of a benchmark say: a row per cell, comparisons, the best setting, the break-even."""
+"""Evaluation of the times of a benchmark: cells, comparisons, the best setting, the break-even."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ GRACE_S = 3.0
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run: a title for people, and its configuration, whose `out` is the cell's own folder."""
+    """One training run: a title, and its configuration, whose `out` is the cell's own folder."""
 
     title: str
     config: TrainConfig

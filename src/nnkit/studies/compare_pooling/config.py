@@ -1,4 +1,4 @@
-"""Everything that `nnkit compare-pooling` can be told."""
+"""The configuration of `nnkit compare-pooling`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ComparePoolingConfig(PlaceConfig):
     pooling: Annotated[tuple[SpecField, ...], Option("Pooling; repeatable")] = (Spec("max"), Spec("avg"))
     model: Annotated[SpecField, Option("A model that takes a pooling")] = Spec("varres-net")
     budget: Annotated[Count, Option("Parameters of each model")] = 29_066
-    vary: Annotated[str, Option("The model's setting that meets the budget")] = "width"
+    vary: Annotated[str, Option("The model's setting that is chosen to meet the budget")] = "width"
     seeds: Seeds = (0, 1, 2, 3, 4)
     epochs: Annotated[Count, Option("Epochs of each cell")] = 5
     lr: Annotated[Positive | None, Option("Learning rate", default="Adam's, 0.001")] = None
@@ -36,11 +36,11 @@ class ComparePoolingConfig(PlaceConfig):
     bucketing: SharedBatches = EXACT_SIZES
     precision: Annotated[Literal["fp32", "bf16"], Option("{choices}")] = "fp32"
     limit: Limit = None
-    jobs: Annotated[Annotated[int, Field(ge=1, le=1024)], Option("Cells at a time")] = 1
+    jobs: Annotated[Annotated[int, Field(ge=1, le=1024)], Option("Cells trained in parallel")] = 1
     out: Annotated[
         Path | None,
         Option(
-            "The comparison's folder; one that holds this comparison goes on",
+            "The comparison's folder; a folder of this comparison is continued",
             default="new, under --runs-dir",
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""The folder of a comparison: made new, or opened again to go on with the same comparison."""
+"""The folder of a comparison: created, or opened again to continue the same comparison."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""`nnkit compare-pooling`: which pooling is better at the same number of parameters, and how surely.
+"""`nnkit compare-pooling`: which pooling is better at equal parameter counts, with confidence intervals.
 
 Every pooling gets the width that brings its model closest to one budget of parameters, and every seed is
 trained with each: with one seed the data comes in the same order, so that differences are taken in pairs.
-The epoch is chosen on validation; each run looks at the test split once, at its end, and its test accuracy
-is what is compared.
+The epoch is chosen on validation; each run is evaluated on the test split once, at its end, and the test
+accuracies are compared.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _POOLING = "pooling"
 
 
 class Watcher(Protocol):
-    """Is told how a comparison goes."""
+    """Receives the progress of a comparison."""
 
     def begin(self, folder: Path, num_cells: int, num_done: int) -> None:
         """Called once, before the first cell; `num_done` were finished by an earlier start."""
@@ -220,7 +220,7 @@ def _arm(config: ComparePoolingConfig, pooling: Spec, data: Data) -> _Arm:
 def _cells(
     config: ComparePoolingConfig, arms: Sequence[_Arm], folder: RunDirectory
 ) -> dict[tuple[int, int], Cell]:
-    """A cell per pooling and seed, by the pooling's place and the seed; pairs stand side by side."""
+    """A cell per pooling and seed, by the pooling's place and the seed; the cells of a pair are adjacent."""
     cells = {}
     for seed in config.seeds:
         for place, arm in enumerate(arms):
@@ -265,7 +265,7 @@ def _train_missing(
 
 
 def _interrupted(comparison: _Comparison, folder: RunDirectory, error: BaseException) -> InterruptedRun:
-    """What to raise after Ctrl-C or a signal: how far the comparison came, and how to go on."""
+    """What to raise after Ctrl-C or a signal: how far the comparison came, and how to continue."""
     cells = comparison.cells.values()
     done = sum(comparison.read(cell) is not None for cell in cells)
     code = 130

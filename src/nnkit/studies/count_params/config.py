@@ -1,4 +1,4 @@
-"""Everything that `nnkit count-params` can be told."""
+"""The configuration of `nnkit count-params`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ class CountParamsConfig(CommandConfig):
     ]
     input: Annotated[
         str | None,
-        Option("The image, as in 1x28x28", "CxHxW", default="what each model is made for"),
+        Option("Shape of the image, such as 1x28x28", "CxHxW", default="what each model is made for"),
     ] = None
-    match: Annotated[str | None, Option("A model, or a number of parameters, to come close to", "SPEC")] = (
-        None
-    )
+    match: Annotated[str | None, Option("A model, or a number of parameters, to match", "SPEC")] = None
     vary: Annotated[str | None, Option("The integer setting to choose for --match", "SETTING")] = None
     tolerance: Annotated[
-        str | None, Option("How far off a match may be; else exit 4", "SHARE", default="1%")
+        str | None, Option("Largest relative difference of a match; else exit 4", "SHARE", default="1%")
     ] = None

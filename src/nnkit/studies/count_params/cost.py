@@ -1,4 +1,4 @@
-"""What one image costs a model: floating-point operations and memory for outputs, layer by layer.
+"""The cost of one image: floating-point operations and memory of the outputs, by layer.
 
 The model runs once, in eval mode, on torch's meta device, where tensors have shapes and no values; a model
 that cannot run there runs on the CPU.
@@ -101,7 +101,7 @@ def _measure(model: nn.Module, image: Tensor) -> Cost:
 
 
 class _Outputs:
-    """Shapes and bytes of layers' outputs, by layer; a memory that was seen before counts nothing."""
+    """Shapes and bytes of layers' outputs, by layer; memory that was counted before is left out."""
 
     def __init__(self, image: Tensor) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}

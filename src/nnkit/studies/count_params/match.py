@@ -38,7 +38,7 @@ class Match:
 def closest_setting(spec: Spec, vary: str, target: int, *, known: Mapping[str, Any] | None = None) -> Match:
     """The value of the integer setting `vary` with which the model's parameters come closest to `target`.
 
-    Any value that stands in `spec` for it is replaced; values that the model refuses are left out; of two
+    A value in `spec` for it is replaced; values that the model refuses are left out; of two
     that come equally close, the smaller. See `closest_value` for which values are tried, of which a Literal's
     choices are all. `UsageError` where there is no such setting, it is no integer, or no value fits.
     """

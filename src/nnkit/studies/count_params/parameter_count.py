@@ -16,7 +16,7 @@ from nnkit.spec import Spec
 
 
 def total_parameters(spec: Spec | str, known: Mapping[str, Any] | None = None) -> int:
-    """How many numbers the parameters of a model hold, frozen ones included, tied ones once.
+    """The number of parameters of a model, frozen ones included, tied ones once.
 
     `known` are the settings that a dataset would fill in. Torch's global generator is left as it was.
     `UsageError` for settings that the model refuses, `PluginError` where it cannot be built or counted.
@@ -25,7 +25,7 @@ def total_parameters(spec: Spec | str, known: Mapping[str, Any] | None = None) -
 
 
 def num_values(model: nn.Module) -> int:
-    """How many numbers the parameters of a module and its parts hold, tied ones once."""
+    """The number of parameters of a module and its submodules, tied ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -1,4 +1,4 @@
-"""`nnkit count-params`: what models hold and cost, and the setting that brings one to another's size."""
+"""`nnkit count-params`: parameters and cost of models, and the setting that matches another's count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nnkit.studies.percent import read_share
 
 ROOT = "(model)"
 """The name of a layer that is the whole model: parameters that belong to none of its parts."""
-_USUAL_SIZE = {1: (28, 28)}
+_DEFAULT_SIZE = {1: (28, 28)}
 _OTHER_SIZE = (32, 32)
 
 
@@ -71,7 +71,7 @@ def _percent(value: float) -> str:
 
 
 def count_model(spec: Spec, *, shape: Shape | None = None) -> ModelCount:
-    """Count one model for images of `shape`, or of its own usual shape. Tied parameters count once."""
+    """Count one model for images of `shape`, or of its own default shape. Tied parameters count once."""
     known = _known(spec, shape)
     validated = plan("models", spec, known=known)
     model = build_model(validated)
@@ -133,10 +133,10 @@ def _known(spec: Spec, shape: Shape | None) -> Mapping[str, Any]:
         known: dict[str, Any] = {"in_channels": shape[0], "image_size": shape[1:]}
         _check_agreement(spec, settings, known, shape)
         return known
-    usual = {"in_channels": 1, "image_size": _USUAL_SIZE[1]}
+    defaults = {"in_channels": 1, "image_size": _DEFAULT_SIZE[1]}
     return {
         name: value
-        for name, value in usual.items()
+        for name, value in defaults.items()
         if name in settings and settings[name].required and name not in spec.settings
     }
 
@@ -165,7 +165,7 @@ def _own_shape(validated: ValidatedSpec, model: nn.Module) -> Shape:
     channels = values.get("in_channels")
     if not isinstance(channels, int):
         channels = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 1)
-    height, width = values.get("image_size") or _USUAL_SIZE.get(channels, _OTHER_SIZE)
+    height, width = values.get("image_size") or _DEFAULT_SIZE.get(channels, _OTHER_SIZE)
     return channels, height, width
 
 

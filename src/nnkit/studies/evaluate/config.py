@@ -1,4 +1,4 @@
-"""Everything that `nnkit evaluate` can be told."""
+"""The configuration of `nnkit evaluate`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class EvaluateConfig(PlaceConfig):
     run: Annotated[Path, Option("A run directory, or a .safetensors file of weights", argument=True)] = Path()
     split: Annotated[Literal["train", "val", "test"], Option("{choices}")] = "test"
     dataset: Annotated[SpecField | None, Option("Another dataset than the run's own")] = None
-    batch_size: Annotated[Count, Option("Images at once")] = 256
-    limit: Annotated[Count | None, Option("Images of the split, for a quick try")] = None
+    batch_size: Annotated[Count, Option("Images per batch")] = 256
+    limit: Annotated[Count | None, Option("Maximum number of images of the split")] = None
     # A file for several commands may set it, and NNKIT_RUNS does: a run may be named by its name alone.
     runs_dir: Annotated[Path | None, Option("Where runs are kept", shown=False)] = None
 

@@ -1,1 +1,1 @@
-"""`nnkit info`: the study, and what it tells of an image pipeline."""
+"""`nnkit info`: the study, and the facts of an image pipeline."""

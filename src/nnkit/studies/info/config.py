@@ -1,4 +1,4 @@
-"""Everything that `nnkit info` can be told."""
+"""The configuration of `nnkit info`."""
 
 from __future__ import annotations
 

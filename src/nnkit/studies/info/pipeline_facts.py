@@ -1,4 +1,4 @@
-"""What `nnkit info` says of a dataset's pipeline: if it is linear, if separable, of which rank."""
+"""Facts of a dataset's pipeline for `nnkit info`: whether it is linear or separable, and its rank."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def pipeline_facts(dataset: object, data: Data | None) -> PipelineInfo | None:
     """The pipeline in the dataset's attribute `pipeline`, examined; None where it has none.
 
     The answers are found numerically on images of the data's shape; without data, of the dataset's
-    `image_shape`. `parameters` counts the numbers of the exact operator, `max_error` is how far that is from
-    the pipeline. Where it cannot be examined the answers are None, and `not_examined` says why.
+    `image_shape`. `parameters` is the number of values of the exact operator, `max_error` is how far that is
+    from the pipeline. Where it cannot be examined the answers are None, and `not_examined` says why.
     """
     pipeline = getattr(dataset, "pipeline", None)
     if not isinstance(pipeline, Pipeline):

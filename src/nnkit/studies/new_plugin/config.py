@@ -1,4 +1,4 @@
-"""Everything that `nnkit new-plugin` can be told."""
+"""The configuration of `nnkit new-plugin`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that `nnkit train` can be told."""
+"""The configuration of `nnkit train`."""
 
 from __future__ import annotations
 
@@ -40,34 +40,34 @@ class TrainConfig(PlaceConfig):
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
 
     dataset: Annotated[SpecField, Option("Dataset")] = Spec("digits")
-    model: Annotated[SpecField | None, Option("Model, as varres-net:width=81", default="the dataset's")] = (
-        None
-    )
+    model: Annotated[
+        SpecField | None, Option("Model, such as varres-net:width=81", default="the dataset's")
+    ] = None
     loss: Annotated[SpecField | None, Option("Loss", default="the task's")] = None
-    stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, any one stops")] = ()
+    stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, the first to apply stops")] = ()
     optimizer: Annotated[SpecField, Option("sgd, adam, adamw or lbfgs, with settings")] = Spec("adam")
-    lr: Annotated[Positive | None, Option("Learning rate, beats the optimizer's own")] = None
+    lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
     schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
     batch_size: Annotated[Count, Option("Images per step")] = 64
-    epochs: Annotated[Count, Option("Epochs at most")] = 10
+    epochs: Annotated[Count, Option("Maximum number of epochs")] = 10
     augment: Annotated[Literal["none", "affine", "rotate", "report"], Option("{choices}")] = "none"
     bucketing: SharedBatches = EXACT_SIZES
     precision: Annotated[Literal["fp32", "bf16"], Option("{choices}")] = "fp32"
     compile: Annotated[bool, Option("Compile the model", flags=("--compile/--no-compile",))] = False
     monitor: Annotated[
-        str | None, Option("Metric that says which epoch is best", default="accuracy or loss")
+        str | None, Option("Metric that selects the best epoch", default="accuracy or loss")
     ] = None
     order: Annotated[Literal["interleaved", "by-resolution"], Option("{choices} batches")] = "interleaved"
     solver: Annotated[
         Literal["gradient", "least-squares", "als"],
-        Option("gradient, or least-squares (als for short) for models with such a fit"),
+        Option("gradient, or least-squares (alias als) for models with such a fit"),
     ] = "gradient"
-    clip: Annotated[Positive | None, Option("Largest norm of the gradient")] = None
-    label_smoothing: Annotated[Share, Option("Of the cross-entropy")] = 0.0
-    ema: Annotated[Share, Option("Decay of an average of the weights, 0 for none")] = 0.0
+    clip: Annotated[Positive | None, Option("Maximum norm of the gradient")] = None
+    label_smoothing: Annotated[Share, Option("Label smoothing of the cross-entropy")] = 0.0
+    ema: Annotated[Share, Option("Decay of a moving average of the weights, 0 for none")] = 0.0
     limit: Limit = None
     seed: Seed = 0
-    test: Annotated[bool, Option("Leave the test split alone", flags=("--no-test",), sets=False)] = True
+    test: Annotated[bool, Option("Do not evaluate the test split", flags=("--no-test",), sets=False)] = True
     out: Annotated[Path | None, Option("The run's folder, new or empty", default="under --runs-dir")] = None
 
     def mistakes(self) -> list[Mistake]:

@@ -1,4 +1,4 @@
-"""What a training run is built of: its configuration made complete, and every part that it names."""
+"""The parts of a training run: its completed configuration and the components that it names."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def loss_spec(config: TrainConfig) -> Spec:
         return config.loss
     if registry.find("losses", config.loss.name).target != SMOOTHED:
         raise UsageError(
-            f'label_smoothing: the loss "{config.loss.name}" has none',
+            f'label_smoothing: the loss "{config.loss.name}" has no such setting',
             hint="use it with --loss cross-entropy",
         )
     return Spec(config.loss.name, {**config.loss.settings, "label_smoothing": config.label_smoothing})
@@ -205,14 +205,14 @@ def _monitor(config: TrainConfig, data: Data) -> str:
 
 
 def _check_metrics_of(rules: Sequence[tuple[str, StoppingRule]], data: Data) -> None:
-    """`ConfigError` where a rule looks at a metric that no epoch of this run will have."""
+    """`ConfigError` where a rule needs a metric that no epoch of this run has."""
     known = ["train_loss", *flat(make_metrics(data, torch.device("cpu")).result(), "val")]
     if data.task == "classification":
         known.append("train_accuracy")
     mistakes = [
         Mistake(
             f"stop[{at}]",
-            f'{name} looks at "{metric[:80]}", which no epoch has',
+            f'{name} needs the metric "{metric[:80]}", which no epoch has',
             did_you_mean(metric, known),
         )
         for at, (name, rule) in enumerate(rules)
@@ -227,7 +227,7 @@ def start_state(experiment: Experiment) -> TrainState:
     config = experiment.config
     parameters = [p for p in experiment.model.parameters() if p.requires_grad]
     if not parameters:
-        raise UsageError(f'the model "{config.model}" has nothing to train')
+        raise UsageError(f'the model "{config.model}" has no trainable parameters')
     optimizer = read_optimizer(config.optimizer)(parameters)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
     return TrainState(experiment.model, optimizer, schedule, make_ema(experiment.model, config.ema))
@@ -241,6 +241,6 @@ def compile_model(experiment: Experiment) -> nn.Module:
     try:
         output_of(compiled, batch)
     except Exception as error:  # the compiler's own errors have no common base
-        logger.warning("--compile: no working compiler here (%s), going on without", type(error).__name__)
+        logger.warning("--compile: no working compiler (%s), continuing without", type(error).__name__)
         return experiment.model
     return compiled

@@ -1,4 +1,4 @@
-"""After a run ran out of memory: the error that names a batch size that fits, found by trying."""
+"""Out of memory in training: an error that names a batch size that fits, found by trying."""
 
 from __future__ import annotations
 

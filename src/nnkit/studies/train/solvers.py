@@ -1,4 +1,4 @@
-"""What `--solver least-squares` asks: a model with such a fit, and no option about gradients."""
+"""Requirements of `--solver least-squares`: a model with such a fit."""
 
 from __future__ import annotations
 

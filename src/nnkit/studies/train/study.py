@@ -1,4 +1,4 @@
-"""`nnkit train`: one model on one dataset, to a run directory that says everything about the run."""
+"""`nnkit train`: trains one model on one dataset and writes a run directory."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _limited(data: Data, limit: int | None) -> Data:
 
 @contextlib.contextmanager
 def _recorded(x: Experiment, *, advise: bool) -> Iterator[RunDirectory]:
-    """The run's folder, made now; what ends the block by an error stands in its status."""
+    """The run's folder, created now; an error that ends the block is recorded in its status."""
     config = x.config
     title = f"{config.dataset.name}-{x.model_plan.spec.name}"
     folder = RunDirectory.create(config.runs_dir, "train", title, out=config.out)
@@ -126,14 +126,14 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[RunDirectory]:
         folder.write_environment({"device": str(x.device), "threads": torch.get_num_threads()})
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
         folder.set_state("running")
-        with _told(folder, x, advise=advise):
+        with _errors_recorded(folder, x, advise=advise):
             yield folder
     finally:
         folder.close()
 
 
 @contextlib.contextmanager
-def _told(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None]:
+def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None]:
     """What ends the block by an error, in the status of the run."""
     try:
         yield
@@ -159,9 +159,9 @@ def _told(folder: RunDirectory, x: Experiment, *, advise: bool) -> Iterator[None
         if not (advise and is_out_of_memory(error) and x.config.solver == "gradient"):
             raise
         release_traceback(error)
-        told = out_of_memory(x)
-        folder.set_state(state, reason=str(told))
-        raise told from error
+        explained = out_of_memory(x)
+        folder.set_state(state, reason=str(explained))
+        raise explained from error
 
 
 @contextlib.contextmanager
@@ -179,7 +179,7 @@ def _saved_when_interrupted(folder: RunDirectory, x: Experiment, state: TrainSta
 
 @contextlib.contextmanager
 def _explained(x: Experiment, state: TrainState) -> Iterator[None]:
-    """What breaks in the very first step is told as components that do not fit together."""
+    """An error in the very first step is reported as incompatible components."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -230,7 +230,7 @@ def _finish_epoch(
     observers: Sequence[Observer],
     event: EpochResult,
 ) -> list[str]:
-    """Show an epoch to all who look at it, and save it; why to stop after it, if any rule says so."""
+    """Pass an epoch to the observers and save it; the reasons to stop after it, if any rule has one."""
     for observer in observers:
         observer.on_epoch(event)
     reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]

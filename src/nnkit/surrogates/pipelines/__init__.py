@@ -1,4 +1,4 @@
-"""Pipelines of image transforms: read from text, run by torchvision, and examined for what is linear in them.
+"""Pipelines of image transforms: read from text, run by torchvision, and analysed for linearity.
 
 A pipeline makes the targets of a transform task, so each of its steps always does the same to an image: a
 step with chance in it is refused. The text is a named pipeline (`reference`) or steps between commas:

@@ -1,8 +1,8 @@
-"""What a pipeline is as a map of numbers: affine, linear, separable, of which rank; and its exact operator.
+"""Analysis of a pipeline: whether it is affine, linear or separable, its rank, and its exact operator.
 
 A pipeline on images (C, H, W) is affine where it equals K · x + offset with one matrix K, and separable where
 K = channels ⊗ rows ⊗ cols: out = rows · (channels · x) · colsᵀ, a sum over channels and one small matrix
-per axis. All of it is found by measuring, not by knowing the steps.
+per axis. The analysis measures the responses to images; it does not read the steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nnkit.surrogates.pipelines.per_axis import (
 from nnkit.surrogates.separable_map import MAX_TAPS, narrowed, separable_map
 
 MAX_ENTRIES = 1 << 25  # of the operator: 256 MiB as float64, and three times that while it is examined
-TOLERANCE = 1e-9  # relative; float64 rounding stays near 1e-15, one 8-bit level is 4e-3
+TOLERANCE = 1e-9  # relative; float64 rounding stays near 1e-15, one 8-bit value is 4e-3
 BASIS_CHUNK = 512
 NUM_RANDOM = 16
 
@@ -125,7 +125,7 @@ class SeparableOperator(PipelineOperator):
     """
 
     takes_levels = True
-    """Whether uint8 images may be given as they are, standing for level / 255."""
+    """Whether uint8 images are accepted, as value / 255."""
     rows: Tensor
     cols: Tensor
     channels: Tensor
@@ -163,11 +163,11 @@ class MatrixOperator(PipelineOperator):
 
 
 def analyse(pipeline: Pipeline, shape: Shape) -> LinearAnalysis:
-    """Find out what `pipeline` is on images of `shape` (C, H, W).
+    """Analyse `pipeline` on images of `shape` (C, H, W).
 
-    The operator is what becomes of each one-pixel image, less what becomes of a black one; the pipeline is
-    affine if that predicts it on probe images: every colour of channels at 0 and 1, and random ones. Float
-    pipelines are examined in float64, others on their levels. Raises `UsageError` where the images do not fit
+    The operator is the response to each one-pixel image minus that to a black one. The pipeline is affine if
+    the operator predicts it on probe images: all combinations of channels at 0 and 1, and random ones. Float
+    pipelines are examined in float64, others on 8-bit values. Raises `UsageError` where the images do not fit
     the pipeline, and for an operator of more than `MAX_ENTRIES` entries that is affine and not separable.
     """
     output_shape = pipeline.output_shape(shape)
@@ -290,7 +290,7 @@ def _operator_error(pipeline: Pipeline, factors: Factors, offset: Tensor, probes
 
 
 def _additivity_error(response: Evaluate, probes: Tensor) -> float:
-    """How far the response to images is from the sum of those to two parts of their levels: 0 if affine."""
+    """How far the response to images is from the sum of those to two parts of their values: 0 if affine."""
     share = torch.rand(probes.shape[1:], generator=torch.Generator().manual_seed(1))
     error = 0.0
     for images in _chunks(probes):
@@ -400,18 +400,18 @@ def _nearest(pipeline: Pipeline, shape: Shape, factors: Factors, offset: Tensor,
 
 
 def _probes(shape: Shape) -> Tensor:
-    """Images as levels, uint8 (P, C, H, W): colours at the corners of the range, and random ones."""
+    """Images, uint8 (P, C, H, W): uniform ones at the corners of the range, and random ones."""
     generator = torch.Generator().manual_seed(0)
-    # No step weighs pixels negatively, so a clamp that acts on any image acts on one of these colours.
-    colours = itertools.islice(itertools.product((0, 255), repeat=shape[0]), 256)
-    corners = torch.tensor(list(colours), dtype=torch.uint8)[:, :, None, None].expand(-1, *shape)
+    # No step weighs pixels negatively, so a clamp that acts on any image acts on one of these.
+    corner_values = itertools.islice(itertools.product((0, 255), repeat=shape[0]), 256)
+    corners = torch.tensor(list(corner_values), dtype=torch.uint8)[:, :, None, None].expand(-1, *shape)
     random = torch.randint(0, 256, (NUM_RANDOM, *shape), dtype=torch.uint8, generator=generator)
     extreme = torch.randint(0, 2, (NUM_RANDOM, *shape), dtype=torch.uint8, generator=generator) * 255
     return torch.cat([corners, random, extreme, random // 2])
 
 
 def _evaluate(pipeline: Pipeline, levels: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """The pipeline on uint8 images as float64: a float one run in `dtype`, another as exact levels / 255."""
+    """The pipeline on uint8 images as float64: a float one run in `dtype`, another as exact value / 255."""
     if pipeline.dtype == "uint8":
         return pipeline.apply(levels).double().mul(255).round().div(255)
     result: Tensor = pipeline.run(levels.to(dtype) / 255).double()

@@ -80,7 +80,7 @@ class PilLoop:
     pipeline: Pipeline
 
     def prepare(self, images: Tensor) -> list[Any]:
-        """The images as PIL images, grey or RGB."""
+        """The images as PIL images, L or RGB."""
         if images.shape[1] not in (1, 3):
             raise UsageError(
                 f"PIL takes images of 1 or 3 channels here, not {images.shape[1]}", hint="set backend=tensor"
@@ -92,7 +92,7 @@ class PilLoop:
         return [self.pipeline.run(image) for image in inputs]
 
     def collect(self, outputs: Sequence[Any]) -> Tensor:
-        """The results stacked, as level / 255."""
+        """The results stacked, as value / 255."""
         return _to_float(torch.stack([F.pil_to_tensor(image) for image in outputs]))
 
 
@@ -111,5 +111,5 @@ def _to_input(images: Tensor, dtype: DType) -> Tensor:
 
 
 def _to_float(images: Tensor) -> Tensor:
-    # Divided, for the float nearest to level / 255; a product with 1 / 255 is off by one rounding.
+    # Divided, for the float nearest to value / 255; a product with 1 / 255 is off by one rounding.
     return images.float().div_(255) if images.dtype == torch.uint8 else images

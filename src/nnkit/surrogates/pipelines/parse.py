@@ -54,7 +54,9 @@ def _read_step(text: str, *, alone: bool) -> Step:
     name, inside = match[1], (match[2] or "").strip()
     _refuse_chance(name, inside)
     if name in PIPELINES and not alone:
-        raise WrongStep("is a whole pipeline, it stands alone", f"write its steps: {PIPELINES[name]}")
+        raise WrongStep(
+            "is a whole pipeline and cannot be combined with steps", f"write its steps: {PIPELINES[name]}"
+        )
     if name not in STEPS:
         raise WrongStep("is unknown", did_you_mean(name, [*STEPS, *(PIPELINES if alone else ())]))
     kind = STEPS[name]
@@ -77,7 +79,7 @@ def _refuse_chance(name: str, inside: str) -> None:
     if _CHANCE.fullmatch(re.sub(r"[-_]", "", name).lower()):
         raise WrongStep(
             "is random, so its target is no function of its input",
-            "every step of a pipeline always does the same: " + ", ".join(STEPS),
+            "every step of a pipeline must be deterministic: " + ", ".join(STEPS),
         )
     if re.match(r"p\s*=", inside):
         raise WrongStep(

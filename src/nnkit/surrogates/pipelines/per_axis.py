@@ -1,8 +1,8 @@
 """The factors of a separable operator, found with a few images per row and column: no matrix of the whole.
 
-An operator K = channels ⊗ rows ⊗ cols on images (C, H, W) is known from three of its lines: what becomes of
-the one-pixel images along one column, along one row and across the channels, through one pixel that matters.
-That is H + W + C images in place of C · H · W.
+An operator K = channels ⊗ rows ⊗ cols on images (C, H, W) is determined by three of its lines: the responses
+to the one-pixel images along one column, along one row and across the channels, through one pixel that
+matters. That is H + W + C images in place of C · H · W.
 """
 
 from __future__ import annotations

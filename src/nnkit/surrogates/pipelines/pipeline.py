@@ -27,10 +27,10 @@ CHUNK_BYTES = 4 << 20  # of the largest intermediate: near the cache, twice as f
 class Pipeline:
     """Steps, and how they are computed; `str()` gives the steps as text that `parse_pipeline` reads back.
 
-    `dtype`: "float" computes on float32 images, level / 255; "uint8" on 8-bit levels, with torchvision's
-    rounding after each step. `backend`: "tensor", or "pil" for PIL images one by one, which are always 8-bit
+    `dtype`: "float" computes on float32 images, value / 255; "uint8" on 8-bit values, with torchvision's
+    rounding after each step. `backend`: "tensor", or "pil" for PIL images, per image, which are always 8-bit
     and always antialiased. `antialias` is for `resize` on tensors. Results are float32 whatever the dtype;
-    levels come out as level / 255. Raises `UsageError` where these do not go together.
+    8-bit values come out as value / 255. Raises `UsageError` where these do not go together.
     """
 
     steps: tuple[Step, ...]
@@ -43,7 +43,7 @@ class Pipeline:
         _check_choice("backend", self.backend, get_args(Backend))
         if self.backend == "pil" and self.dtype != "uint8":
             raise UsageError(
-                "PIL computes on 8-bit levels, not floats", hint="set dtype=uint8 or backend=tensor"
+                "PIL computes on 8-bit values, not floats", hint="set dtype=uint8 or backend=tensor"
             )
         if self.backend == "pil" and not self.antialias:
             raise UsageError("PIL always antialiases", hint="set antialias=true or backend=tensor")
@@ -51,7 +51,7 @@ class Pipeline:
             for position, step in enumerate(self.steps):
                 if step.kind.needs_float:
                     raise UsageError(
-                        f"{self._place(position)}: needs floats, this pipeline computes on 8-bit levels",
+                        f"{self._place(position)}: needs floats, this pipeline computes on 8-bit values",
                         hint=f"set dtype=float and backend=tensor, or leave {step.name} out",
                     )
 
@@ -105,7 +105,7 @@ class Pipeline:
         return image
 
     def transforms(self) -> v2.Compose:
-        """The steps as torchvision's own classes, the way that people write them down and time them.
+        """The steps as torchvision's own classes, as users write and time them.
 
         Slower than `run` on small images, which calls the functions behind the classes. The classes that are
         always applied draw from torch's generator all the same.
@@ -155,7 +155,7 @@ def _check_images(images: Tensor, ndim: int) -> None:
         wanted = "(B, C, H, W)" if ndim == 4 else "(C, H, W)"
         raise UsageError(
             f"a pipeline takes uint8 images {wanted}, not {images.dtype} of shape {tuple(images.shape)}",
-            hint="floats in [0, 1] become levels by (images * 255).round().to(torch.uint8)",
+            hint="floats in [0, 1] become 8-bit values by (images * 255).round().to(torch.uint8)",
         )
 
 

@@ -62,7 +62,7 @@ def _read_crop(arguments: Sequence[str]) -> Values:
 
 
 def _read_resize(arguments: Sequence[str]) -> Values:
-    # On CPUs torch 2.15 resizes wrongly to one column with antialiasing, and crashes on one pixel of levels.
+    # On CPUs torch 2.15 resizes wrongly to one column with antialiasing, and crashes on one uint8 pixel.
     return _read_sides(arguments, 2)
 
 
@@ -329,7 +329,7 @@ def _text(value: float | tuple[float, ...]) -> str:
 
 
 def split(text: str) -> list[str]:
-    """The parts of `text` between the commas that stand outside all brackets."""
+    """The parts of `text` between the commas outside all brackets."""
     parts, depth, start = [], 0, 0
     for index, character in enumerate(text):
         depth += (character in "([") - (character in ")]")

@@ -1,4 +1,4 @@
-"""A glimpse: the square of an image in which its object stands, found without learning."""
+"""Centre-of-mass crop: a square window about the centre of mass of each image."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 
-def glimpse(images: Tensor, side: int, mask: Tensor | None = None) -> Tensor:
+def centre_of_mass_crop(images: Tensor, side: int, mask: Tensor | None = None) -> Tensor:
     """The side × side window about each image's centre of mass: (B, C, H, W) to (B, C, side, side).
 
-    A pixel weighs as much as it is lighter than the darkest of its image and channel, as MNIST's digits were
-    centred (LeCun, Cortes and Burges, "The MNIST database"); an image of one level is taken at its middle.
-    What the window sees outside the image repeats its edge. With `mask`, bool (B, 1, H, W), true in a
-    rectangle at the top left, each image is that rectangle alone. Gradients flow to the pixels seen; the
-    place is a constant to them. The term is that of Mnih et al., "Recurrent models of visual attention".
+    The weight of a pixel is its value minus the smallest value of its image and channel, as MNIST's digits
+    were centred (LeCun, Cortes and Burges, "The MNIST database"). A constant image is cropped at its middle.
+    Outside the image the window repeats the image's edge. With `mask`, bool (B, 1, H, W), true in a rectangle
+    at the top left, each image is that rectangle alone. Gradients flow to the cropped pixels; the position of
+    the window has no gradient.
     """
     num_rows, num_columns = _sizes(images, mask)
     with torch.no_grad():
@@ -23,12 +23,12 @@ def glimpse(images: Tensor, side: int, mask: Tensor | None = None) -> Tensor:
         rows = _window(weights.sum(dim=(1, 3), dtype=of_sums), num_rows, side)
         columns = _window(weights.sum(dim=(1, 2), dtype=of_sums), num_columns, side)
     batch = torch.arange(images.shape[0], device=images.device)[:, None, None]
-    seen = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
-    return seen.permute(0, 3, 1, 2)
+    cropped = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
+    return cropped.permute(0, 3, 1, 2)
 
 
 def _sizes(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Each image's own rows and columns, int64 (B,) both."""
+    """Height and width of each image without padding, int64 (B,) both."""
     if mask is not None:
         return mask[:, 0, :, 0].sum(dim=1), mask[:, 0, 0, :].sum(dim=1)
     count, _, height, width = images.shape
