@@ -35,7 +35,8 @@ def cells_of(document: Mapping[str, Any]) -> list[Cell]:
 
 
 def fastest(arm: Mapping[str, Any]) -> Mapping[str, Any]:
-    return max(arm["cells"], key=lambda cell: cell["images_per_s"] or 0)
+    found: Mapping[str, Any] = arm.get("fastest_cell") or arm["cells"][0]
+    return found
 
 
 def word(value: Any) -> str:
@@ -217,6 +218,23 @@ def test_the_conclusions_are_the_best_cell_the_break_even_the_levels_and_notes(
     assert len(notes) == 2
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_which_rounds_chose_the_fastest_and_which_are_shown_is_told(
+    benchmarked: BenchResult, width: int
+) -> None:
+    def remark(**changes: Any) -> str:
+        document = {**benchmarked.document(), **changes}
+        text = bench_table(BenchResult.model_validate(document), width=width)
+        found = [line for line in text.splitlines() if "what is fastest is chosen" in line]
+        return found[0] if found else ""
+
+    assert remark().startswith("! 5 rounds are too few to part")
+    halves = {"choosing_rounds": [2, 4, 6], "reported_rounds": [1, 3, 5, 7], "separate": True}
+    assert "every second round, 3 of 7" in remark(selection=halves)
+    assert "the other 4" in remark(selection=halves)
+    assert not remark(selection=None)  # saved before the rounds were parted
+
+
 def test_where_nothing_may_replace_the_transforms_there_is_no_best(benchmarked_once: BenchResult) -> None:
     document = {**benchmarked_once.document(), "best": None}
     assert "best" not in bench_table(BenchResult.model_validate(document), width=80)
@@ -359,7 +377,7 @@ def steady(text: str) -> str:
     text = re.sub(r"-{2,}:?", "--", re.sub(r" +", " ", text))
     text = re.sub(r"(?m)^.*noisy, the middle half.*\n\n?", "", text)
     text = re.sub(r"(?m)^(- )?outliers.*$", r"\1outliers", text)
-    text = re.sub(r"(?m)^(- )?best\b.*$", r"\1best", text)
+    text = re.sub(r"(?m)^(- )?best\b.*(\n +.*)*$", r"\1best", text)  # with the lines that it is wrapped to
     return re.sub(r"(?m)^(- )?break-even\b.*\n", "", text)
 
 

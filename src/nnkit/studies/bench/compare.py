@@ -13,7 +13,7 @@ from nnkit.results.bench_compare import BenchCompareResult, CellChange
 from nnkit.results.reading import read
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench.grid import Setting
-from nnkit.studies.bench.timing import Ratio, resampled_medians, verdict
+from nnkit.studies.bench.timing import Ratio, bootstrap_median_ratio, verdict
 from nnkit.studies.bench.verdicts import LOOP
 
 SAME = ("cpu", "cores", "threads", "gpus")
@@ -142,6 +142,4 @@ def _relative_times(saved: BenchResult, path: Path) -> dict[Key, np.ndarray]:
 
 def _change(a: np.ndarray, b: np.ndarray, seed: int) -> Ratio:
     """b's median over a's, each resampled by itself: the two runs share no rounds."""
-    ratios = resampled_medians(b, seed=seed) / resampled_medians(a, seed=seed + 1)
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return Ratio(float(np.median(b) / np.median(a)), float(low), float(high))
+    return bootstrap_median_ratio(b, a, seed=seed)
