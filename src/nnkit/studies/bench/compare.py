@@ -312,6 +312,8 @@ def _runs_at(given: Path) -> list[Path]:
 
 
 def _read(path: Path) -> BenchResult:
+    if path.suffix == ".toml":
+        raise UsageError(f"{path} is no benchmark but options of one", hint="add --runs 5 to measure it")
     if path.is_dir():
         path = RunDirectory(path).summary_path
     try:
