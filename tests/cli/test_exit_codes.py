@@ -204,12 +204,15 @@ def test_a_regression_beyond_the_gate_exits_4_and_one_within_it_does_not(
     ]
     code, document, _ = answer(*words, "--out", tmp_path / "run")
     assert code == 0
-    before, after = tmp_path / "before.json", tmp_path / "after.json"
-    for path, factor in ((before, 1.0), (after, 2.0)):  # the same benchmark with times that do not spread
-        for at, arm in enumerate(document["arms"]):
-            for cell in arm["cells"]:
-                cell["samples_s"] = [(factor if at else 1.0) * sample for sample in (0.0100, 0.0101, 0.0099)]
-        path.write_text(json.dumps(document))
+    before, after = tmp_path / "before", tmp_path / "after"
+    for side, factor in ((before, 1.0), (after, 2.0)):  # the same benchmark with times that hardly spread
+        for run in (1, 2, 3):
+            for at, arm in enumerate(document["arms"]):
+                for cell in arm["cells"]:
+                    times = (0.0100, 0.0101, 0.0099)
+                    cell["samples_s"] = [(factor * 1.001**run if at else 1.0) * time for time in times]
+            (side / str(run)).mkdir(parents=True)
+            (side / str(run) / "summary.json").write_text(json.dumps(document))
     code, compared, err = answer("bench", "compare", before, after, "--fail-above", "20%")
     assert code == error_of(err)["code"] == 4
     assert (compared["fail_above"], compared["regressions"]) == (0.2, len(compared["cells"]))
@@ -217,6 +220,11 @@ def test_a_regression_beyond_the_gate_exits_4_and_one_within_it_does_not(
     assert answer("bench", "compare", before, after, "--fail-above", "150%")[0] == 0
     assert answer("bench", "compare", after, before, "--fail-above", "20%")[0] == 0
     assert answer("bench", "compare", before, after)[0] == 0
+    # One run a side does not show how much runs differ.
+    code, compared, err = answer("bench", "compare", before / "1", after / "1", "--fail-above", "20%")
+    assert code == error_of(err)["code"] == 1
+    assert (compared["gate"], compared["regressions"]) == ("cannot tell", 0)
+    assert "--runs" in error_of(err)["hint"]
 
 
 def test_out_of_memory_says_what_to_lower(monkeypatch: pytest.MonkeyPatch, answer: Ask) -> None:

@@ -132,11 +132,11 @@ def test_rounds_are_told_of_every_ten_seconds_and_at_the_end(
 ) -> None:
     clock = itertools.count(100.0, 4.0)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    watch = Rounds(quiet=False)
+    watch = Rounds("round", quiet=False)
     for done in range(1, 9):
         watch(done, 8)
     said = capsys.readouterr().err.splitlines()
     assert said == [f"nnkit: round {done} of 8" for done in (3, 6, 8)]
-    quiet = Rounds(quiet=True)
+    quiet = Rounds("round", quiet=True)
     quiet(8, 8)
     assert capsys.readouterr().err == ""

@@ -249,13 +249,19 @@ def test_bench_prints_what_it_saved_and_compare_reads_it(
     )
 
     code, compared, _ = answer(
-        "bench", "compare", tmp_path / "a", tmp_path / "b" / "bench.json", "--min-effect", 99
+        "bench", "compare", tmp_path / "a", tmp_path / "b" / "bench.json", "--min-effect", 1_000_000
     )
     assert (code, compared["schema"], compared["fail_above"]) == (0, "nnkit.bench-compare/1", None)
     assert {cell["verdict"] for cell in compared["cells"]} == {"no difference"}
     assert (compared["a"], compared["b"]) == (str(tmp_path / "a"), str(tmp_path / "b" / "bench.json"))
     text = shown(
-        "bench", "compare", tmp_path / "a", tmp_path / "b" / "bench.json", "--min-effect", 99, width=100
+        "bench",
+        "compare",
+        tmp_path / "a",
+        tmp_path / "b" / "bench.json",
+        "--min-effect",
+        1_000_000,
+        width=100,
     )
     assert text == bench_compare_table(BenchCompareResult.model_validate(compared), width=100) + "\n"
 

@@ -35,7 +35,8 @@ def cells_of(document: Mapping[str, Any]) -> list[Cell]:
 
 
 def fastest(arm: Mapping[str, Any]) -> Mapping[str, Any]:
-    return max(arm["cells"], key=lambda cell: cell["images_per_s"] or 0)
+    found: Mapping[str, Any] = arm.get("fastest_cell") or arm["cells"][0]
+    return found
 
 
 def word(value: Any) -> str:
@@ -217,6 +218,23 @@ def test_the_conclusions_are_the_best_cell_the_break_even_the_levels_and_notes(
     assert len(notes) == 2
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_which_rounds_chose_the_fastest_and_which_are_shown_is_told(
+    benchmarked: BenchResult, width: int
+) -> None:
+    def remark(**changes: Any) -> str:
+        document = {**benchmarked.document(), **changes}
+        text = bench_table(BenchResult.model_validate(document), width=width)
+        found = [line for line in text.splitlines() if "what is fastest is chosen" in line]
+        return found[0] if found else ""
+
+    assert remark().startswith("! 5 rounds are too few to part")
+    halves = {"choosing_rounds": [2, 4, 6], "reported_rounds": [1, 3, 5, 7], "separate": True}
+    assert "every second round, 3 of 7" in remark(selection=halves)
+    assert "the other 4" in remark(selection=halves)
+    assert not remark(selection=None)  # saved before the rounds were parted
+
+
 def test_where_nothing_may_replace_the_transforms_there_is_no_best(benchmarked_once: BenchResult) -> None:
     document = {**benchmarked_once.document(), "best": None}
     assert "best" not in bench_table(BenchResult.model_validate(document), width=80)
@@ -359,7 +377,7 @@ def steady(text: str) -> str:
     text = re.sub(r"-{2,}:?", "--", re.sub(r" +", " ", text))
     text = re.sub(r"(?m)^.*noisy, interquartile range.*\n\n?", "", text)
     text = re.sub(r"(?m)^(- )?outliers.*$", r"\1outliers", text)
-    text = re.sub(r"(?m)^(- )?best\b.*$", r"\1best", text)
+    text = re.sub(r"(?m)^(- )?best\b.*(\n +.*)*$", r"\1best", text)  # with the lines that it is wrapped to
     return re.sub(r"(?m)^(- )?break-even\b.*\n", "", text)
 
 
@@ -393,32 +411,67 @@ def before_and_after(
     return before, after, tmp_path_factory.mktemp("compared")
 
 
-def compared(parts: tuple[dict[str, Any], dict[str, Any], Path], **options: Any) -> BenchCompareResult:
+def compared(
+    parts: tuple[dict[str, Any], dict[str, Any], Path], *, num_runs: int = 1, **options: Any
+) -> BenchCompareResult:
+    """Each side as one run, or as several in a folder, of which each is 1 % slower than the one before."""
     before, after, folder = parts
-    for name, document in (("a.json", before), ("b.json", after)):
-        (folder / name).write_text(json.dumps(document))
-    return bench_compare(folder / "a.json", folder / "b.json", **options)
+    for name, document in (("a", before), ("b", after)):
+        for at in range(num_runs):
+            run = json.loads(json.dumps(document))
+            for arm in run["arms"][1:]:
+                for cell in arm["cells"]:
+                    cell["samples_s"] = [s * 1.01**at for s in cell["samples_s"] or ()] or None
+            path = folder / f"{name}{num_runs}" / str(at) / "summary.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(run))
+    return bench_compare(folder / f"a{num_runs}", folder / f"b{num_runs}", **options)
+
+
+HEADS = ("arm", "batch", "drop last", "time, b over a")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("num_runs", [1, 3])
 def test_a_comparison_shows_each_cells_change_interval_and_verdict(
-    before_and_after: tuple[dict[str, Any], dict[str, Any], Path], width: int
+    before_and_after: tuple[dict[str, Any], dict[str, Any], Path], width: int, num_runs: int
 ) -> None:
-    result = compared(before_and_after, fail_above=0.05)
+    result = compared(before_and_after, num_runs=num_runs, fail_above=0.05)
     text = bench_compare_table(result, width=width)
-    rows = read_table(text, "arm", "batch", "drop last", "time, b over a", "b is")
+    heads = (*HEADS, *["visible from"][: num_runs - 1], "b is")
+    rows = read_table(text, *heads)
     for row, cell in zip(rows, result.document()["cells"], strict=True):
         assert row["arm"] == squeezed(cell["arm"])
         assert (row["batch"], row["drop last"]) == (str(cell["batch_size"]), word(cell["drop_last"]))
         numbers = [float(number) for number in re.findall(r"[\d.]+", row["time, b over a"])]
         assert numbers == pytest.approx([cell["change"], *cell["ci95"]], abs=6e-4)
         told = "regression: " * cell["regression"] + cell["verdict"]
-        assert squeezed(row["b is"]) == squeezed(told)
-    said = Counter(cell["verdict"] for cell in result.cells)
-    assert set(said) == {"no difference", "faster", "slower"}
-    assert 0 < result.regressions < said["slower"] + 1
+        told += " at this load" * (cell["verdict"] == "cannot tell")
+        assert squeezed(row["b is"]).startswith(squeezed(told))
+        if num_runs > 1:
+            assert row["visible from"] == f"{cell['smallest_visible_change']:.1%}"
+    said = Counter(cell.verdict for cell in result.cells)
+    assert {"faster", "slower"} < set(said) <= {"faster", "slower", "no difference", "cannot tell"}
+    assert result.regressions == (said["slower"] if num_runs > 1 else 0)
     assert "different machine" not in text
     assert "only in" not in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_comparison_says_whether_the_spread_between_runs_is_known(
+    before_and_after: tuple[dict[str, Any], dict[str, Any], Path], width: int
+) -> None:
+    single, result = (compared(before_and_after, num_runs=num, fail_above=0.05) for num in (1, 3))
+    notes = read_pairs(bench_compare_table(single, width=width))[-1]
+    assert values(notes, "spread between runs")[0].startswith("not known from one run a side")
+    assert not values(notes, "smallest visible")
+    assert values(notes, "gate") == ["cannot tell (slower by more than 5.0%)"]
+    notes = read_pairs(bench_compare_table(result, width=width))[-1]
+    assert values(notes, "spread between runs") == ["of 3 runs of a and 3 of b"]
+    least, most = (f(cell.smallest_visible_change for cell in result.cells) for f in (min, max))
+    assert values(notes, "smallest visible") == [f"{least:.1%} in the steadiest cell, {most:.1%} in all"]
+    assert values(notes, "gate") == ["failed (slower by more than 5.0%)"]
+    assert str(result.runs_b[2]) in "".join(values(notes, "runs of b")).replace(" ", "")
 
 
 def test_a_comparison_of_two_machines_says_so_and_names_what_only_one_has(

@@ -29,7 +29,7 @@ def bench(context: typer.Context, **values: Any) -> None:
     if given.dry_run:
         output.emit_dry_run("bench", api.complete("bench", **given.layers), as_json=given.json)
         return
-    result = api.bench(watch=Rounds(quiet=given.quiet), save=True, **given.layers)
+    result = api.bench(watch=Rounds("round", quiet=given.quiet), save=True, **given.layers)
     assert result.run_dir is not None
     text = f"{bench_table(result, width=output.width())}\n\n{bench_files(result.run_dir)}"
     output.emit(result.document(), text, as_json=given.json)
@@ -39,23 +39,27 @@ def bench(context: typer.Context, **values: Any) -> None:
 
 
 def compare(**values: Any) -> None:
-    """Compare two saved benchmarks of one machine: what became slower or faster.
+    """Compare benchmarks of one machine: what became slower or faster between runs of `nnkit bench`.
 
-    Times are in units of reference-loop's in the same rounds. A regression is a cell whose whole 95 %
-    interval lies above --fail-above.
+    Times are in units of reference-loop's in the same rounds. Runs differ by more than the rounds within
+    one run show, so --fail-above needs several runs a side: exit 4 on a regression, 1 where it cannot tell.
 
-    Example: nnkit bench compare before/bench.json after/bench.json --fail-above 5%
+
+    Example: nnkit bench compare before.toml after.toml --runs 5 --fail-above 5%
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit.cli.rounds import Rounds
+    from nnkit.config import check_names, resolve
     from nnkit.present.bench_compare import bench_compare_table
-    from nnkit.studies.bench import compare as study
     from nnkit.studies.bench.config import BenchCompareConfig
     from nnkit.studies.percent import read_share
 
     config = resolve(BenchCompareConfig, given.options).config
+    check_names(config)
     share = None if config.fail_above is None else read_share(config.fail_above, "--fail-above")
-    result = study.bench_compare(config.a, config.b, fail_above=share, min_effect=config.min_effect)
+    from nnkit.studies.bench import compare as study
+
+    result = study.run(config, fail_above=share, watch=Rounds("run", quiet=given.quiet))
     output.emit(result.document(), bench_compare_table(result, width=output.width()), as_json=given.json)
     study.check_gate(result)
 

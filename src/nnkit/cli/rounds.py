@@ -1,4 +1,4 @@
-"""Progress of a benchmark on stderr: the number of rounds done."""
+"""Progress of a benchmark on stderr: the number of rounds or runs done."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ EVERY_S = 10.0
 
 
 class Rounds:
-    """Called with the rounds done and their number; says so at most every ten seconds, and at the end."""
+    """Called with what is done and its number; says so at most every ten seconds, and at the end."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, what: str, *, quiet: bool) -> None:
+        self._what = what
         self._quiet = quiet
         self._said = time.monotonic()
 
@@ -21,4 +22,4 @@ class Rounds:
         now = time.monotonic()
         if not self._quiet and (now - self._said >= EVERY_S or done == rounds):
             self._said = now
-            output.say(f"nnkit: round {done} of {rounds}")
+            output.say(f"nnkit: {self._what} {done} of {rounds}")

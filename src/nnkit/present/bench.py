@@ -24,7 +24,7 @@ from nnkit.present.drawing import (
 from nnkit.present.layout import WIDTH, fits, joined, key_values, table
 from nnkit.present.text import MISSING, count, counted, duration, number
 from nnkit.results.base import Interval
-from nnkit.results.bench import AtSetting, BenchArm, BenchCell, BenchResult
+from nnkit.results.bench import AtSetting, BenchArm, BenchCell, BenchResult, FastestCell, Selection
 
 AXES: Mapping[str, Callable[[AtSetting], object]] = {
     "device": lambda at: at.device,
@@ -35,7 +35,7 @@ AXES: Mapping[str, Callable[[AtSetting], object]] = {
     "pinned": lambda at: at.pin_memory,
 }
 """The settings of a cell, by the heads of their columns."""
-Row = tuple[BenchArm, BenchCell]
+Row = tuple[BenchArm, BenchCell | FastestCell]
 Columns = Mapping[str, tuple[str, Sequence[object]]]
 """Letter of alignment and values of each column, by its head."""
 Draw = Callable[[Columns], str]
@@ -110,10 +110,12 @@ def _head(result: BenchResult) -> list[tuple[str, object]]:
 def _parts(result: BenchResult, draw: Draw) -> list[str]:
     """The table of arms at their fastest, that of all cells where arms have several, and warnings."""
     axes = varying([cell for _, cell in _cells(result)])
-    fastest = [(arm, arm.fastest) for arm in result.arms]
+    fastest: list[Row] = [(arm, arm.fastest) for arm in result.arms]
     parts = [draw(_columns(fastest, axes))]
     if len(_cells(result)) > len(fastest):
         parts.append(draw(_columns(_cells(result), axes)))
+    if result.selection is not None:
+        parts.append(_selection_remark(result.selection))
     noisy = [arm.name for arm, cell in _cells(result) if cell.noisy]
     outliers = sum(cell.outliers or 0 for _, cell in _cells(result))
     if noisy:
@@ -123,6 +125,20 @@ def _parts(result: BenchResult, draw: Draw) -> list[str]:
         parts.append(f"outliers, counted and kept: {outliers}")
     errors = dict.fromkeys(f"{arm.name}: {cell.error}" for arm, cell in _cells(result) if cell.error)
     return [*parts, *errors]
+
+
+def _selection_remark(selection: Selection) -> str:
+    """Which rounds chose the fastest settings, and which their values are of."""
+    chose, reported = len(selection.choosing_rounds), len(selection.reported_rounds)
+    if not selection.separate:
+        return (
+            f"! {counted(chose, 'round')} are too few to part: what is fastest is chosen and reported from"
+            " the same rounds, so it looks too fast"
+        )
+    return (
+        f"what is fastest is chosen in every second round, {chose} of {chose + reported}; its values, and all"
+        f" comparisons with it, are of the other {reported}"
+    )
 
 
 def _columns(rows: Sequence[Row], axes: Sequence[str]) -> Columns:
@@ -212,7 +228,7 @@ def _levels(result: BenchResult) -> list[tuple[str, object]]:
     ]
 
 
-def _cells(result: BenchResult) -> list[Row]:
+def _cells(result: BenchResult) -> list[tuple[BenchArm, BenchCell]]:
     return [(arm, cell) for arm in result.arms for cell in arm.cells]
 
 

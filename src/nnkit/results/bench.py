@@ -67,6 +67,40 @@ class BenchCell(AtSetting):
         return self.images_per_s or 0.0
 
 
+class ReportedCell(AtSetting):
+    """What a fastest cell's values are in the rounds that are reported: see `Selection`."""
+
+    median_s: Number
+    images_per_s: Number
+    speedup: Number
+    ci95: Interval
+    times_floor: Number
+
+    @property
+    def speed(self) -> float:
+        """Images per second."""
+        return self.images_per_s
+
+
+class FastestCell(ReportedCell):
+    """An arm's fastest cell; `n` rounds are reported: all of them where the arm has no other cell."""
+
+    n: int
+    noisy: bool
+
+
+class Selection(Part):
+    """Which rounds choose the fastest cells, and which their values are of; rounds count from 1.
+
+    Where nothing is chosen, as between two arms of one cell each, all rounds are reported. Without `separate`
+    there were too few rounds for two halves, and what was chosen looks faster than it is.
+    """
+
+    choosing_rounds: tuple[int, ...]
+    reported_rounds: tuple[int, ...]
+    separate: bool
+
+
 class ArmFidelity(Part):
     """How far an arm's output is from the reference's; `error` says why it has none here."""
 
@@ -81,7 +115,8 @@ class BenchArm(Part):
     """One thing that was timed. `copies_timed`: whether copies to the device are part of its times.
 
     `train_s` is None where the training time is not known. `break_even_images`, by reference, is after how
-    many images that time is saved, None where it never is.
+    many images that time is saved, None where it never is. `fastest_cell` is None where no cell was timed,
+    and in a benchmark saved before the rounds were parted.
     """
 
     name: str
@@ -95,15 +130,18 @@ class BenchArm(Part):
     speedup_geometric_mean: Number | None
     cells: tuple[BenchCell, ...]
     break_even_images: Mapping[str, int | None]
+    fastest_cell: FastestCell | None = None
 
     @property
-    def fastest(self) -> BenchCell:
-        """The cell of the most images per second."""
-        return max(self.cells, key=lambda cell: cell.speed)
+    def fastest(self) -> FastestCell | BenchCell:
+        """The fastest cell; where none is reported as such, that of the most images per second."""
+        return self.fastest_cell or max(self.cells, key=lambda cell: cell.speed)
 
 
 class BenchComparison(Part):
     """An arm against a reference, each at its fastest: `ratio` is of their images per second, a over b.
+
+    It is of the reported rounds, or of all where neither has more than one cell: see `Selection`.
 
     `replaces`: whether the output of `a` may replace the transforms'.
     """
@@ -117,16 +155,11 @@ class BenchComparison(Part):
     replaces: bool
 
 
-class BestCell(AtSetting):
+class BestCell(ReportedCell):
     """The fastest cell of all arms whose output may replace the transforms'."""
 
     arm: str
     class_: FidelityClass = Field(validation_alias="class", serialization_alias="class")
-    median_s: Number
-    images_per_s: Number
-    speedup: Number
-    ci95: Interval
-    times_floor: Number
 
 
 class BenchResult(Result):
@@ -145,6 +178,7 @@ class BenchResult(Result):
     repeats: int
     min_effect: float
     seed: int
+    selection: Selection | None = None  # not of one saved before the rounds were parted
     arms: tuple[BenchArm, ...]
     comparisons: tuple[BenchComparison, ...]
     best: BestCell | None

@@ -23,11 +23,14 @@ from fake_clock import clock as clock
 from nnkit import registry
 from nnkit.api import bench
 from nnkit.data.images import Images
-from nnkit.errors import NnkitError
+from nnkit.errors import NnkitError, PartialError
 from nnkit.registry import Entry
 from nnkit.runs import directory
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench import study
+from nnkit.studies.bench.arms import Input, Pass
+from nnkit.studies.bench.floors import Floors
+from nnkit.studies.bench.study import check_complete
 from nnkit.studies.runs import list_runs
 from nnkit.surrogates.pipelines import Pipeline, parse_pipeline
 from nnkit.types import Data, DataPlace, Split
@@ -406,6 +409,66 @@ def test_what_runs_on_a_gpu_is_timed_between_two_waits_for_it_and_the_rest_witho
     assert sorted(on_cpu) == sorted(["L" * NUM, "P" * NUM, "B", "N", "", ""] * 4)
 
 
+@pytest.mark.usefixtures("fake_cuda")
+@pytest.mark.parametrize("given", ["float", "float,uint8"])
+def test_the_images_are_copied_to_a_device_once_for_all_cells_and_floors(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[torch.dtype] = []
+    to = torch.Tensor.to
+
+    def counting(tensor: Tensor, *args: Any, **known: Any) -> Tensor:
+        if args[:1] == (torch.device("cuda:0"),) and tuple(tensor.shape) == (NUM, 3, SIDE, SIDE):
+            copied.append(tensor.dtype)
+        return to(tensor, *args, **known)
+
+    monkeypatch.setattr(torch.Tensor, "to", counting)
+    document = run(
+        model=["timed", "fitted:label=net"], device="cuda:0", batch_size="3,4,12", input=given, repeats=3
+    )
+    assert {cell["error"] for arm in document["arms"][4:] for cell in arm["cells"]} == {None}
+    assert sorted(map(str, copied)) == [
+        f"torch.{kind}" for kind in ("float32", "uint8")[: len(given.split(","))]
+    ]
+
+
+OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB"
+
+
+@pytest.mark.usefixtures("fake_cuda")
+@pytest.mark.parametrize("when", ["it is made", "it runs"])
+def test_a_floor_without_memory_is_the_error_of_its_cells_and_the_grid_goes_on(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = Floors.prepare
+
+    def fail() -> None:
+        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+
+    def without_memory(floors: Floors, input_type: Input, device: str) -> Pass:
+        if (input_type, device) != ("float", "cuda:0"):
+            return prepare(floors, input_type, device)
+        return fail if when == "it runs" else fail()
+
+    monkeypatch.setattr(Floors, "prepare", without_memory)
+    result = bench(
+        dataset="timed-images", model=["timed"], device="cpu,cuda:0", input="float,uint8", repeats=3
+    )
+    for arm in result.arms[4:]:
+        on_cpu, on_gpu = arm.cells
+        assert on_cpu.error is None
+        assert on_cpu.times_floor is not None
+        if arm.name == "timed":
+            assert "OutOfMemoryError: " + OUT_OF_MEMORY in (on_gpu.error or "")
+            assert on_gpu.median_s is None
+            assert arm.fastest_cell is not None
+            assert arm.fastest_cell.device == "cpu"
+        else:
+            assert on_gpu.error is None
+    with pytest.raises(PartialError, match="out of memory"):
+        check_complete(result)
+
+
 def test_the_rounds_are_shuffled_by_the_seed(machine: World) -> None:
     def order(**options: Any) -> list[str]:
         machine.clock.events.clear()
@@ -423,7 +486,8 @@ def test_the_rounds_are_shuffled_by_the_seed(machine: World) -> None:
 
 def test_each_arm_says_what_it_is_and_how_true_it_is(machine: World) -> None:
     document = run(model=["fitted", "timed:error=0.3"], repeats=3, compile=False)
-    rows = [{key: value for key, value in arm.items() if key != "cells"} for arm in document["arms"]]
+    left_out = ("cells", "fastest_cell")
+    rows = [{key: value for key, value in arm.items() if key not in left_out} for arm in document["arms"]]
     true = {"class": "exact", "max_abs_error": 0, "mae_sum": 0}
     nothing = {"reference-loop": None, "reference-batched": None}
 

@@ -15,6 +15,7 @@ from nnkit.config import resolve
 from nnkit.errors import UsageError
 from nnkit.studies.bench.arms import BatchArm, FromLevels, LoopArm, MissingArm, batch_arms, reference_arms
 from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.device_copies import DeviceCopies
 from nnkit.studies.bench.grid import PRESETS, Setting, one_pass, settings_of, with_preset
 from nnkit.surrogates.pipelines import parse_pipeline
 
@@ -200,24 +201,26 @@ def test_an_arm_says_what_one_call_is_given() -> None:
     loop, batch = ("float32 (C, H, W)", "float"), ("float32 (B, C, H, W)", "float")
     pil, bytes_ = ("PIL image", "uint8"), ("uint8 (B, C, H, W)", "uint8")
     config = config_of(input="float,uint8")
-    assert takes(reference_arms(parse_pipeline("hflip"), LEVELS, FLOATS, config)) == {
+    assert takes(reference_arms(parse_pipeline("hflip"), LEVELS, FLOATS, config, DeviceCopies())) == {
         "reference-loop": loop, "reference-batched": batch, "pil-loop": pil, "exact": batch,
         "exact (uint8 in)": bytes_,
     }  # fmt: skip
     assert takes(
-        reference_arms(parse_pipeline("hflip", dtype="uint8"), LEVELS, FLOATS, config_of())
+        reference_arms(parse_pipeline("hflip", dtype="uint8"), LEVELS, FLOATS, config_of(), DeviceCopies())
     ) == {
         "reference-loop": ("uint8 (C, H, W)", "uint8"), "reference-batched": bytes_, "pil-loop": pil,
         "exact": batch,
     }  # fmt: skip
-    by_pil = takes(reference_arms(parse_pipeline("hflip", backend="pil"), LEVELS, FLOATS, config_of()))
+    by_pil = takes(
+        reference_arms(parse_pipeline("hflip", backend="pil"), LEVELS, FLOATS, config_of(), DeviceCopies())
+    )
     assert by_pil["reference-loop"] == pil
 
 
 def test_every_reference_computes_the_pipeline_on_every_image() -> None:
     pipeline = parse_pipeline("grayscale,hflip")
     wanted = pipeline.apply(LEVELS)
-    for arm in reference_arms(pipeline, LEVELS, FLOATS, config_of(input="float,uint8")):
+    for arm in reference_arms(pipeline, LEVELS, FLOATS, config_of(input="float,uint8"), DeviceCopies()):
         found = arm.outputs()
         assert found.dtype == torch.float32
         # PIL rounds to 8-bit values.
@@ -237,7 +240,9 @@ def test_every_reference_computes_the_pipeline_on_every_image() -> None:
 
 
 def test_a_pipeline_that_is_no_operator_has_no_exact_arm_and_says_why() -> None:
-    *_, missing = reference_arms(parse_pipeline("brightness(1.5)"), LEVELS, FLOATS, config_of())
+    *_, missing = reference_arms(
+        parse_pipeline("brightness(1.5)"), LEVELS, FLOATS, config_of(), DeviceCopies()
+    )
     assert isinstance(missing, MissingArm)
     assert (missing.name, missing.kind, missing.settings([])) == ("exact", "reference", [Setting()])
     for use in (missing.outputs, lambda: missing.prepare(Setting())):

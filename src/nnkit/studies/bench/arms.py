@@ -24,6 +24,7 @@ from nnkit.runs import checkpoints
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.spec import from_toml, parse
 from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.device_copies import DeviceCopies
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
 from nnkit.surrogates.pipelines import How, Pipeline
 from nnkit.surrogates.pipelines.analysis import analyse
@@ -122,6 +123,8 @@ class BatchArm:
     train_s: float | None = None
     """Seconds that training took, where that is known."""
     note: str = ""
+    copies: DeviceCopies = field(default_factory=DeviceCopies, repr=False)
+    """The images on other devices; one for all arms of a benchmark."""
     _modules: dict[torch.device, nn.Module] = field(default_factory=dict, repr=False)
 
     @property
@@ -142,7 +145,7 @@ class BatchArm:
         """The module on the device, and with `loader="memory"` the images too."""
         device = torch.device(setting.device)
         module = self._module_on(device)
-        images = self.images.to(device) if self.loader == "memory" else self.images
+        images = self.copies.on(device, self.images) if self.loader == "memory" else self.images
         if self.compiled:
             self._compile(module, images[: setting.batch_size].to(device))
 
@@ -235,12 +238,14 @@ class Transforms(nn.Module):
         return self.execution.collect(self.transforms(images))
 
 
-def reference_arms(pipeline: Pipeline, levels: Tensor, floats: Tensor, config: BenchConfig) -> list[Arm]:
+def reference_arms(
+    pipeline: Pipeline, levels: Tensor, floats: Tensor, config: BenchConfig, copies: DeviceCopies
+) -> list[Arm]:
     """The four arms that every benchmark has; "exact" says why where there is no operator."""
     own = levels if pipeline.dtype == "uint8" else floats
     arms: list[Arm] = [
         LoopArm("reference-loop", "pil" if pipeline.backend == "pil" else "loop", pipeline, levels),
-        BatchArm("reference-batched", "reference", Transforms(pipeline), own, config.loader),
+        BatchArm("reference-batched", "reference", Transforms(pipeline), own, config.loader, copies=copies),
         LoopArm("pil-loop", "pil", pipeline, levels),
     ]
     shape = (levels.shape[1], levels.shape[2], levels.shape[3])
@@ -249,7 +254,7 @@ def reference_arms(pipeline: Pipeline, levels: Tensor, floats: Tensor, config: B
     except UsageError as error:
         arms.append(MissingArm("exact", f"{UNAVAILABLE}: {error.message}"))
     else:
-        arms += batch_arms("exact", "reference", operator, levels, floats, config)
+        arms += batch_arms("exact", "reference", operator, levels, floats, config, copies=copies)
     return arms
 
 
@@ -275,7 +280,12 @@ def batch_arms(
 
 
 def model_arms(
-    texts: Sequence[str], data: Data, levels: Tensor, floats: Tensor, config: BenchConfig
+    texts: Sequence[str],
+    data: Data,
+    levels: Tensor,
+    floats: Tensor,
+    config: BenchConfig,
+    copies: DeviceCopies,
 ) -> list[Arm]:
     """An arm for each network: a run directory, a file of weights, or a spec.
 
@@ -288,8 +298,9 @@ def model_arms(
         made = _from_run(trained, data) if trained is not None else _from_spec(text, data, config.seed)
         name = made.name if all(arm.name != made.name for arm in arms) else f"{made.name} ({text})"
         arms += batch_arms(
-            name, "model", made.module, levels, floats, config, train_s=made.train_s, note=made.note
-        )
+            name, "model", made.module, levels, floats, config,
+            train_s=made.train_s, note=made.note, copies=copies,
+        )  # fmt: skip
     return arms
 
 

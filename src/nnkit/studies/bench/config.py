@@ -16,6 +16,7 @@ from nnkit.options import (
     Device,
     FolderConfig,
     Option,
+    RunsDir,
     Seed,
     Share,
     SpecField,
@@ -100,12 +101,37 @@ class BenchConfig(FolderConfig):
 class BenchCompareConfig(CommandConfig):
     """The options of `nnkit bench compare`."""
 
-    a: Annotated[Path, Option("bench.json of the first benchmark, or its folder", "A", argument=True)]
-    b: Annotated[Path, Option("bench.json of the second benchmark, or its folder", "B", argument=True)]
-    fail_above: Annotated[
-        str | None, Option("Exit 4 where b is slower by more than this with 95 % confidence, such as 5%", "X")
+    a: Annotated[
+        Path,
+        Option(
+            "Runs of the one: a folder or bench.json, several between commas, or a folder of runs",
+            "A",
+            argument=True,
+        ),
+    ]
+    b: Annotated[Path, Option("Runs of the other", "B", argument=True)]
+    runs: Annotated[
+        Annotated[int, Field(ge=2, le=1000)] | None,
+        Option("Measure A and B anew so many times, interleaved; they are runs or TOML files of options"),
     ] = None
+    python_a: Annotated[Path | None, Option("Python whose nnkit measures A", "FILE", default="this one")] = (
+        None
+    )
+    python_b: Annotated[Path | None, Option("Python whose nnkit measures B", "FILE", default="this one")] = (
+        None
+    )
+    fail_above: Annotated[str | None, Option("Exit 4 where b is slower by more than this, as 5%", "X")] = None
     min_effect: Annotated[NotNegative, Option("Smallest difference that counts")] = 0.02
+    runs_dir: RunsDir = None
+
+    def mistakes(self) -> list[Mistake]:
+        """An interpreter for runs that nobody asked for."""
+        hint = "add --runs 5, or leave it out"
+        return [
+            Mistake(name, f"{name} is for what --runs measures", hint)
+            for name in ("python_a", "python_b")
+            if self.runs is None and getattr(self, name) is not None
+        ]
 
 
 class BenchOpsConfig(CommandConfig):

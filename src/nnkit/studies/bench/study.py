@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +17,22 @@ from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import Resolved
 from nnkit.errors import NnkitError, PartialError, UsageError
-from nnkit.results.bench import ArmFidelity, BenchArm, BenchEnvironment, BenchResult
+from nnkit.results.bench import ArmFidelity, BenchEnvironment, BenchResult
 from nnkit.results.metrics import Transform
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.environment import environment
 from nnkit.runs.status import State
-from nnkit.studies.bench.arms import Arm, Input, Pass, model_arms, reference_arms
+from nnkit.studies.bench.arms import Arm, Pass, model_arms, reference_arms
 from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.device_copies import DeviceCopies
+from nnkit.studies.bench.floors import Floors
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
 from nnkit.studies.bench.timing import interleave
-from nnkit.studies.bench.verdicts import LOOP, STANDS_IN, Cell, Measurements
+from nnkit.studies.bench.verdicts import LOOP, Cell, Measurements
 from nnkit.studies.paths import data_place
 from nnkit.surrogates.pipelines import Pipeline
 from nnkit.training.devices import set_threads
+from nnkit.training.memory import release_traceback
 from nnkit.training.metrics import TransformMetrics
 from nnkit.types import Batch, Data, Dataset
 
@@ -111,12 +114,13 @@ def _benchmark(
     levels, targets = _test_images(data, config.limit)
     surroundings = _surroundings()  # before the arms make a load of their own
     floats = levels.float() / 255  # once: the floor is of the very memory that the arms read
+    copies = DeviceCopies()
     arms = [
-        *reference_arms(pipeline, levels, floats, config),
-        *model_arms(config.model, data, levels, floats, config),
+        *reference_arms(pipeline, levels, floats, config, copies),
+        *model_arms(config.model, data, levels, floats, config, copies),
     ]
     fidelities = [_fidelity(arm, targets) for arm in arms]
-    measured = _measure(arms, {"uint8": levels, "float": floats}, targets, config, watch)
+    measured = _measure(arms, Floors({"uint8": levels, "float": floats}, targets, copies), config, watch)
     rows = tuple(measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True))
     return BenchResult(
         run_dir=run_dir,
@@ -129,10 +133,11 @@ def _benchmark(
         repeats=config.repeats,
         min_effect=config.min_effect,
         seed=config.seed,
+        selection=measured.selection,
         arms=rows,
         comparisons=measured.comparisons(rows),
         best=measured.best(rows),
-        break_even_images=_first_break_even(rows),
+        break_even_images=measured.first_break_even(rows),
     )
 
 
@@ -176,19 +181,12 @@ def _as_batch(targets: Tensor) -> Batch:
     return Batch(targets, targets, np.arange(len(targets)))
 
 
-def _measure(
-    arms: Sequence[Arm],
-    inputs: Mapping[Input, Tensor],
-    targets: Tensor,
-    config: BenchConfig,
-    watch: Watch | None,
-) -> Measurements:
+def _measure(arms: Sequence[Arm], floors: Floors, config: BenchConfig, watch: Watch | None) -> Measurements:
     """Every cell and every floor once per round."""
-    num_images = len(targets)
+    num_images = len(floors.targets)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(config.seed)
-        cells, passes = _prepare(arms, settings_of(config), num_images)
-        passes |= _floor_passes(cells, inputs, targets)
+        cells, passes = _prepare(arms, floors, settings_of(config), num_images)
         timings = interleave(
             passes,
             rounds=config.repeats,
@@ -197,67 +195,41 @@ def _measure(
             catch=(Exception,),
             watch=watch,
         )
-    loop = next(cell for cell in cells if cell.arm.name == LOOP)
-    error = loop.error or timings[loop.key].error
+    measured = Measurements(cells, timings, num_images, config.repeats, config.min_effect)
+    error = measured.error(next(cell for cell in cells if cell.arm.name == LOOP))
     if error is not None:
         raise NnkitError(f"the reference could not be timed: {error}")
-    return Measurements(cells, timings, num_images, config.min_effect)
+    return measured
 
 
 def _prepare(
-    arms: Sequence[Arm], grid: Sequence[Setting], num_images: int
+    arms: Sequence[Arm], floors: Floors, grid: Sequence[Setting], num_images: int
 ) -> tuple[list[Cell], dict[str, Pass]]:
-    """All cells, and a pass for each that this machine can run."""
+    """All cells, and a pass for each that this machine can run, and for the floor of each."""
     cells: list[Cell] = []
     passes: dict[str, Pass] = {}
     for arm in arms:
         for setting in arm.settings(grid):
-            key = f"{len(cells)}|{setting.device}"
+            key, floor_key = f"{len(cells)}|{setting.device}", f"floor {arm.input_type}|{setting.device}"
             error = setting.unavailable()
             if error is None and not setting.num_seen(num_images):
                 error = f"{UNAVAILABLE}: {num_images} images make no whole batch"
             if error is None:
                 try:
-                    passes[key] = arm.prepare(setting)
+                    own = arm.prepare(setting)
+                    if floor_key not in passes:
+                        passes[floor_key] = floors.prepare(arm.input_type, setting.device)
+                    passes[key] = own
                 except Exception as wrong:
-                    message = wrong.message if isinstance(wrong, NnkitError) else str(wrong)
-                    error = (
-                        message if message.startswith(UNAVAILABLE) else f"{type(wrong).__name__}: {message}"
-                    )
-            cells.append(Cell(arm, setting, key, f"floor {arm.input_type}|{setting.device}", error))
+                    error = _explained(wrong)
+                    release_traceback(wrong)  # after a device ran out of memory, its frames hold the images
+            cells.append(Cell(arm, setting, key, floor_key, error))
     return cells, passes
 
 
-def _floor_passes(cells: Sequence[Cell], inputs: Mapping[Input, Tensor], targets: Tensor) -> dict[str, Pass]:
-    """For each device and input type: read all input once and write all output once, nothing else."""
-    passes: dict[str, Pass] = {}
-    for cell in cells:
-        if cell.error is None and cell.floor_key not in passes:
-            device = torch.device(cell.setting.device)
-            images = inputs[cell.arm.input_type].to(device)
-            passes[cell.floor_key] = _floor_pass(images, torch.empty_like(targets, device=device))
-    return passes
-
-
-def _floor_pass(images: Tensor, output: Tensor) -> Pass:
-    # As 8-byte words: no arithmetic on the values slows the reading down.
-    flat = images.flatten()
-    words = flat[: flat.numel() - flat.numel() % 8].view(torch.int64)
-
-    def run() -> Tensor:
-        output.fill_(0)
-        return words.sum()
-
-    return run
-
-
-def _first_break_even(rows: Sequence[BenchArm]) -> int | None:
-    """Of the fastest network that may replace the transforms and whose training time is known."""
-    known = [
-        row for row in rows if row.break_even_images[LOOP] is not None and row.fidelity.class_ in STANDS_IN
-    ]
-    fastest = max(known, key=lambda row: row.fastest.speed, default=None)
-    return fastest.break_even_images[LOOP] if fastest else None
+def _explained(wrong: Exception) -> str:
+    message = wrong.message if isinstance(wrong, NnkitError) else str(wrong)
+    return message if message.startswith(UNAVAILABLE) else f"{type(wrong).__name__}: {message}"
 
 
 def check_complete(result: BenchResult) -> None:

@@ -2,14 +2,16 @@
 
 Every round runs each arm once, in an order shuffled from the seed, so that a slow moment of the machine falls
 on all of them. A comparison is the ratio of two arms within the same rounds, with a bootstrap interval.
+
+SciPy is imported where it is used: it takes longer to import than most commands take.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ NOISY = 0.10
 """An interquartile range over this share of the median is called noisy."""
 WHISKER = 1.5
 """A sample further than this many interquartile ranges outside the quartiles is an outlier (Tukey, 1977)."""
+
+RESAMPLED_AT_ONCE = 4_000_000
+"""Values in one block of resamples: 32 MB."""
 
 Verdict = Literal["faster", "slower", "no difference"]
 Arm = Callable[[], object]
@@ -33,6 +38,10 @@ class Timing:
     samples: tuple[float, ...]
     warm_up_s: float | None = None
     error: str | None = None
+
+    def of_rounds(self, rounds: Sequence[int]) -> Timing:
+        """The samples of these rounds alone, counted from 1."""
+        return replace(self, samples=tuple(self.samples[at - 1] for at in rounds))
 
     @property
     def median_s(self) -> float:
@@ -151,20 +160,40 @@ def paired_ratio(a: Timing, b: Timing, *, seed: int = 0, resamples: int = 2000) 
 
 
 def bootstrap_median(values: Sequence[float] | np.ndarray, *, seed: int = 0, resamples: int = 2000) -> Ratio:
-    """The median of paired ratios and its bootstrap 95 % interval."""
-    medians = resampled_medians(values, seed=seed, resamples=resamples)
-    low, high = np.percentile(medians, (2.5, 97.5))
-    return Ratio(float(np.median(values)), float(low), float(high))
+    """The median of paired ratios and its bootstrap 95 % interval, by SciPy's percentile method."""
+    return _bootstrap(np.median, (np.asarray(values, float),), seed, resamples)
 
 
-def resampled_medians(
-    values: Sequence[float] | np.ndarray, *, seed: int = 0, resamples: int = 2000
-) -> np.ndarray:
-    """Medians of samples drawn with replacement, (resamples,): how far chance moves the median."""
-    ratios = np.asarray(values, float)
-    draws = np.random.default_rng(seed).integers(0, len(ratios), (resamples, len(ratios)))
-    medians: np.ndarray = np.median(ratios[draws], axis=1)
-    return medians
+def bootstrap_median_ratio(
+    a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, seed: int = 0, resamples: int = 2000
+) -> Ratio:
+    """a's median over b's and its bootstrap 95 % interval, of samples that share no rounds."""
+    return _bootstrap(_median_ratio, (np.asarray(a, float), np.asarray(b, float)), seed, resamples)
+
+
+def _median_ratio(a: np.ndarray, b: np.ndarray, axis: int = -1) -> Any:
+    return np.median(a, axis=axis) / np.median(b, axis=axis)
+
+
+def _bootstrap(
+    statistic: Callable[..., Any], samples: tuple[np.ndarray, ...], seed: int, resamples: int
+) -> Ratio:
+    """A statistic of samples that are resampled one by one, and its 95 % interval."""
+    value = float(statistic(*samples))
+    if min(map(len, samples)) < 2:
+        return Ratio(value, value, value)  # one round has no spread to show; SciPy refuses it
+    from scipy.stats import bootstrap
+
+    interval = bootstrap(
+        samples,
+        statistic,
+        method="percentile",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, RESAMPLED_AT_ONCE // max(map(len, samples))),
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Ratio(value, float(interval.low), float(interval.high))
 
 
 def verdict(ratio: Ratio, min_effect: float = 0.0) -> Verdict:
@@ -175,8 +204,3 @@ def verdict(ratio: Ratio, min_effect: float = 0.0) -> Verdict:
     if not ratio.excludes_one or max(ratio.value, 1 / ratio.value) - 1 <= min_effect:
         return "no difference"
     return "faster" if ratio.value < 1 else "slower"
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    """The mean of ratios."""
-    return float(np.exp(np.mean(np.log(values))))
