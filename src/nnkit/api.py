@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nnkit.results.evaluate import EvaluateResult
     from nnkit.results.train import TrainResult
     from nnkit.studies.bench.study import Watch
-    from nnkit.studies.compare_pooling.study import Watcher
+    from nnkit.studies.cell_study import Watcher
     from nnkit.training.observers import Observer
 
 __all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]

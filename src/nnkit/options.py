@@ -6,7 +6,7 @@ files, the keywords of the Python function and docs/cli.md. Nothing here, and no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -182,6 +182,13 @@ def read_seeds(value: object) -> object:
     return tuple(seeds)
 
 
+def seed_mistakes(seeds: Sequence[int]) -> list[Mistake]:
+    """A mistake where a seed stands among the seeds twice."""
+    if len(set(seeds)) == len(seeds):
+        return []
+    return [Mistake("seeds", "a seed is given twice", "name each once")]
+
+
 def read_list(value: object) -> object:
     """Values from "16,32", "cpu,cuda" or "true,false", or one value; their type is judged later."""
     if isinstance(value, str):
@@ -201,6 +208,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 SeedNumber = Annotated[int, Field(ge=0, lt=2**63)]
+Jobs = Annotated[int, Field(ge=1, le=1024)]
 DeviceName = Annotated[
     str,
     Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$"),

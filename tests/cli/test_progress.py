@@ -16,7 +16,7 @@ from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
 from nnkit.results.train import TrainResult
-from nnkit.studies.compare_pooling.cells import Cell
+from nnkit.studies.cells import Cell
 from nnkit.studies.train.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("plugins")

@@ -27,7 +27,7 @@ from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.evaluate import EvaluateResult
 from nnkit.results.train import TrainResult
 from nnkit.studies.bench.ops import bench_ops
-from nnkit.studies.compare_pooling.study import Watcher
+from nnkit.studies.cell_study import Watcher
 from nnkit.types import EpochResult, StepResult
 from present import results_plugin
 

@@ -9,7 +9,7 @@ from nnkit.cli import output
 
 if TYPE_CHECKING:
     from nnkit.results.train import TrainResult
-    from nnkit.studies.compare_pooling.cells import Cell
+    from nnkit.studies.cells import Cell
 
 
 class CellProgress:
