@@ -65,6 +65,8 @@ class CommandConfig(BaseModel):
     """Field name to entry-point group, for fields that hold specs."""
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Field name to (field of a component, its setting), for options that are written into a spec."""
+    alternatives: ClassVar[Mapping[str, str]] = {}
+    """Field name to the field that takes its place where it is given: one layer gives only one of the two."""
 
     def mistakes(self) -> list[Mistake]:
         """What is wrong with the values together, or with their places, as far as no torch is needed."""
@@ -237,14 +239,15 @@ SharedBatches = Annotated[
         default="each size by itself",
     ),
 ]
+_SEED_NUMBERS = Annotated[tuple[SeedNumber, ...], Field(min_length=1, max_length=MAX_SEEDS)]
+_SEEDS_TAKEN = f'of the form "0-4", "0,1,5" or "3", with at most {MAX_SEEDS} seeds below 2**63'
 Seeds = Annotated[
-    tuple[SeedNumber, ...],
+    _SEED_NUMBERS, BeforeValidator(read_seeds), Option("Seeds, as 0-4, 0,1,5 or 3", takes=_SEEDS_TAKEN)
+]
+SeedsIfAny = Annotated[
+    _SEED_NUMBERS | None,
     BeforeValidator(read_seeds),
-    Field(min_length=1, max_length=MAX_SEEDS),
-    Option(
-        "Seeds, as 0-4, 0,1,5 or 3",
-        takes=f'of the form "0-4", "0,1,5" or "3", with at most {MAX_SEEDS} seeds below 2**63',
-    ),
+    Option("Train once per seed, as 0-4 or 0,1,5; gives mean and interval", takes=_SEEDS_TAKEN),
 ]
 
 

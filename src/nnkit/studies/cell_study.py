@@ -48,8 +48,7 @@ class CellStudy:
     """The cells of a study, `jobs` at a time, and how each that is not finished ended.
 
     `command` goes on with it; it calls its cells `noun`. `tested`: a cell without its test is not finished.
-    `alike`: the cells differ in their seed alone, so that the error of one that ends before its run begins is
-    the study's.
+    `alike`: the cells differ in their seed alone, so that an error before any run has begun is the study's.
     """
 
     command: str
@@ -99,7 +98,7 @@ class CellStudy:
             folder.set_state("interrupted", reason=stopped.message)
             raise stopped from None
         except _NeverStarted as stop:
-            if folder.is_new and not self.summaries:
+            if folder.is_new:
                 folder.discard()
             else:
                 folder.set_state("failed", reason=stop.error.message.splitlines()[0])
@@ -125,7 +124,7 @@ class CellStudy:
         cells = train_cells(missing, jobs=self.jobs, finish=finish, observers=observers)
         with contextlib.closing(cells) as ended:
             for cell, outcome in ended:
-                if outcome.error and self.alike and not cell.folder.exists():
+                if outcome.error and self.alike and not any(each.folder.exists() for each in self.cells):
                     raise _NeverStarted(outcome)
                 summary = None if outcome.error else self.read(cell)
                 if summary is None:
