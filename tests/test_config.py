@@ -638,3 +638,41 @@ def test_a_value_that_does_not_fit_is_answered_with_what_its_option_takes(
         resolve(model, {key: value})
     (mistake,) = caught.value.mistakes
     assert (mistake.path, mistake.message) == (key, sentence)
+
+
+def test_of_two_alternatives_the_higher_layer_gives_the_one_that_counts(tmp_path: Path) -> None:
+    one, several = write(tmp_path, "seed = 3", "one.toml"), write(tmp_path, "seeds = [1, 2]", "several.toml")
+    for files, sets, options, kept, origin in (
+        ([one, several], [], {}, {"seeds": [1, 2]}, f"file {several}"),
+        ([several, one], [], {}, {"seed": 3}, f"file {one}"),
+        ([several], ["seed=4"], {}, {"seed": 4}, "--set"),
+        ([one], ["seed=4"], {"seeds": "0-2"}, {"seeds": [0, 1, 2]}, "option --seeds"),
+        ([several], [], {"seed": 5}, {"seed": 5}, "option --seed"),
+        ([several], [], {"seed": 5, "seeds": None}, {"seed": 5}, "option --seed"),
+    ):
+        resolved = resolve(TrainConfig, options, files=files, sets=sets)
+        written = dump(resolved.config)
+        assert {key: written[key] for key in ("seed", "seeds") if key in written} == kept
+        (key,) = kept
+        assert resolved.origins[key] == origin
+        assert resolve(TrainConfig, {}, files=[write(tmp_path, dumps(resolved.config))]).config == (
+            resolved.config.model_copy(update={} if key == "seed" else {"seed": 0})
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "options"),
+    [
+        ("", [], {"seed": 0, "seeds": "0-2"}),
+        ("", [], {"seeds": "0-2", "seed": 0}),
+        ("", ["seeds=0-2", "seed=1"], {}),
+        ("seed = 1\nseeds = [1]\n", [], {}),
+    ],
+)
+def test_two_alternatives_of_one_layer_are_a_mistake(
+    text: str, sets: Sequence[str], options: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, options, files=[write(tmp_path, text)], sets=sets)
+    (mistake,) = caught.value.mistakes
+    assert {mistake.path, mistake.message.removeprefix("cannot be given together with ")} == {"seed", "seeds"}

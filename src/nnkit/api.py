@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from nnkit.build import components
 from nnkit.config import Resolved, check_names, resolve
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from nnkit.results.count_params import CountResult
     from nnkit.results.evaluate import EvaluateResult
     from nnkit.results.train import TrainResult
+    from nnkit.results.train_seeds import TrainSeedsResult
     from nnkit.studies.bench.study import Watch
-    from nnkit.studies.compare_pooling.study import Watcher
+    from nnkit.studies.cell_study import Watcher
     from nnkit.training.observers import Observer
 
 __all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
@@ -81,17 +82,59 @@ def _keywords(model: type[CommandConfig]) -> Iterator[Parameter]:
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=info.default, annotation=annotation)
 
 
+@overload
+def train(
+    *,
+    config: Files = (),
+    sets: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+    seeds: None = None,
+    **options: Any,
+) -> TrainResult: ...
+
+
+@overload
+def train(
+    *,
+    config: Files = (),
+    sets: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+    watcher: Watcher | None = None,
+    seeds: Sequence[int] | str | int,
+    **options: Any,
+) -> TrainSeedsResult: ...
+
+
 @takes(TrainConfig)
 def train(
-    *, config: Files = (), sets: Sequence[str] = (), observers: Sequence[Observer] = (), **options: Any
-) -> TrainResult:
+    *,
+    config: Files = (),
+    sets: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+    watcher: Watcher | None = None,
+    **options: Any,
+) -> TrainResult | TrainSeedsResult:
     """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
 
     `config` are TOML files and `sets` texts such as "model.width=81"; the options beat both. Raises the
     errors of `nnkit.errors`.
+
+    With `seeds`, as "0-4" or [0, 1], by keyword or in a file, it trains once per seed and returns a
+    `TrainSeedsResult`: each seed's run, the means and their intervals. Seeds that fail stand in its `failed`.
+    `watcher` is told of each; `observers` see those that this process trains: all but with `jobs` over 1, for
+    which a script must guard its `__main__`.
     """
     resolved = _resolve(TrainConfig, config, sets, options)
     from nnkit.present import figures
+
+    if resolved.config.seeds is not None:
+        from nnkit.studies.train import seeds
+
+        result = seeds.train_seeds(
+            resolved, watcher=watcher, observers=observers, finish=figures.draw_training
+        )
+        figures.draw_seeds(result)
+        return result
     from nnkit.studies.train import study
 
     trained = study.train(resolved, observers=observers)

@@ -58,10 +58,25 @@ class _Layers:
         found = self.read(key, value, origin)
         if len(self.mistakes) > num_mistakes:
             return
+        if value is not None and not self._takes_its_place(key, origin):
+            return
         self.values[key] = found
         for path in [p for p in self.origins if p == key or p.startswith(f"{key}.")]:
             del self.origins[path]
         self.origins[key] = origin
+
+    def _takes_its_place(self, key: str, origin: str) -> bool:
+        """Remove the alternative of a field that a lower layer gave; where this layer did, a mistake."""
+        pairs = self.model.alternatives.items()
+        for other in [b if key == a else a for a, b in pairs if key in (a, b)]:
+            if self.values.get(other) is None:
+                continue
+            if _layer(self.origins[other]) == _layer(origin):
+                hint = f"leave one of them out; from {origin}"
+                self.mistakes.append(Mistake(key, f"cannot be given together with {other}", hint))
+                return False
+            del self.values[other], self.origins[other]
+        return True
 
     def put_alias(self, key: str, value: object, origin: str) -> None:
         """Set a field that is a component's setting, as `lr` is the optimizer's; None changes nothing."""
@@ -148,6 +163,11 @@ class _Layers:
     def _is_spec(self, key: str) -> bool:
         info = self.model.model_fields.get(key)
         return info is not None and is_spec(info.annotation) and not is_repeatable(info)
+
+
+def _layer(origin: str) -> str:
+    """The layer of an origin: all options are one, each file is one."""
+    return "option" if origin.startswith("option ") else origin
 
 
 def _shown(value: object) -> str:
@@ -310,11 +330,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def dump(config: CommandConfig, *, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """The configuration as TOML and JSON hold it: specs as text or tables, nothing that is None."""
+    """The configuration as TOML and JSON hold it: specs as text or tables, nothing that is None.
+
+    Of two alternatives it holds the one that is given.
+    """
     result: dict[str, Any] = {}
     for key in type(config).model_fields:
-        value = getattr(config, key)
-        if value is None or key in leave_out:
+        value, alternative = getattr(config, key), config.alternatives.get(key)
+        if value is None or key in leave_out or (alternative and getattr(config, alternative) is not None):
             continue
         if isinstance(value, Bucketing):
             if settings := settings_of(value):

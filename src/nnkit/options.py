@@ -6,7 +6,7 @@ files, the keywords of the Python function and docs/cli.md. Nothing here, and no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -65,6 +65,8 @@ class CommandConfig(BaseModel):
     """Field name to entry-point group, for fields that hold specs."""
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Field name to (field of a component, its setting), for options that are written into a spec."""
+    alternatives: ClassVar[Mapping[str, str]] = {}
+    """Field name to the field that takes its place where it is given: one layer gives only one of the two."""
 
     def mistakes(self) -> list[Mistake]:
         """What is wrong with the values together, or with their places, as far as no torch is needed."""
@@ -182,6 +184,13 @@ def read_seeds(value: object) -> object:
     return tuple(seeds)
 
 
+def seed_mistakes(seeds: Sequence[int]) -> list[Mistake]:
+    """A mistake where a seed stands among the seeds twice."""
+    if len(set(seeds)) == len(seeds):
+        return []
+    return [Mistake("seeds", "a seed is given twice", "name each once")]
+
+
 def read_list(value: object) -> object:
     """Values from "16,32", "cpu,cuda" or "true,false", or one value; their type is judged later."""
     if isinstance(value, str):
@@ -201,6 +210,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 SeedNumber = Annotated[int, Field(ge=0, lt=2**63)]
+Jobs = Annotated[int, Field(ge=1, le=1024)]
 DeviceName = Annotated[
     str,
     Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$"),
@@ -227,14 +237,15 @@ SharedBatches = Annotated[
         default="one bucket per size",
     ),
 ]
+_SEED_NUMBERS = Annotated[tuple[SeedNumber, ...], Field(min_length=1, max_length=MAX_SEEDS)]
+_SEEDS_TAKEN = f'of the form "0-4", "0,1,5" or "3", with at most {MAX_SEEDS} seeds below 2**63'
 Seeds = Annotated[
-    tuple[SeedNumber, ...],
+    _SEED_NUMBERS, BeforeValidator(read_seeds), Option("Seeds, such as 0-4, 0,1,5 or 3", takes=_SEEDS_TAKEN)
+]
+SeedsIfAny = Annotated[
+    _SEED_NUMBERS | None,
     BeforeValidator(read_seeds),
-    Field(min_length=1, max_length=MAX_SEEDS),
-    Option(
-        "Seeds, such as 0-4, 0,1,5 or 3",
-        takes=f'of the form "0-4", "0,1,5" or "3", with at most {MAX_SEEDS} seeds below 2**63',
-    ),
+    Option("Train once per seed, such as 0-4 or 0,1,5; gives mean and interval", takes=_SEEDS_TAKEN),
 ]
 
 

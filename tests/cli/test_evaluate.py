@@ -64,5 +64,5 @@ def test_of_a_comparison_one_run_is_asked_for(
     run.rename(tmp_path / "many" / "cells" / "0-max-seed-0")
     assert main.run(["evaluate", str(tmp_path / "many")]) == 2
     error = capfd.readouterr().err
-    assert "is a comparison" in error
+    assert "holds several runs" in error
     assert "cells/0-max-seed-0" in error

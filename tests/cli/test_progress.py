@@ -16,7 +16,7 @@ from nnkit.cli.cell_progress import CellProgress
 from nnkit.cli.progress import Progress
 from nnkit.cli.rounds import Rounds
 from nnkit.results.train import TrainResult
-from nnkit.studies.compare_pooling.cells import Cell
+from nnkit.studies.cells import Cell
 from nnkit.studies.train.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -125,6 +125,36 @@ def test_each_cell_of_a_comparison_is_a_line_with_how_it_ended(
     quiet.begin(finished, 4, 1)
     quiet.cell_done(Cell("avg, seed 0", TrainConfig()), result, "")
     assert capsys.readouterr().err == ""
+
+
+def test_each_seed_is_a_line_and_without_a_test_its_validation(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = TrainResult.model_validate_json((finished / "summary.json").read_bytes())
+    progress = CellProgress(quiet=False, noun="seed")
+    progress.begin(finished, 1, 0)
+    untested = result.model_copy(update={"seconds": 75.0, "test": None})
+    progress.cell_done(Cell("seed 4", TrainConfig()), untested, "")
+    assert capsys.readouterr().err.splitlines() == [
+        f"nnkit: 1 seed, 0 done already; all is kept in {finished}",
+        f"seed 1/1: seed 4: val accuracy {100 * (result.best.value or 0):.2f} % in 1 min 15 s",
+    ]
+
+
+def test_the_bar_of_one_seed_is_closed_before_its_line_and_the_next_has_its_own(
+    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    progress = Progress(quiet=False)
+    told = CellProgress(quiet=False, noun="seed", progress=progress)
+    bars = []
+    for seed in (0, 1):
+        progress.on_start(epochs=1, seed=seed)
+        bars.append(progress._bar)
+        assert not progress._bar.disable
+        told.cell_done(Cell(f"seed {seed}", TrainConfig()), None, "no")
+        assert progress._bar.disable
+    assert bars[0] is not bars[1]
 
 
 def test_rounds_are_told_of_every_ten_seconds_and_at_the_end(

@@ -26,8 +26,9 @@ from nnkit.results.bench_ops import BenchOpsResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.evaluate import EvaluateResult
 from nnkit.results.train import TrainResult
+from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.studies.bench.ops import bench_ops
-from nnkit.studies.compare_pooling.study import Watcher
+from nnkit.studies.cell_study import Watcher
 from nnkit.types import EpochResult, StepResult
 from present import results_plugin
 
@@ -148,6 +149,17 @@ def trained(runs_dir: Path) -> Trained:
         dataset="tiny:several=true,noise=150.0", epochs=6, batch_size=16, lr=0.02, seed=4, runs_dir=runs_dir,
         threads=1, device="cpu",
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def several(runs_dir: Path) -> TrainSeedsResult:
+    """Three seeds, of which one stops early."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
+        return train(
+            dataset="tiny:noise=150.0", epochs=4, stop=["threshold:metric=val_accuracy,above=0.4"], lr=0.02,
+            batch_size=16, seeds="0,2,4", runs_dir=runs_dir, threads=1, device="cpu",
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from PIL import Image
 
 from nnkit.present import figures
 from nnkit.present.curves import moving_mean
+from nnkit.results.train_seeds import TrainSeedsResult
+from nnkit.runs.directory import RunDirectory
+from nnkit.studies.runs import read_epochs
 from nnkit.types import EpochResult
 from present.conftest import Trained, drawn_figures
 
@@ -202,16 +205,42 @@ def test_a_run_leaves_each_picture_with_its_data_and_no_other(
         assert set(run.figures) == {name for name in wanted if name.endswith(".png")}
 
 
+def test_the_curve_of_each_seed_is_drawn_and_their_mean_as_far_as_all_go(
+    several: TrainSeedsResult, tmp_path: Path
+) -> None:
+    epochs = {run.seed: read_epochs(RunDirectory(run.run_dir)) for run in several.runs}
+    lengths = [len(of_seed) for of_seed in epochs.values()]
+    assert len(set(lengths)) > 1
+    with drawn_figures() as drawn:
+        _, data = figures.draw_seeds(several.model_copy(update={"run_dir": tmp_path}))
+    for axes, name, factor in zip(
+        drawn["curves-by-seed.png"].axes, ("loss", "accuracy"), (1, 100), strict=True
+    ):
+        values = [[factor * e.metrics[f"val_{name}"] for e in of_seed] for of_seed in epochs.values()]
+        lines = axes.get_lines()
+        assert [list(line.get_ydata()) for line in lines[:3]] == values
+        mean = lines_of(axes)["mean"]
+        assert mean[0] == list(range(1, min(lengths) + 1))
+        assert mean[1] == pytest.approx(np.mean([each[: min(lengths)] for each in values], axis=0))
+        assert "each of 3 seeds" in lines_of(axes)
+    rows = read_rows(data)
+    assert [(row["seed"], row["epoch"]) for row in rows] == [
+        (str(seed), str(epoch.epoch)) for seed, of_seed in epochs.items() for epoch in of_seed
+    ]
+    assert rows[0]["val_loss"] == str(epochs[0][0].metrics["val_loss"])
+
+
 def test_without_data_nothing_is_written(tmp_path: Path) -> None:
     empty = np.zeros((0, 1, 4, 4))
     written: list[Any] = [
         figures.write_curves(tmp_path, [], "transform"),
         figures.write_resolution_curves(tmp_path, [EpochResult(1, 1, {})]),
         figures.write_first_epoch(tmp_path, []),
+        figures.write_seed_curves(tmp_path, {1: []}, "classification"),
         figures.write_confusion(tmp_path, {}, []),
         figures.write_examples(tmp_path, empty, empty, {"a": empty}),
     ]
-    assert written == [[]] * 5
+    assert written == [[]] * 6
     assert not list(tmp_path.iterdir())
 
 

@@ -11,9 +11,11 @@ import pytest
 from nnkit.present.compare_pooling import comparison_table
 from nnkit.present.runs import files_left, run_text, runs_table
 from nnkit.present.train import train_table
+from nnkit.present.train_seeds import train_seeds_table
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.runs import RunResult, RunRow, RunsResult
-from nnkit.studies.runs import show_run
+from nnkit.results.train_seeds import TrainSeedsResult
+from nnkit.studies.runs import list_runs, show_run
 from present.conftest import Trained
 from present.reading import read_pairs, read_table, shows
 
@@ -113,3 +115,16 @@ def test_the_list_names_the_winner_of_a_comparison(won: ComparePoolingResult) ->
     text = runs_table(RunsResult(runs_dir="runs", runs=(row,)), width=120)
     (shown,) = read_table(text, "name", "state", "best", "dataset", "model", "epochs", "time", "started")
     assert (shown["best"], shown["model"]) == ("winner avg", "varres-net")
+
+
+def test_of_a_training_with_several_seeds_page_and_list_show_their_mean(several: TrainSeedsResult) -> None:
+    page = show_run(several.run_dir)
+    assert page.summary == several
+    text = run_text(page, width=80)
+    assert train_seeds_table(several, width=80) in text
+    assert "cells/ with" in text
+    (row,) = [row for row in list_runs(several.run_dir.parents[1]).runs if row.path == str(several.run_dir)]
+    assert (row.metric, row.best, row.seeds) == ("val_accuracy", several.validation.mean, 3)
+    assert row.epochs == max(run.epochs for run in several.runs)
+    shown = runs_table(RunsResult(runs_dir="runs", runs=(row,)), width=200)
+    assert f"{100 * (several.validation.mean or 0):.2f} %, 3 seeds" in shown

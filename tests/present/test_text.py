@@ -94,3 +94,17 @@ def test_a_count_and_its_noun_agree() -> None:
     assert [text.counted(number, "thread") for number in (0, 1, 2, 1200)] == [
         "0 threads", "1 thread", "2 threads", "1,200 threads"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "said"),
+    [
+        ("val_accuracy", (0.981, 0.992), "98.10 to 99.20 %"),
+        ("psnr", (30.0, 41.25), "30.00 to 41.25 dB"),
+        ("val_loss", (0.123, 1.5), "0.1230 to 1.500"),
+        ("val_accuracy", (math.nan, 0.5), "– to 50.00 %"),
+        ("val_loss", None, "–"),
+    ],
+)
+def test_an_interval_has_its_unit_once(name: str, ends: tuple[float, float] | None, said: str) -> None:
+    assert text.interval(name, ends) == said

@@ -191,7 +191,7 @@ def test_ctrl_c_before_anything_began_is_told(
 
 CHILD = """
 import multiprocessing, signal
-from nnkit.studies.compare_pooling.cells import _without_ctrl_c
+from nnkit.studies.cells import _without_ctrl_c
 
 def child():
     print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()), flush=True)

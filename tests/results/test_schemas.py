@@ -102,6 +102,17 @@ def test_training_evaluation_and_runs(
     ask(capsys, "runs-list", "runs", "list")
 
 
+def test_a_training_with_several_seeds(ask: Ask, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["train", "--dataset", "tiny:several=true", "--epochs", 1, *CPU]
+    document = ask(capsys, "train-seeds", *words, "--seeds", "0-2", "--out", tmp_path / "three")
+    assert all(0 <= end <= 1 for over in ("validation", "test") for end in document[over]["ci95"])
+    assert ask(capsys, "train-seeds", *words, "--seeds", 4, "--out", tmp_path / "one")["test"]["ci95"] is None
+    ask(capsys, "train-seeds", *words, "--seeds", "0-1", "--no-test", "--out", tmp_path / "untested")
+    ask(capsys, "dry-run", *words, "--seeds", "0-1", "--dry-run")
+    ask(capsys, "runs-show", "runs", "show", tmp_path / "three")
+    ask(capsys, "runs-list", "runs", "list", "--runs-dir", tmp_path)
+
+
 def test_benchmarks(ask: Ask, capsys: pytest.CaptureFixture[str], photographs: str, tmp_path: Path) -> None:
     words = ["bench", "--dataset", photographs, "--limit", 3, "--repeats", 3, "--threads", 1]
     words += ["--device", "cpu,cuda:7", "--model", "separable"]

@@ -23,6 +23,10 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar; the next run has one of its own."""
         if self._bar is not None:
             self._bar.close()
 

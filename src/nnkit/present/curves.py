@@ -1,4 +1,4 @@
-"""Curves of a training run: by epoch, by epoch and resolution, and by step within the first epoch."""
+"""Curves of training: by epoch, also for each resolution or seed, and by step within the first epoch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnkit.present import drawing
+from nnkit.results.runs import EpochRecord
 from nnkit.types import EpochResult, Task
 
 if TYPE_CHECKING:
@@ -94,6 +95,24 @@ def write_first_epoch(folder: Path, steps: Sequence[tuple[int, float]]) -> list[
     ]
 
 
+def write_seed_curves(folder: Path, runs: Mapping[int, Sequence[EpochRecord]], task: Task) -> list[Path]:
+    """Write curves-by-seed.png and .csv: the validation curves of each seed, and their mean.
+
+    Without validation images they are the training's. The mean ends with the shortest run. The CSV holds
+    every metric of every epoch and seed. Without epochs nothing is written and the list is empty.
+    """
+    if not any(runs.values()):
+        return []
+    figure = drawing.new_figure(10.0, 4.2)
+    second = "accuracy" if task == "classification" else "mae_sum"
+    for place, name in enumerate(("loss", second), start=1):
+        _draw_seeds(figure.add_subplot(1, 2, place), runs, name)
+    return [
+        drawing.save_figure(figure, folder / "curves-by-seed.png"),
+        _save_seeds(runs, folder / "curves-by-seed.csv"),
+    ]
+
+
 def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
     """Centred mean over `window` (odd) values, fewer at the ends; gaps (NaN) are left out."""
     known = np.isfinite(values)
@@ -140,6 +159,28 @@ def _draw_resolutions(axes: Axes, epochs: Sequence[EpochResult], name: str, show
     drawing.add_legend(axes)
 
 
+def _draw_seeds(axes: Axes, runs: Mapping[int, Sequence[EpochRecord]], name: str) -> None:
+    title, label, factor = _METRICS[name]
+    known = {key for epochs in runs.values() for epoch in epochs for key in epoch.metrics}
+    split = next((split for split in ("val", "train") if f"{split}_{name}" in known), "val")
+    drawing.style_axes(axes, title=f"{title}, {_SPLITS[split]}", x_label="epoch", y_label=label)
+    curves = [
+        [factor * value for value in drawing.finite_or_gap(e.metrics.get(f"{split}_{name}") for e in epochs)]
+        for epochs in runs.values()
+    ]
+    for at, (epochs, values) in enumerate(zip(runs.values(), curves, strict=True)):
+        words = f"each of {len(runs)} seeds" if len(runs) > 1 else "the seed"
+        numbers = [epoch.epoch for epoch in epochs]
+        axes.plot(numbers, values, color="#9A9A9A", linewidth=0.9, marker="o", markersize=2.5,
+                  label="" if at else words)  # fmt: skip
+    if len(runs) > 1:
+        means = np.mean([values[: min(map(len, curves))] for values in curves], axis=0).tolist()
+        _line(axes, range(1, len(means) + 1), means, 0, "mean")
+    _whole_numbers(axes, [epoch.epoch for epochs in runs.values() for epoch in epochs])
+    drawing.scale_y(axes, [value for values in curves for value in values])
+    drawing.add_legend(axes)
+
+
 def _line(axes: Axes, numbers: Sequence[int], values: Sequence[float], place: int, label: str) -> None:
     marker = drawing.MARKERS[place] if len(numbers) <= drawing.MAX_MARKED else ""
     color = drawing.PALETTE[place]
@@ -178,6 +219,18 @@ def _save_resolutions(
                 values = _plain(epoch.by_resolution[name])
                 rows.append([epoch.epoch, name, *(values.get(metric) for metric in metrics)])
     return drawing.save_csv(["epoch", "resolution", *metrics], rows, path)
+
+
+def _save_seeds(runs: Mapping[int, Sequence[EpochRecord]], path: Path) -> Path:
+    names = list(
+        dict.fromkeys(name for epochs in runs.values() for epoch in epochs for name in epoch.metrics)
+    )
+    rows = [
+        [seed, epoch.epoch, *(epoch.metrics.get(name) for name in names)]
+        for seed, epochs in runs.items()
+        for epoch in epochs
+    ]
+    return drawing.save_csv(["seed", "epoch", *names], rows, path)
 
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -10,16 +10,26 @@ import numpy as np
 
 from nnkit.present.compare_pooling import write_comparison
 from nnkit.present.confusion import read_confusion, write_confusion
-from nnkit.present.curves import write_curves, write_first_epoch, write_resolution_curves
+from nnkit.present.curves import (
+    write_curves,
+    write_first_epoch,
+    write_resolution_curves,
+    write_seed_curves,
+)
 from nnkit.present.examples import write_examples
 from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.metrics import Classification
+from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.directory import RunDirectory
+from nnkit.studies.runs import read_epochs
+from nnkit.types import Task
 
 if TYPE_CHECKING:
     from nnkit.studies.train.study import Trained
 
 __all__ = [
     "draw_comparison",
+    "draw_seeds",
     "draw_training",
     "write_comparison",
     "write_confusion",
@@ -27,6 +37,7 @@ __all__ = [
     "write_examples",
     "write_first_epoch",
     "write_resolution_curves",
+    "write_seed_curves",
 ]
 
 
@@ -41,6 +52,16 @@ def draw_training(trained: Trained) -> list[Path]:
     if (examples := shown.examples) is not None:
         written += write_examples(folder, examples.inputs, examples.targets, examples.outputs)
     return written
+
+
+def draw_seeds(result: TrainSeedsResult) -> list[Path]:
+    """The curves of all seeds, as the logs of their runs hold them."""
+    if not result.runs:
+        return []
+    epochs = {run.seed: read_epochs(RunDirectory(run.run_dir)) for run in result.runs}
+    is_class = isinstance(result.runs[0].best.metrics.validation, Classification)
+    task: Task = "classification" if is_class else "transform"
+    return write_seed_curves(RunDirectory(result.run_dir).figures, epochs, task)
 
 
 def draw_comparison(result: ComparePoolingResult) -> list[Path]:

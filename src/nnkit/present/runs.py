@@ -10,13 +10,15 @@ from nnkit.present.compare_pooling import comparison_table
 from nnkit.present.layout import WIDTH, fits, joined, key_values, table
 from nnkit.present.text import count, counted, duration, metric
 from nnkit.present.train import train_table
+from nnkit.present.train_seeds import train_seeds_table
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
+from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.directory import RunDirectory
 
 _CELLS = "cells/"
-"""Where a comparison keeps the folders of its runs."""
+"""Where a comparison, or a training with several seeds, keeps the folders of its runs."""
 
 
 def runs_table(result: RunsResult, *, width: int = WIDTH) -> str:
@@ -52,7 +54,10 @@ def runs_table(result: RunsResult, *, width: int = WIDTH) -> str:
 
 
 def _best(row: RunRow) -> str:
-    return f"winner {row.winner}" if row.winner else metric(row.metric or "", row.best)
+    if row.winner:
+        return f"winner {row.winner}"
+    best = metric(row.metric or "", row.best)
+    return best if row.seeds is None else f"{best}, {counted(row.seeds, 'seed')}"
 
 
 def run_text(result: RunResult, *, width: int = WIDTH) -> str:
@@ -80,11 +85,13 @@ def _summary(summary: Summary, width: int) -> str:
         return comparison_table(summary, width=width)
     if isinstance(summary, BenchResult):
         return bench_table(summary, width=width)
+    if isinstance(summary, TrainSeedsResult):
+        return train_seeds_table(summary, width=width)
     return train_table(summary, width=width)
 
 
 def _files(files: Sequence[str]) -> str:
-    """The run's own files one a line, those of a comparison's cells as a count."""
+    """The run's own files one a line, those of its cells as a count."""
     own = [name for name in files if not name.startswith(_CELLS)]
     rest = len(files) - len(own)
     return "\n".join([*own, *([f"{_CELLS} with {counted(rest, 'file')}"] if rest else [])])

@@ -75,6 +75,15 @@ def metric(name: str, value: float | None) -> str:
     return f"{value:.2f} dB" if name.endswith("psnr") else number(value)
 
 
+def interval(name: str, ends: tuple[float, float] | None) -> str:
+    """The interval of a metric, its unit once: "98.10 to 99.20 %"."""
+    if ends is None:
+        return MISSING
+    low, high = (metric(name, end) for end in ends)
+    number, _, unit = low.partition(" ")
+    return f"{number if unit and high.endswith(unit) else low} to {high}"
+
+
 def clean(text: object) -> str:
     """Text on one line that any terminal, font and encoding can take: no escapes, no control characters."""
     plain = _ESCAPE.sub("", str(text)).encode("utf-8", "replace").decode("utf-8")

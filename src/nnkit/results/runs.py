@@ -11,16 +11,21 @@ from nnkit.results.base import Number, Part, Result
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.train import TrainResult
+from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.status import Status
 
 Summary: TypeAlias = Annotated[
-    TrainResult | ComparePoolingResult | BenchResult, Field(discriminator="schema_name")
+    TrainResult | TrainSeedsResult | ComparePoolingResult | BenchResult, Field(discriminator="schema_name")
 ]
 """What a summary.json holds: the result of the command that made the run."""
 
 
 class RunRow(Part):
-    """One run in the list. `best` is the value of `metric`; `winner` is a comparison's."""
+    """One run in the list. `best` is the value of `metric`; `winner` is a comparison's.
+
+    Of a training with several seeds, `seeds` is how many finished, `best` their mean, and `epochs` the most
+    that one of them took.
+    """
 
     name: str
     path: str
@@ -34,6 +39,7 @@ class RunRow(Part):
     seconds: Number | None
     started: str | None
     winner: str | None = None
+    seeds: int | None = None
 
 
 class RunsResult(Result):

@@ -24,10 +24,12 @@ from nnkit.results.list_ import ListResult
 from nnkit.results.new_plugin import NewPluginResult
 from nnkit.results.runs import RunResult, RunsResult
 from nnkit.results.train import TrainResult
+from nnkit.results.train_seeds import TrainSeedsResult
 
 Kind = type[Result] | type[ListResult]
 RESULTS: Mapping[str, Kind] = {
     "train": TrainResult,
+    "train-seeds": TrainSeedsResult,
     "evaluate": EvaluateResult,
     "count-params": CountResult,
     "compare-pooling": ComparePoolingResult,

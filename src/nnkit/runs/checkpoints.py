@@ -163,7 +163,7 @@ def best_path(run: Path) -> Path:
     if not path.is_file():
         cells = sorted(str(cell.parent.parent.parent) for cell in run.glob(f"cells/*/{BEST}"))
         if cells:
-            raise UsageError(f"{run} is a comparison", hint=f"name one of its runs, as {cells[0]}")
+            raise UsageError(f"{run} holds several runs", hint=f"name one of them, as {cells[0]}")
         raise CheckpointError(
             f"{run} holds no {BEST}", hint="the run ended before its first epoch did, or is no run"
         )

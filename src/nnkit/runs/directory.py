@@ -50,6 +50,8 @@ class RunDirectory:
         self._beat = 0.0
         self._status = Status()
         self._made: list[Path] = []
+        self.is_new = False
+        """Whether it is `create` that gave this object."""
 
     @classmethod
     def create(
@@ -81,7 +83,7 @@ class RunDirectory:
             run.close()
             raise taken
         files.remove_stale_files(path)
-        run._made = made
+        run._made, run.is_new = made, True
         return run
 
     @classmethod
@@ -209,7 +211,7 @@ class RunDirectory:
         return folder
 
     def cell(self, name: str) -> RunDirectory:
-        """The run of one cell of a comparison."""
+        """The run of one cell of a study, such as one pooling and seed of a comparison."""
         return RunDirectory(self.path / "cells" / name)
 
     def exists(self) -> bool:
@@ -267,7 +269,7 @@ def default_runs_dir(given: Path | None) -> Path:
 
 
 def run_directories(folder: Path) -> Iterator[RunDirectory]:
-    """The runs in a folder of runs, by command or side by side; cells of a comparison are not among them."""
+    """The runs in a folder of runs, by command or side by side; cells of a study are not among them."""
     for pattern in (f"*/{STATUS}", f"*/*/{STATUS}"):
         yield from (RunDirectory(path.parent) for path in sorted(folder.glob(pattern)))
 

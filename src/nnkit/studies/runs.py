@@ -14,6 +14,7 @@ from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.reading import explain, read
 from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
 from nnkit.results.train import TrainResult
+from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
@@ -49,7 +50,7 @@ def show_run(run: Path, runs_dir: Path | None = None) -> RunResult:
         status=status.model_copy(update={"state": status.current}),
         summary=_summary(found),
         config=found.config_text(),
-        epochs=_epochs(found),
+        epochs=read_epochs(found),
         files=tuple(found.file_names()),
     )
 
@@ -60,7 +61,7 @@ def _row(run: RunDirectory) -> RunRow:
         summary = _summary(run)
     except CheckpointError:
         summary = None
-    best = summary.best if isinstance(summary, TrainResult) else None
+    metric, best = _best(summary)
     return RunRow(
         name=run.name,
         path=str(run.path),
@@ -68,13 +69,27 @@ def _row(run: RunDirectory) -> RunRow:
         reason=status.reason,
         dataset=summary.dataset if summary else None,
         model=None if summary is None or isinstance(summary, BenchResult) else summary.model,
-        metric=best.metric if best else None,
-        best=best.value if best else None,
-        epochs=None if summary is None or isinstance(summary, BenchResult) else summary.epochs,
+        metric=metric,
+        best=best,
+        epochs=_num_epochs(summary),
         seconds=None if summary is None or isinstance(summary, BenchResult) else summary.seconds,
         started=status.started,
         winner=summary.winner if isinstance(summary, ComparePoolingResult) else None,
+        seeds=len(summary.runs) if isinstance(summary, TrainSeedsResult) else None,
     )
+
+
+def _best(summary: Summary | None) -> tuple[str | None, float | None]:
+    """The monitored metric and its value, of several seeds the mean."""
+    if isinstance(summary, TrainSeedsResult):
+        return summary.validation.metric, summary.validation.mean
+    return (summary.best.metric, summary.best.value) if isinstance(summary, TrainResult) else (None, None)
+
+
+def _num_epochs(summary: Summary | None) -> int | None:
+    if isinstance(summary, TrainSeedsResult):
+        return max((run.epochs for run in summary.runs), default=None)
+    return None if summary is None or isinstance(summary, BenchResult) else summary.epochs
 
 
 def _summary(run: RunDirectory) -> Summary | None:
@@ -84,8 +99,8 @@ def _summary(run: RunDirectory) -> Summary | None:
         return None
 
 
-def _epochs(run: RunDirectory) -> tuple[EpochRecord, ...]:
-    """The epochs of a log; a torn tail is left out."""
+def read_epochs(run: RunDirectory) -> tuple[EpochRecord, ...]:
+    """The epochs of a run's log; a torn tail is left out. `CheckpointError` where it is damaged."""
     try:
         return tuple(EpochRecord.model_validate(record) for record in run.epochs())
     except ValidationError as error:

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -26,16 +26,16 @@ from torch import Tensor, nn
 from nnkit import files, registry
 from nnkit.api import compare_pooling
 from nnkit.config import Resolved
-from nnkit.errors import CheckpointError, InterruptedRun, NnkitError, PartialError, UsageError
+from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.metrics import Classification
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import RunDirectory
-from nnkit.spec import Spec, parse
-from nnkit.studies.compare_pooling.cells import Cell, Outcome, finished_summary, train_cells, train_one
+from nnkit.spec import Spec
 from nnkit.studies.compare_pooling.study import check_complete
 from nnkit.studies.train import study as train
 from nnkit.studies.train.config import TrainConfig
+from nnkit.training.observers import Observer
 from nnkit.types import Pooling, nested
 from tiny_plugin import TinyPlugin
 
@@ -90,7 +90,9 @@ class Trainer:
     drawn: dict[str, Any] = field(default_factory=dict)
     """What the figures were given."""
 
-    def run(self, resolved: Resolved[TrainConfig], *, advise: bool = True) -> None:
+    def run(
+        self, resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
+    ) -> None:
         config = resolved.config
         assert config.model is not None
         assert config.out is not None
@@ -449,81 +451,3 @@ def test_a_comparison_killed_before_its_first_state_was_written_goes_on(
     assert len(trainer.configs) == 9
     assert not list((tmp_path / "out").glob("*.tmp"))
     assert RunDirectory(tmp_path / "out").state() == "finished"
-
-
-# Single cells.
-
-
-def cell(tmp_path: Path, seed: int = 3) -> Cell:
-    config = TrainConfig(dataset=Spec("tiny"), model=parse("pooled:pooling=max"), seed=seed)
-    return Cell("one", config.model_copy(update={"out": tmp_path / f"cell-{seed}"}))
-
-
-@pytest.mark.parametrize(
-    ("error", "outcome"),
-    [
-        (None, Outcome("", 0, 0)),
-        (UsageError("wrong"), Outcome("wrong", 2, 0)),
-        (NnkitError("broken"), Outcome("broken", 1, 0)),
-        (ValueError("odd"), Outcome("ValueError: odd", 1, 0)),
-        (KeyboardInterrupt(), Outcome("interrupted", 130, 130)),
-        (InterruptedRun("terminated", exit_code=143), Outcome("terminated", 143, 143)),
-    ],
-)
-def test_every_end_of_a_cell_is_an_answer(
-    trainer: Trainer, tmp_path: Path, error: BaseException | None, outcome: Outcome
-) -> None:
-    trainer.errors = {("max", 3): error} if error is not None else {}
-    assert train_one(cell(tmp_path)) == outcome
-
-
-def test_what_an_attempt_left_is_removed_but_a_link_is_not_followed(trainer: Trainer, tmp_path: Path) -> None:
-    left = cell(tmp_path).folder
-    left.mkdir()
-    (left / "torn").touch()
-    assert train_one(cell(tmp_path)) == Outcome()
-    assert not (left / "torn").exists()
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "precious").touch()
-    cell(tmp_path, 8).folder.symlink_to(mine)
-    assert train_one(cell(tmp_path, 8)).exit_code == 1  # training finds its folder taken
-    assert (mine / "precious").exists()
-
-
-def test_one_job_trains_the_cells_in_their_order_and_stops_at_an_interrupt(
-    trainer: Trainer, tmp_path: Path
-) -> None:
-    cells = [cell(tmp_path, seed) for seed in (8, 3, 1)]
-    trainer.errors = {("max", 3): ValueError("odd"), ("max", 1): KeyboardInterrupt()}
-    ended = train_cells(cells)
-    assert next(ended) == (cells[0], Outcome())
-    assert next(ended) == (cells[1], Outcome("ValueError: odd", 1))
-    with pytest.raises(InterruptedRun) as error:
-        next(ended)
-    assert error.value.exit_code == 130
-
-
-def test_a_cell_without_a_summary_or_without_its_test_is_not_finished(tmp_path: Path) -> None:
-    assert finished_summary(tmp_path) is None
-    untested = {**summary_of(tmp_path, 0.5, {}), "test": None}
-    (tmp_path / "summary.json").write_text(json.dumps(untested))
-    assert finished_summary(tmp_path) is None
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"test": null}', '{"test": {}}', "[" * 100_000])
-def test_a_damaged_summary_is_an_error_that_names_the_file_and_says_how_to_go_on(
-    tmp_path: Path, text: str
-) -> None:
-    (tmp_path / "summary.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"summary\.json is damaged") as error:
-        finished_summary(tmp_path)
-    assert f"remove {tmp_path}" in error.value.hint
-
-
-def test_a_finished_cell_is_known_by_the_summary_of_its_test(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text(json.dumps(summary_of(tmp_path, 1.0, {})))
-    summary = finished_summary(tmp_path)
-    assert summary is not None
-    assert isinstance(summary.test, Classification)
-    assert summary.test.accuracy == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,14 @@ import numpy as np
 import pytest
 
 from data.image_files import encoded, write_folder
-from fake_plugins import write_plugin
 from nnkit.api import compare_pooling
 from nnkit.errors import ConfigError, InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.results.compare_pooling import Accuracy, ComparePoolingResult, FailedCell, PoolingRow
 from nnkit.runs.directory import RunDirectory
-from nnkit.spec import parse
+from nnkit.studies.cells import Cell
 from nnkit.studies.compare_pooling import study
-from nnkit.studies.compare_pooling.cells import Cell, Outcome, train_cells
 from nnkit.studies.compare_pooling.study import check_complete, verdict
 from nnkit.studies.statistics import estimate
-from nnkit.studies.train.config import TrainConfig
 
 
 @pytest.fixture(autouse=True)
@@ -332,41 +328,3 @@ def test_several_processes_give_what_one_gives(
     assert watch.errors == [""] * 4
     for ours, theirs in zip(result.results, done.results, strict=False):
         assert ours["accuracy"]["values"] == theirs["accuracy"]["values"]
-
-
-@pytest.mark.slow
-def test_a_process_that_fails_answers_with_its_error(done: ComparePoolingResult, tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("in the way")
-    config = TrainConfig(dataset=parse("image-folder:path=nowhere-at-all"), out=tmp_path / "taken")
-    cells = [Cell("one", config), Cell("two", config.model_copy(update={"out": tmp_path / "other"}))]
-    outcomes: list[Outcome] = [outcome for _, outcome in train_cells(cells, jobs=2)]
-    assert len(outcomes) == 2
-    assert all(outcome.exit_code in (1, 2) for outcome in outcomes)
-    assert any("nowhere-at-all" in outcome.error for outcome in outcomes)
-    assert any("taken is already there" in outcome.error for outcome in outcomes)
-
-
-@pytest.mark.slow
-def test_an_answer_of_any_length_is_read_from_a_process_that_waits_to_send_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_plugin(
-        tmp_path / "site",
-        "wordy-data",
-        "[nnkit.datasets]\nwordy = wordy_data:Wordy\n",
-        module="class Wordy:\n"
-        "    task, default_model = 'classification', 'mnist-convnet'\n"
-        "    def load(self, place): raise ValueError('x' * 100_000)\n",
-    )
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    config = TrainConfig(dataset=parse("wordy"), out=tmp_path / "one")
-    cells = [Cell("one", config), Cell("two", config.model_copy(update={"out": tmp_path / "two"}))]
-    outcomes: list[Outcome] = []
-
-    def train() -> None:
-        outcomes.extend(outcome for _, outcome in train_cells(cells, jobs=2))
-
-    thread = threading.Thread(target=train, daemon=True)
-    thread.start()
-    thread.join(60)
-    assert [len(outcome.error) > 100_000 for outcome in outcomes] == [True, True]

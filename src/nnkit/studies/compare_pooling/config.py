@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
-
 from nnkit.bucketing import old_spelling
 from nnkit.errors import Mistake
-from nnkit.options import Count, Limit, Option, PlaceConfig, Positive, Seeds, SharedBatches, SpecField
+from nnkit.options import (
+    Count,
+    Jobs,
+    Limit,
+    Option,
+    PlaceConfig,
+    Positive,
+    Seeds,
+    SharedBatches,
+    SpecField,
+    seed_mistakes,
+)
 from nnkit.spec import Spec
 from nnkit.types import EXACT_SIZES
 
@@ -36,7 +45,7 @@ class ComparePoolingConfig(PlaceConfig):
     bucketing: SharedBatches = EXACT_SIZES
     precision: Annotated[Literal["fp32", "bf16"], Option("{choices}")] = "fp32"
     limit: Limit = None
-    jobs: Annotated[Annotated[int, Field(ge=1, le=1024)], Option("Cells trained in parallel")] = 1
+    jobs: Annotated[Jobs, Option("Cells trained in parallel")] = 1
     out: Annotated[
         Path | None,
         Option(
@@ -46,5 +55,5 @@ class ComparePoolingConfig(PlaceConfig):
     ] = None
 
     def mistakes(self) -> list[Mistake]:
-        """Settings that are no dataset's any more."""
-        return old_spelling(self.dataset).mistakes()
+        """Settings that are no dataset's any more, and seeds that are given twice."""
+        return old_spelling(self.dataset).mistakes() + seed_mistakes(self.seeds)

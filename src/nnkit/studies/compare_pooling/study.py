@@ -8,23 +8,20 @@ accuracies are compared.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from nnkit import registry, schema
 from nnkit.bucketing import merged, old_spelling
 from nnkit.build import describe_mistakes, plan
 from nnkit.config import Resolved
 from nnkit.data.resize_policy import with_policy
-from nnkit.errors import ConfigError, InterruptedRun, Mistake, NnkitError, PartialError, UsageError
+from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.results.compare_pooling import (
     Accuracy,
     ComparePoolingResult,
@@ -36,33 +33,23 @@ from nnkit.results.metrics import ByResolution, Classification
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
-from nnkit.studies.compare_pooling.cells import Cell, Finish, Outcome, finished_summary, train_cells
+from nnkit.studies.cell_folder import open_folder
+from nnkit.studies.cell_study import CellStudy, Watcher, again, failure
+from nnkit.studies.cells import Cell, Finish, threads_each
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
-from nnkit.studies.compare_pooling.folder import open_folder
 from nnkit.studies.count_params.match import Match, closest_setting
 from nnkit.studies.paths import data_place
 from nnkit.studies.statistics import Estimate, differences, estimate
 from nnkit.studies.train.config import TrainConfig
-from nnkit.training.devices import choose_device, set_threads
+from nnkit.training.devices import choose_device
 from nnkit.types import Data, Dataset
 
 logger = logging.getLogger("nnkit")
+COMMAND = "compare-pooling"
 FAR_FROM_BUDGET = 0.02
 """Beyond this share of the budget, a model's parameter count is worth a warning."""
 NO_DIFFERENCE = "no difference shown"
 _POOLING = "pooling"
-
-
-class Watcher(Protocol):
-    """Receives the progress of a comparison."""
-
-    def begin(self, folder: Path, num_cells: int, num_done: int) -> None:
-        """Called once, before the first cell; `num_done` were finished by an earlier start."""
-        ...
-
-    def cell_done(self, cell: Cell, summary: TrainResult | None, error: str) -> None:
-        """Called after each cell, with the summary of its run or with its error."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,21 +61,14 @@ class _Arm:
     match: Match
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Comparison:
-    """The cells by pooling and seed, and how each that is not finished ended."""
+    """The cells by the place of their pooling and their seed, and the study of them."""
 
     config: ComparePoolingConfig
     arms: Sequence[_Arm]
     cells: Mapping[tuple[int, int], Cell]
-    errors: dict[Path, Outcome] = field(default_factory=dict)
-    summaries: dict[Path, TrainResult] = field(default_factory=dict)
-
-    def read(self, cell: Cell) -> TrainResult | None:
-        """A finished cell's summary, remembered."""
-        if cell.folder not in self.summaries and (summary := finished_summary(cell.folder)) is not None:
-            self.summaries[cell.folder] = summary
-        return self.summaries.get(cell.folder)
+    study: CellStudy
 
 
 def complete(resolved: Resolved[ComparePoolingConfig]) -> Resolved[ComparePoolingConfig]:
@@ -143,43 +123,28 @@ def compare_pooling(
         )
     arms = [_arm(config, pooling, data) for pooling in config.pooling]
     del data, dataset  # the cells load their own: this process would hold a second copy all the while
-    folder = open_folder(config)
-    comparison = _Comparison(config, arms, _cells(config, arms, folder))
-    try:
-        folder.set_state("running")
-        _train_missing(comparison, folder, watcher, finish)
-        result = _result(comparison, folder.path)
-        folder.write_summary(result.document())
-    except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
-        stopped = _interrupted(comparison, folder, error)
-        folder.set_state("interrupted", reason=stopped.message)
-        raise stopped from None
-    except BaseException as error:
-        folder.set_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
-        raise
-    finally:
-        folder.close()
-    failed = len(result.failed)
-    reason = f"{failed} of {len(comparison.cells)} cells failed" if failed else "all cells are done"
-    folder.set_state("failed" if failed else "finished", reason=reason)
-    return result
+    title = f"{config.dataset.name}-{config.model.name}"
+    folder = open_folder(config, COMMAND, title, out=config.out, kind="comparison")
+    cells = _cells(config, arms, folder)
+    study = CellStudy(COMMAND, folder, list(cells.values()), jobs=config.jobs, threads=config.threads)
+    comparison = _Comparison(config, arms, cells, study)
+    return study.run(lambda: _result(comparison), watcher=watcher, finish=finish)
 
 
 def check_complete(result: ComparePoolingResult) -> None:
     """`PartialError` where some cells failed; where all did, an error with the exit code of the first."""
     if not result.failed:
         return
-    first, num_cells = result.failed[0], len(result.results) * len(result.seeds)
-    message = (
-        f"{len(result.failed)} of {num_cells} cells failed, the first "
-        f"({first.pooling}, seed {first.seed}): {first.error}"
+    first = result.failed[0]
+    raise failure(
+        f"{first.pooling}, seed {first.seed}",
+        first.error,
+        first.exit_code,
+        num_failed=len(result.failed),
+        num_cells=len(result.results) * len(result.seeds),
+        noun="cell",
+        hint=f"to try those again: {again(COMMAND, result.run_dir)}",
     )
-    hint = f"to try those again: {_again(result.run_dir)}"
-    if len(result.failed) < num_cells:
-        raise PartialError(message, hint=hint)
-    error = NnkitError(message, hint=hint)
-    error.exit_code = first.exit_code or 1
-    raise error
 
 
 def _own_mistakes(config: ComparePoolingConfig) -> list[Mistake]:
@@ -193,8 +158,6 @@ def _own_mistakes(config: ComparePoolingConfig) -> list[Mistake]:
     for key, why in ((_POOLING, "each pooling in turn"), (config.vary, "what the budget asks for")):
         if key in config.model.settings:
             mistakes.append(Mistake(f"model.{key}", f"is set to {why}", "leave it out"))
-    if len(set(config.seeds)) < len(config.seeds):
-        mistakes.append(Mistake("seeds", "a seed is given twice", "each seed makes one pair"))
     return mistakes
 
 
@@ -232,74 +195,32 @@ def _cells(
 
 
 def _train_config(config: ComparePoolingConfig, arm: _Arm, seed: int, path: Path) -> TrainConfig:
-    threads = config.threads
-    if config.jobs > 1:
-        # Workers that each take all threads slow one another down.
-        threads = max(1, (threads or torch.get_num_threads()) // config.jobs)
     return TrainConfig(
         dataset=config.dataset, model=arm.model, seed=seed, epochs=config.epochs,
         optimizer=Spec("adam", {} if config.lr is None else {"lr": config.lr}),
         batch_size=config.batch_size, bucketing=config.bucketing, precision=config.precision,
-        limit=config.limit, out=path,
-        device=config.device, threads=threads, data_root=config.data_root, download=config.download,
+        limit=config.limit, out=path, device=config.device,
+        threads=threads_each(config.threads, config.jobs), data_root=config.data_root,
+        download=config.download,
     )  # fmt: skip
 
 
-def _train_missing(
-    comparison: _Comparison, folder: RunDirectory, watcher: Watcher | None, finish: Finish | None
-) -> None:
-    cells = list(comparison.cells.values())
-    missing = [cell for cell in cells if comparison.read(cell) is None]
-    if watcher is not None:
-        watcher.begin(folder.path, len(cells), len(cells) - len(missing))
-    set_threads(comparison.config.threads)
-    jobs = comparison.config.jobs
-    with contextlib.closing(train_cells(missing, jobs=jobs, finish=finish)) as ended:
-        for cell, outcome in ended:
-            summary = None if outcome.error else comparison.read(cell)
-            if summary is None:
-                comparison.errors[cell.folder] = outcome
-            folder.beat()
-            if watcher is not None:
-                watcher.cell_done(cell, summary, outcome.error)
-
-
-def _interrupted(comparison: _Comparison, folder: RunDirectory, error: BaseException) -> InterruptedRun:
-    """What to raise after Ctrl-C or a signal: how far the comparison came, and how to continue."""
-    cells = comparison.cells.values()
-    done = sum(comparison.read(cell) is not None for cell in cells)
-    code = 130
-    if isinstance(error, InterruptedRun):
-        code = error.exit_code
-    elif isinstance(error, SystemExit) and isinstance(error.code, int):
-        code = error.code  # a signal that came between two cells
-    return InterruptedRun(
-        f"interrupted with {done} of {len(cells)} cells done",
-        exit_code=code,
-        hint=f"to go on: {_again(folder.path)}",
-    )
-
-
-def _again(folder: Path) -> str:
-    return f"nnkit compare-pooling --config {RunDirectory(folder).config_path} --out {folder}"
-
-
-def _result(comparison: _Comparison, folder: Path) -> ComparePoolingResult:
-    config, arms = comparison.config, comparison.arms
+def _result(comparison: _Comparison) -> ComparePoolingResult:
+    config, arms, study = comparison.config, comparison.arms, comparison.study
     rows = tuple(_row(comparison, place, arm) for place, arm in enumerate(arms))
     comparisons = tuple(_compare(a, b) for a, b in combinations(rows, 2))
     failed = tuple(
         FailedCell(
             pooling=str(arms[place].pooling),
             seed=seed,
-            error=comparison.errors[cell.folder].error or "it left no summary",
-            exit_code=comparison.errors[cell.folder].exit_code,
+            error=str(study.errors[cell.folder]) or "it left no summary",
+            exit_code=study.errors[cell.folder].exit_code,
         )
         for (place, seed), cell in comparison.cells.items()
-        if cell.folder in comparison.errors
+        if cell.folder in study.errors
     )
     return ComparePoolingResult(
-        run_dir=folder,
+        run_dir=study.folder.path,
         dataset=str(config.dataset),
         model=str(config.model),
         vary=config.vary,
@@ -310,13 +231,13 @@ def _result(comparison: _Comparison, folder: Path) -> ComparePoolingResult:
         comparisons=comparisons,
         winner=_winner([row.pooling for row in rows], comparisons),
         failed=failed,
-        seconds=sum(summary.seconds for summary in comparison.summaries.values()),
+        seconds=study.seconds,
     )
 
 
 def _row(comparison: _Comparison, place: int, arm: _Arm) -> PoolingRow:
     cells = [comparison.cells[place, seed] for seed in comparison.config.seeds]
-    tests = [_test_of(comparison.read(cell)) for cell in cells]
+    tests = [_test_of(comparison.study.read(cell)) for cell in cells]
     by_resolution: list[ByResolution] = [
         (test.accuracy_by_resolution or {}) if test else {} for test in tests
     ]

@@ -10,15 +10,19 @@ from nnkit.bucketing import old_spelling
 from nnkit.errors import Mistake
 from nnkit.options import (
     Count,
+    Jobs,
     Limit,
     Option,
     PlaceConfig,
     Positive,
     Seed,
+    SeedsIfAny,
     Share,
     SharedBatches,
     SpecField,
+    seed_mistakes,
 )
+from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.paths import taken
 from nnkit.training.optimizers import optimizer_mistakes
@@ -38,6 +42,7 @@ class TrainConfig(PlaceConfig):
         "stop": "stopping_rules",
     }
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
+    alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
 
     dataset: Annotated[SpecField, Option("Dataset")] = Spec("digits")
     model: Annotated[
@@ -67,8 +72,15 @@ class TrainConfig(PlaceConfig):
     ema: Annotated[Share, Option("Decay of a moving average of the weights, 0 for none")] = 0.0
     limit: Limit = None
     seed: Seed = 0
+    seeds: SeedsIfAny = None
+    jobs: Annotated[Jobs | None, Option("Seeds trained in parallel, with --seeds", default="1")] = None
     test: Annotated[bool, Option("Do not evaluate the test split", flags=("--no-test",), sets=False)] = True
-    out: Annotated[Path | None, Option("The run's folder, new or empty", default="under --runs-dir")] = None
+    out: Annotated[
+        Path | None,
+        Option(
+            "The run's folder, new or empty; that of the same --seeds goes on", default="under --runs-dir"
+        ),
+    ] = None
 
     def mistakes(self) -> list[Mistake]:
         """Settings of dataset and optimizer, what does not go together, and a folder that is taken."""
@@ -86,4 +98,13 @@ class TrainConfig(PlaceConfig):
                 for key in OF_GRADIENTS
                 if getattr(self, key) != type(self).model_fields[key].default
             ]
-        return found + taken(self.out)
+        return found + self._mistakes_of_seeds()
+
+    def _mistakes_of_seeds(self) -> list[Mistake]:
+        if self.seeds is None:
+            found = taken(self.out)
+            if (self.jobs or 1) > 1:
+                found.append(Mistake("jobs", "is for several seeds", "give --seeds too, or leave it out"))
+            return found
+        goes_on = self.out is not None and RunDirectory(self.out).config_path.is_file()
+        return seed_mistakes(self.seeds) + ([] if goes_on else taken(self.out))

@@ -1,54 +1,57 @@
-"""The folder of a comparison: created, or opened again to continue the same comparison."""
+"""The folder of a study of many cells: made new, or opened again to go on with the same study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nnkit import config as configuration
 from nnkit.config import resolve
 from nnkit.errors import UsageError, quote
+from nnkit.options import FolderConfig
 from nnkit.runs.directory import PLACES, RunDirectory
-from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 
 ELSEWHERE = ("out", "runs_dir", "data_root", "download", "threads", "jobs")
-"""What may differ between two starts of one comparison: where things are and how many work at it."""
+"""What may differ between two starts of one study: where things are and how many work at it."""
 
 
-def open_folder(config: ComparePoolingConfig) -> RunDirectory:
-    """A new folder, or `config.out` where it holds this very comparison.
+def open_folder(
+    config: FolderConfig, command: str, title: str, *, out: Path | None, kind: str
+) -> RunDirectory:
+    """A new folder for `command`, or `out` where it holds this very study.
 
-    `UsageError` where `out` holds something else, with the difference, or where a process is at work in it.
+    `kind` is what the study is called: "comparison". `UsageError` where `out` holds something else, with the
+    difference, or where a process is at work in it.
     """
-    out = config.out
     if out is not None and RunDirectory(out).config_path.is_file():
-        _check_same(RunDirectory(out), config)
+        _check_same(RunDirectory(out), config, kind)
         folder = RunDirectory.reopen(out)
     else:
-        title = f"{config.dataset.name}-{config.model.name}"
-        folder = RunDirectory.create(config.runs_dir, "compare-pooling", title, out=out)
+        folder = RunDirectory.create(config.runs_dir, command, title, out=out)
         folder.write_config(configuration.dumps(config, leave_out=PLACES))
     folder.write_environment({})
     return folder
 
 
-def _check_same(folder: RunDirectory, config: ComparePoolingConfig) -> None:
+def _check_same(folder: RunDirectory, config: FolderConfig, kind: str) -> None:
     out = folder.path
     try:
-        there = resolve(ComparePoolingConfig, {}, files=[folder.config_path]).config
+        there = resolve(type(config), {}, files=[folder.config_path]).config
     except UsageError:
-        hint = "give --out a new folder"
-        raise UsageError(f"{out} is already there and holds no comparison of poolings", hint=hint) from None
+        raise UsageError(
+            f"{out} is already there and holds no {kind}", hint="give --out a new folder"
+        ) from None
     differences = _differences(_identity(there), _identity(config))
     if differences:
         raise UsageError(
-            f"{out} holds another comparison: {'; '.join(differences)}",
-            hint="give --out a new folder, or repeat the options of the comparison in it: "
+            f"{out} holds another {kind}: {'; '.join(differences)}",
+            hint=f"give --out a new folder, or repeat the options of the {kind} in it: "
             f"--config {folder.config_path}",
         )
 
 
-def _identity(config: ComparePoolingConfig) -> Mapping[str, Any]:
+def _identity(config: FolderConfig) -> Mapping[str, Any]:
     return configuration.dump(config, leave_out=ELSEWHERE)
 
 

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+import torch
 from pydantic import TypeAdapter
 
 from nnkit.config import Resolved
@@ -31,6 +32,7 @@ from nnkit.studies.train import study as training
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.study import Trained
 from nnkit.training.interrupts import listening
+from nnkit.training.observers import Observer
 
 Finish = Callable[[Trained], object]
 """What is done with a run in the process that trained it. It is pickled: a function of a module."""
@@ -61,10 +63,14 @@ class Outcome:
     error: str = ""
     exit_code: int = 0
     signal_code: int = 0
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.error}\n{self.hint}" if self.hint else self.error
 
 
-def finished_summary(folder: Path) -> TrainResult | None:
-    """The summary of a finished cell, with its test; None where there is none yet.
+def finished_summary(folder: Path, *, tested: bool = True) -> TrainResult | None:
+    """The summary of a finished cell; None where there is none yet, or with `tested` none of its test.
 
     `CheckpointError` where the summary is damaged.
     """
@@ -73,31 +79,40 @@ def finished_summary(folder: Path) -> TrainResult | None:
         return None
     hint = f"remove {folder}: its cell is then trained again"
     summary = read(path, TypeAdapter(TrainResult), hint=hint)
-    return summary if summary.test is not None else None
+    return None if tested and summary.test is None else summary
+
+
+def threads_each(threads: int | None, jobs: int) -> int | None:
+    """The threads of each of `jobs` cells at a time: workers that each take all slow one another down."""
+    return threads if jobs == 1 else max(1, (threads or torch.get_num_threads()) // jobs)
 
 
 def train_cells(
-    cells: Sequence[Cell], *, jobs: int = 1, finish: Finish | None = None
+    cells: Sequence[Cell],
+    *,
+    jobs: int = 1,
+    finish: Finish | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Generator[tuple[Cell, Outcome]]:
     """Train the cells, `jobs` at a time; yield each as it ends, finished or failed.
 
-    What an earlier attempt left in a cell's folder is removed first. `InterruptedRun` on Ctrl-C or SIGTERM,
-    when no process is left.
+    What an earlier attempt left in a cell's folder is removed first. The observers see the cells that are
+    trained in this process: all with one job. `InterruptedRun` on Ctrl-C or SIGTERM, when no process is left.
     """
     if jobs == 1 or len(cells) <= 1:
         for cell in cells:
-            yield cell, _checked(train_one(cell, finish))
+            yield cell, _checked(train_one(cell, finish, observers))
     else:
         yield from _in_processes(cells, jobs, finish)
 
 
-def train_one(cell: Cell, finish: Finish | None = None) -> Outcome:
+def train_one(cell: Cell, finish: Finish | None = None, observers: Sequence[Observer] = ()) -> Outcome:
     """Train a cell in this process. Every error is part of the answer: none of them stops the other cells."""
     try:
         if cell.folder.is_dir() and not cell.folder.is_symlink():
             shutil.rmtree(cell.folder)
         # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
-        trained = training.train(Resolved(cell.config, {}), advise=False)
+        trained = training.train(Resolved(cell.config, {}), observers=observers, advise=False)
         if finish is not None:
             finish(trained)
     except InterruptedRun as error:
@@ -105,7 +120,7 @@ def train_one(cell: Cell, finish: Finish | None = None) -> Outcome:
     except KeyboardInterrupt:
         return Outcome("interrupted", 130, signal_code=130)
     except NnkitError as error:
-        return Outcome(str(error), error.exit_code)
+        return Outcome(error.message, error.exit_code, hint=error.hint)
     except Exception as error:  # a plugin, or torch out of memory, may raise anything
         return Outcome(f"{type(error).__name__}: {error}", 1)
     return Outcome()
