@@ -23,6 +23,10 @@ Task = Literal["classification", "transform"]
 Size = tuple[int, int]
 """Height × width in pixels."""
 
+SizeRange = tuple[Size, Size]
+"""Images of several sizes: the smallest and the largest of these, by area."""
+SizeRanges = tuple[SizeRange, ...]
+
 SPLITS = ("train", "val", "test")
 
 Leftovers = Literal["keep", "drop", "merge"]
@@ -41,7 +45,8 @@ class Batch:
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
     (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
     it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
-    had before they were resized or padded; None where that differs.
+    had before they were resized or padded; None where that differs. `resolution` names the original size or
+    the range of them that metrics are reported by ("32x32", "32x32 to 64x48"): in evaluation a batch has one.
     """
 
     inputs: Tensor
@@ -49,6 +54,7 @@ class Batch:
     indices: np.ndarray
     mask: Tensor | None = None
     original_size: Size | None = None
+    resolution: str | None = None
 
 
 Padded = tuple["Tensor", "Tensor | None"]
@@ -245,6 +251,8 @@ class Data:
     `image_size` is None where sizes differ within a split. `mean` and `std` are per channel, of inputs in
     [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1. `measured`: mean
     and std are those of the training images' pixels, and are measured anew where these are resized or padded.
+    `resolutions`, which a dataset leaves out, are the ranges of original sizes that metrics are reported by;
+    None: those of these images.
     """
 
     task: Task
@@ -258,6 +266,7 @@ class Data:
     std: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     measured: bool = False
+    resolutions: SizeRanges | None = None
 
     def known_settings(self) -> dict[str, Any]:
         """The settings that this dataset fills in for models, losses and stopping rules."""
@@ -297,9 +306,10 @@ class EpochResult:
     """One epoch, counted from 1. NaN in `metrics` means that the value could not be computed.
 
     `metrics` holds `train_loss`, `val_loss` and the task's metrics as `train_*` and `val_*`; `by_resolution`
-    maps "32x32" (the images' own height × width) to the validation metrics of those images; `validation`
-    holds all validation metrics as `nnkit evaluate` names them. `images_per_s` counts training images over
-    `train_s`; `data_wait_s` is the part of it spent waiting for batches. `learning_rate` is the last step's.
+    maps "32x32" (the images' original height × width), or a range of many such sizes, "32x32 to 64x48", to
+    the validation metrics of those images; `validation` holds all validation metrics as `nnkit evaluate`
+    names them. `images_per_s` counts training images over `train_s`; `data_wait_s` is the part of it spent
+    waiting for batches. `learning_rate` is the last step's.
     """
 
     epoch: int
@@ -453,3 +463,11 @@ def lower_is_better(metric: str) -> bool:
 def resolution_name(height: int, width: int) -> str:
     """ "32x48": height × width, as records and tables name a resolution."""
     return f"{height}x{width}"
+
+
+def resolution_order(name: str) -> tuple[int, int, str]:
+    """Sorts names of resolutions, "32x48" or "32x48 to 64x64", by area and height; other names come first."""
+    height, _, width = name.partition(" ")[0].partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        return 0, 0, name
+    return int(height) * int(width), int(height), name

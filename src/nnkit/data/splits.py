@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nnkit.data.folder_layout import FolderLayout
 from nnkit.data.images import Indices, Request
+from nnkit.data.resolutions import ranges_of
 from nnkit.errors import DataError, UsageError, quote
 from nnkit.types import SPLITS, Data, ImageStore, Split
 
@@ -40,6 +41,14 @@ def check_labels(data: Data, name: str) -> None:
                 f"{len(data.class_names)} classes are 0 to {len(data.class_names) - 1}",
                 hint="mend the dataset; `nnkit check-plugin` finds such faults in a plugin's",
             )
+
+
+def limited(data: Data, limit: int | None) -> Data:
+    """At most `limit` images of each split; their metrics are reported by the resolutions of all of them."""
+    data = replace(data, resolutions=ranges_of(data))
+    if limit is None:
+        return data
+    return replace(data, splits={name: split.sample(limit) for name, split in data.splits.items()})
 
 
 def check_seed(seed: int) -> int:

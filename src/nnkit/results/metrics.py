@@ -11,7 +11,8 @@ from nnkit.results.base import Number, Part
 
 FidelityClass = Literal["exact", "half-level", "approximate"]
 ByResolution = Mapping[str, Number]
-"""A value for each original resolution, "32x32": height × width."""
+"""A value for each original resolution, "32x32": height × width; of many, for each range of them by area,
+"32x32 to 64x48"."""
 
 
 class Classification(Part):
