@@ -9,6 +9,18 @@ SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "
 """The split that a folder's name says."""
 
 
+SHOWN = 5
+"""Names of images that a note holds."""
+
+
+def left_out(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """A note on the images that are left out, with the first of their names; none where none are."""
+    if not names:
+        return ()
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (f"{len(names)} images {where} are left out: {', '.join(names[:SHOWN])}{more}",)
+
+
 @dataclass(frozen=True)
 class FolderLayout:
     """The class and the split of each file, in the order of the names; "" where the folders say none.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
@@ -14,6 +16,8 @@ from nnkit.data.synthetic import smooth_images
 from nnkit.errors import UsageError
 from nnkit.surrogates.pipelines import Backend, DType, Shape, parse_pipeline
 from nnkit.types import Data, DataPlace, Split, Task
+
+logger = logging.getLogger("nnkit")
 
 SYNTHETIC = {"train": 9_000, "val": 1_000, "test": 2_000}
 SYNTHETIC_SIDE = 32
@@ -29,7 +33,8 @@ class CifarTransform:
 
     `source`: "cifar10" is torchvision's CIFAR-10 in the data root; "synthetic" makes 9,000 / 1,000 / 2,000
     smooth random images of 32×32 from `seed`, without a file; anything else is the path of a folder or
-    archive of images of one size, looked for here and then in the data root. `pipeline`: a name or steps,
+    archive of images of one size, looked for here and then in the data root, in splits where its folders are
+    named so. `pipeline`: a name or steps,
     such as `resize(28),grayscale,hflip,vflip`, which is the usual one, "reference". `dtype`, `antialias` and
     `backend` say how it is computed. `val_fraction` of the training images, drawn by `seed`, validate.
     """
@@ -109,8 +114,11 @@ class CifarTransform:
             return self._cifar10(place)
         if self.source == "synthetic":
             return self._synthetic()
-        source = load_source(find_source(self.source, place.root), place.cache, channels=3)
+        path = find_source(self.source, place.root)
+        source = load_source(path, place.cache, channels=3)
         parts, notes = folder_parts(source.names, self.val_fraction, self.seed)
+        for note in notes:
+            logger.warning("%s: %s", path, note)
         return source.images, parts, (*notes, *(why for _, why in source.bad))
 
     def _cifar10(self, place: DataPlace) -> Found:
