@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from data.image_files import random_png, write_folder
+from data.image_files import encoded, random_png, write_folder
 from nnkit.cli import main
 from present.reading import read_table
 
@@ -85,6 +86,28 @@ def test_a_transforms_folders_are_its_splits_and_what_is_beside_them_is_named(
         assert "7 images outside train/, val/ and test/ are left out: other/x/0.png" in line
     facts = json.loads(command("info", dataset, "--json"))["facts"]
     assert facts["splits"] == {"train": 20, "val": 4, "test": 5}
+
+
+def test_a_surrogate_of_resize_shortest_is_fitted_exactly_and_resize_says_what_it_does(
+    tmp_path: Path, command: Command
+) -> None:
+    rng = np.random.default_rng(0)
+    files = {f"{at:02}.png": encoded(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)) for at in range(40)}
+    path = write_folder(tmp_path / "photos", files)
+    dataset = f"cifar-transform:source={path},pipeline='resize_shortest(8),grayscale'"
+    facts = json.loads(command("info", dataset, "--json"))["facts"]
+    assert facts["target_size"] == [8, 10]
+    assert facts["default_model"] == "separable"
+    assert (facts["pipeline"]["separable"], facts["pipeline"]["parameters"]) == (True, 3 + 12 * 8 + 16 * 10)
+    assert not any("proportions" in note for note in facts["notes"])
+    fitted = command("train", "--dataset", dataset, "--solver", "least-squares", "--threads", "1", "--json")
+    assert json.loads(fitted)["test"]["fidelity"]["class"] == "exact"
+
+    squashed = json.loads(command("info", dataset.replace("resize_shortest", "resize"), "--json"))["facts"]
+    assert squashed["target_size"] == [8, 8]
+    note = "resize(8) makes 8×8 of 12×16, whatever the proportions: resize_shortest(8) keeps them"
+    assert note in squashed["notes"]
+    assert "`resize_shortest(N)` brings the shorter side to N" in command("info", "cifar-transform")
 
 
 def test_a_class_without_test_images_is_named_and_counted_and_has_no_recall(
