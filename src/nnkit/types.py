@@ -31,7 +31,7 @@ SPLITS = ("train", "val", "test")
 
 Leftovers = Literal["keep", "drop", "merge"]
 PadTo = Literal["bucket", "batch"]
-ResizePolicy = Literal["keep", "resize", "pad"]
+ResizePolicy = Literal["keep", "resize", "letterbox", "pad"]
 
 MIN_SIDE, MAX_SIDE = 2, 8192
 """Sides that images may be brought to, in pixels; torch resizes wrongly to a single column."""
@@ -163,10 +163,11 @@ class Bucketing:
     """What becomes of images of several sizes in training, and how they share batches.
 
     `resize_policy`: images keep their sizes ("keep"), and those that share a batch are padded with zeros, at
-    the bottom and right, and masked; or all are resized, by antialiased bilinear ("resize"), or centred on a
-    black canvas ("pad"). The last two bring all to one `size`, height × width (default: the median side of
-    the training images, and their largest height and width), but "resize" with `tolerance` or `max_buckets`
-    brings each image to the shape of its bucket.
+    the bottom and right, and masked; or all are resized, by antialiased bilinear, whatever their proportions
+    ("resize"), or as large as fits with their proportions kept, centred on a black canvas ("letterbox"); or
+    they are centred on a black canvas as they are ("pad"). The last three bring all to one `size`, height ×
+    width (default: the median side of the training images; for "pad" their largest height and width), but
+    "resize" with `tolerance` or `max_buckets` brings each image to the shape of its bucket.
 
     With a `tolerance`, sizes share a bucket whose sides exceed no member's by more than that share (0.1: ten
     per cent). `max_buckets` makes at most so many, chosen so that little is padded. `max_pixels` bounds the
@@ -201,7 +202,7 @@ class Bucketing:
         if self.resize_policy == "keep":
             raise UsageError(
                 f"size={height}x{width}: resize_policy=keep leaves each image its original size",
-                hint="leave size out, or set resize_policy=resize or pad",
+                hint="leave size out, or set resize_policy=resize, letterbox or pad",
             )
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
             raise UsageError(
@@ -217,7 +218,7 @@ class Bucketing:
                 "no size is left to set",
                 hint="leave out size; or tolerance and max_buckets",
             )
-        if self.resize_policy == "pad" and self.shares_buckets:
+        if self.resize_policy in ("letterbox", "pad") and self.shares_buckets:
             name = "tolerance" if self.tolerance else "max_buckets"
             raise UsageError(
                 f"{policy} brings all images to one size: no bucket is left to set {name} for",
@@ -238,7 +239,7 @@ class Bucketing:
     @property
     def makes_one_size(self) -> bool:
         """Whether all images are brought to one size."""
-        return self.resize_policy == "pad" or (self.resize_policy == "resize" and not self.shares_buckets)
+        return self.resize_policy != "keep" and not self.shares_buckets
 
 
 EXACT_SIZES = Bucketing()

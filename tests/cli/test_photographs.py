@@ -164,8 +164,9 @@ def test_a_run_on_an_image_per_size_is_shown_by_ranges_of_sizes(tmp_path: Path, 
     known = json.loads((run / "summary.json").read_text())["test"]["accuracy_by_resolution"]
     assert 6 < len(known) <= 12
     assert any(" to " in name for name in known)
-    heads = ("resolution", "test accuracy", "test loss")
+    heads = ("resolution", "images", "test accuracy", "test loss")
     shown = read_table(command("runs", "show", str(run)), *heads)
+    assert sum(int(row["images"]) for row in shown) == 50
     assert [row["resolution"] for row in shown] == list(known)
     document = json.loads(command("evaluate", str(run), "--json"))
     assert document["metrics"]["accuracy_by_resolution"] == known

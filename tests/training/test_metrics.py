@@ -156,4 +156,5 @@ def test_a_batch_counts_for_the_range_of_sizes_that_it_names() -> None:
     result = metrics.result()
     assert list(result["accuracy_by_resolution"].items()) == [(small, 1.0), (large, 0.5)]
     assert list(result["loss_by_resolution"].items()) == [(small, 8.0), (large, 55.0)]
+    assert list(result["images_by_resolution"].items()) == [(small, 1), (large, 2)]
     assert metrics.confusion() == {"all": [[0, 0], [1, 2]], small: [[0, 0], [0, 1]], large: [[0, 0], [1, 1]]}

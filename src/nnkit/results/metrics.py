@@ -16,12 +16,13 @@ ByResolution = Mapping[str, Number]
 
 
 class Classification(Part):
-    """Mean loss and share of right answers; by resolution where the images have several."""
+    """Mean loss and share of right answers; by resolution, and the images of each, where these differ."""
 
     loss: Number
     accuracy: Number
     accuracy_by_resolution: ByResolution | None = None
     loss_by_resolution: ByResolution | None = None
+    images_by_resolution: Mapping[str, int] | None = None
 
 
 class Levels(Part):

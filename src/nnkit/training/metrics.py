@@ -103,7 +103,7 @@ class ClassificationMetrics:
         return {key: matrix.reshape(shape).to(torch.int64).tolist() for key, matrix in matrices.items()}
 
     def result(self) -> dict[str, Any]:
-        """`loss` and `accuracy`, and both by resolution where there are several."""
+        """`loss` and `accuracy`; where there are several resolutions, both and the images by resolution."""
         parts = {
             key: self._read(self.resolutions[key]) for key in sorted(self.resolutions, key=resolution_order)
         }
@@ -115,6 +115,7 @@ class ClassificationMetrics:
         if self._tells_resolutions:
             metrics["accuracy_by_resolution"] = {key: part[1] / part[2] for key, part in parts.items()}
             metrics["loss_by_resolution"] = {key: part[0] / part[2] for key, part in parts.items()}
+            metrics["images_by_resolution"] = {key: part[2] for key, part in parts.items()}
         return metrics
 
     def _read(self, sums: _Resolution) -> tuple[float, int, int]:

@@ -81,6 +81,7 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
         "max_buckets=4,max_pixels=2000",
         "max_buckets=2,pad_to=batch",
         "max_buckets=2,resize_policy=resize",
+        "resize_policy=letterbox,size=9x12",
         "leftovers=merge",
     ],
 )
