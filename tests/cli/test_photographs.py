@@ -69,6 +69,24 @@ def test_training_names_stray_images_in_one_line_each_time_also_from_the_cache(
     assert facts["splits"] == {"train": 12, "val": 12, "test": 12}
 
 
+def test_files_among_the_images_that_are_none_by_their_names_are_counted_by_suffix(
+    tmp_path: Path, command: Command
+) -> None:
+    stray = {f"cat/{at}.HEIC": b"x" for at in range(3)} | {f"dog/deep/{at}.txt": b"x" for at in range(2)}
+    unseen = {"read-me.txt": b"x", ".git/x.txt": b"x", "cat/.DS_Store": b"x"}
+    path = write_folder(tmp_path / "pets", images(Path("."), "cat", "dog", count=20) | stray | unseen)
+    for _ in range(2):
+        said = train(command, f"image-folder:path={path}")
+        (line,) = [line for line in said.splitlines() if "left out" in line]
+        assert line.endswith("5 files are left out, no images by their names: 3 .heic, 2 .txt")
+    write_folder(path, {f"cat/{at}.x{at}": b"x" for at in range(5)} | {"cat/none": b"x"})
+    notes = json.loads(command("info", f"image-folder:path={path}", "--json"))["facts"]["notes"]
+    assert notes == [
+        "11 files are left out, no images by their names: 3 .heic, 2 .txt, 1 without a suffix, 1 .x0, 1 .x1 "
+        "and 3 more kinds"
+    ]
+
+
 @pytest.mark.parametrize("val", ["val", "valid", "validation"])
 def test_a_transforms_folders_are_its_splits_and_what_is_beside_them_is_named(
     tmp_path: Path, command: Command, val: str

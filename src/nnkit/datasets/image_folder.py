@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nnkit.data.archive import other_suffixes
 from nnkit.data.decode import Channels
-from nnkit.data.folder_layout import left_out, read_layout
+from nnkit.data.folder_layout import left_out, no_images, read_layout
 from nnkit.data.images import Images
 from nnkit.data.sources import Source, find_source, load_source, stream_source
 from nnkit.data.splits import (
@@ -82,6 +83,8 @@ class ImageFolder:
         parts = class_parts(layout, labels, self.val_fraction, self.seed)
         outside = [name for name, kind in zip(source.names, layout.classes, strict=True) if not kind]
         notes = left_out(outside, "in no class folder")
+        if path.is_dir():
+            notes = (*notes, *no_images(other_suffixes(path)))
         if not len(parts["test"]):
             notes = (*notes, "there is no folder test/: no image is left for testing")
         for note in notes:
