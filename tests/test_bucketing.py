@@ -69,7 +69,7 @@ def test_layers_change_single_settings_and_an_option_starts_afresh(tmp_path: Pat
         ("max_buckets=two", "max_buckets"),
         ("max_buckets=0", "max_buckets=0"),
         ({"max_buckets": "2"}, "max_buckets"),
-        ("resize_policy=shrink", "one of keep, resize, pad"),
+        ("resize_policy=shrink", "one of keep, resize, letterbox, pad"),
         ("resize_policy=resize,size=28", "size=28x28"),
         ("resize_policy=pad,max_buckets=3", "max_buckets"),
         ("max_buckets", "key=value|no settings"),

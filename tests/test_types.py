@@ -86,6 +86,9 @@ def test_a_resolution_is_named_height_first() -> None:
         ({"resize_policy": "pad", "pad_to": "batch"}, "pad_to=batch"),
         ({"resize_policy": "pad", "max_buckets": 2}, "max_buckets"),
         ({"resize_policy": "pad", "tolerance": 0.5}, "tolerance"),
+        ({"resize_policy": "letterbox", "max_buckets": 2}, "letterbox brings all images to one size"),
+        ({"resize_policy": "letterbox", "tolerance": 0.5}, "tolerance"),
+        ({"resize_policy": "letterbox", "pad_to": "batch"}, "pad_to=batch"),
         ({"resize_policy": "resize", "max_buckets": 2, "size": (28, 28)}, "no size is left"),
         ({"size": (28, 28)}, "resize_policy=keep"),
         ({"resize_policy": "resize", "size": (28, 1)}, "size=28x1"),
@@ -105,6 +108,7 @@ def test_each_size_is_a_bucket_by_itself_unless_told_otherwise() -> None:
 
 def test_all_images_are_of_one_size_where_they_are_padded_or_resized_to_no_bucket() -> None:
     assert Bucketing(resize_policy="pad").makes_one_size
+    assert Bucketing(resize_policy="letterbox").makes_one_size
     assert Bucketing(resize_policy="resize", max_pixels=9, leftovers="drop").makes_one_size
     assert not Bucketing(resize_policy="resize", tolerance=0.1).makes_one_size
     assert not Bucketing(max_buckets=1).makes_one_size

@@ -23,11 +23,15 @@ Task = Literal["classification", "transform"]
 Size = tuple[int, int]
 """Height × width in pixels."""
 
+SizeRange = tuple[Size, Size]
+"""Images of several sizes: the smallest and the largest of these, by area."""
+SizeRanges = tuple[SizeRange, ...]
+
 SPLITS = ("train", "val", "test")
 
 Leftovers = Literal["keep", "drop", "merge"]
 PadTo = Literal["bucket", "batch"]
-ResizePolicy = Literal["keep", "resize", "pad"]
+ResizePolicy = Literal["keep", "resize", "letterbox", "pad"]
 
 MIN_SIDE, MAX_SIDE = 2, 8192
 """Sides that images may be brought to, in pixels; torch resizes wrongly to a single column."""
@@ -41,7 +45,8 @@ class Batch:
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
     (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
     it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
-    had before they were resized or padded; None where that differs.
+    had before they were resized or padded; None where that differs. `resolution` names the original size or
+    the range of them that metrics are reported by ("32x32", "32x32 to 64x48"): in evaluation a batch has one.
     """
 
     inputs: Tensor
@@ -49,6 +54,7 @@ class Batch:
     indices: np.ndarray
     mask: Tensor | None = None
     original_size: Size | None = None
+    resolution: str | None = None
 
 
 Padded = tuple["Tensor", "Tensor | None"]
@@ -157,10 +163,11 @@ class Bucketing:
     """How images of several sizes are resized or padded in training, and how they share batches.
 
     `resize_policy`: images keep their sizes ("keep"), and those that share a batch are padded with zeros, at
-    the bottom and right, and masked; or all are resized, by antialiased bilinear ("resize"), or centred on a
-    black canvas ("pad"). The last two bring all to one `size`, height × width (default: the median side of
-    the training images, and their largest height and width), but "resize" with `tolerance` or `max_buckets`
-    brings each image to the shape of its bucket.
+    the bottom and right, and masked; or all are resized, by antialiased bilinear, whatever their proportions
+    ("resize"), or as large as fits with their proportions kept, centred on a black canvas ("letterbox"); or
+    they are centred on a black canvas as they are ("pad"). The last three bring all to one `size`, height ×
+    width (default: the median side of the training images; for "pad" their largest height and width), but
+    "resize" with `tolerance` or `max_buckets` brings each image to the shape of its bucket.
 
     With a `tolerance`, sizes share a bucket whose sides exceed no member's by more than that share (0.1: ten
     per cent). `max_buckets` makes at most so many, chosen so that little is padded. `max_pixels` bounds the
@@ -195,7 +202,7 @@ class Bucketing:
         if self.resize_policy == "keep":
             raise UsageError(
                 f"size={height}x{width}: resize_policy=keep leaves each image its original size",
-                hint="leave size out, or set resize_policy=resize or pad",
+                hint="leave size out, or set resize_policy=resize, letterbox or pad",
             )
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
             raise UsageError(
@@ -211,7 +218,7 @@ class Bucketing:
                 "no size is left to set",
                 hint="leave out size; or tolerance and max_buckets",
             )
-        if self.resize_policy == "pad" and self.shares_buckets:
+        if self.resize_policy in ("letterbox", "pad") and self.shares_buckets:
             name = "tolerance" if self.tolerance else "max_buckets"
             raise UsageError(
                 f"{policy} brings all images to one size: no bucket is left to set {name} for",
@@ -232,7 +239,7 @@ class Bucketing:
     @property
     def makes_one_size(self) -> bool:
         """Whether all images are brought to one size."""
-        return self.resize_policy == "pad" or (self.resize_policy == "resize" and not self.shares_buckets)
+        return self.resize_policy != "keep" and not self.shares_buckets
 
 
 EXACT_SIZES = Bucketing()
@@ -245,6 +252,8 @@ class Data:
     `image_size` is None where sizes differ within a split. `mean` and `std` are per channel, of inputs in
     [0, 1]; the model is fed (input - mean) / std. For a transform task they stay 0 and 1. `measured`: mean
     and std are those of the training pixels, and are computed again where the images are resized or padded.
+    `resolutions`, which a dataset leaves out, are the ranges of original sizes that metrics are reported by;
+    None: those of these images.
     """
 
     task: Task
@@ -258,6 +267,7 @@ class Data:
     std: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     measured: bool = False
+    resolutions: SizeRanges | None = None
 
     def known_settings(self) -> dict[str, Any]:
         """The settings that this dataset fills in for models, losses and stopping rules."""
@@ -297,9 +307,10 @@ class EpochResult:
     """One epoch, counted from 1. NaN in `metrics` means that the value could not be computed.
 
     `metrics` holds `train_loss`, `val_loss` and the task's metrics as `train_*` and `val_*`; `by_resolution`
-    maps "32x32" (original height × width) to the validation metrics of those images; `validation`
-    holds all validation metrics as `nnkit evaluate` names them. `images_per_s` counts training images over
-    `train_s`; `data_wait_s` is the part of it spent waiting for batches. `learning_rate` is the last step's.
+    maps "32x32" (original height × width), or a range of many such sizes, "32x32 to 64x48", to the validation
+    metrics of those images; `validation` holds all validation metrics as `nnkit evaluate` names them.
+    `images_per_s` counts training images over `train_s`; `data_wait_s` is the part of it spent waiting for
+    batches. `learning_rate` is the last step's.
     """
 
     epoch: int
@@ -453,3 +464,11 @@ def lower_is_better(metric: str) -> bool:
 def resolution_name(height: int, width: int) -> str:
     """ "32x48": height × width, as records and tables name a resolution."""
     return f"{height}x{width}"
+
+
+def resolution_order(name: str) -> tuple[int, int, str]:
+    """Sorts names of resolutions, "32x48" or "32x48 to 64x64", by area and height; other names come first."""
+    height, _, width = name.partition(" ")[0].partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        return 0, 0, name
+    return int(height) * int(width), int(height), name

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms import v2
 
 from nnkit.data.bucketing.sizes import assign_buckets
 from nnkit.data.images import Images
-from nnkit.data.resize_policy import brought_to_buckets, brought_to_one_size, default_model, with_policy
+from nnkit.data.resize_policy import (
+    brought_to_buckets,
+    brought_to_one_size,
+    default_model,
+    fitted,
+    with_policy,
+)
 from nnkit.data.resizing import resize
 from nnkit.data.splits import classification_data
 from nnkit.errors import UsageError
@@ -165,7 +173,54 @@ def test_resized_images_have_the_size_whatever_their_proportions() -> None:
         assert torch.equal(resized.image(index), resize(images.image(index)[None], (8, 6))[0])
 
 
-@pytest.mark.parametrize("policy", ["resize", "pad"])
+SIDES = st.integers(2, 40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=6),
+    size=st.tuples(SIDES, SIDES),
+)
+def test_letterboxed_images_are_torchvisions_resized_in_proportion_in_the_middle_of_a_black_canvas(
+    sizes: Sizes, size: tuple[int, int]
+) -> None:
+    images = made(sizes)
+    boxed = brought_to_one_size(images, "letterbox", size)
+    assert boxed.image_size == size
+    assert np.array_equal(boxed.original_sizes, sizes)
+    for index, (height, width) in enumerate(sizes):
+        scale = min(size[0] / height, size[1] / width)
+        inner = [max(2, math.floor(side * scale + 0.5)) for side in (height, width)]
+        top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+        margins = [left, top, size[1] - inner[1] - left, size[0] - inner[0] - top]
+        by_torchvision = v2.Compose([v2.Resize(inner, antialias=True), v2.Pad(margins)])
+        assert torch.equal(boxed.image(index), by_torchvision(images.image(index)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(size=st.tuples(st.integers(1, 9000), st.integers(1, 9000)), box=st.tuples(SIDES, SIDES))
+def test_a_letterboxed_image_touches_two_sides_and_keeps_its_proportions_to_a_pixel(
+    size: tuple[int, int], box: tuple[int, int]
+) -> None:
+    ((height, width),) = fitted(np.array([size]), box).tolist()
+    assert 2 <= height <= box[0]
+    assert 2 <= width <= box[1]
+    assert height == box[0] or width == box[1]
+    scale = min(box[0] / size[0], box[1] / size[1])
+    for side, own in ((height, size[0]), (width, size[1])):
+        assert abs(side - own * scale) <= 0.5 + 1e-9 or side == 2
+
+
+def test_the_default_letterbox_is_the_median_side_and_its_statistics_are_those_of_its_images() -> None:
+    data = dataset([(8, 8), (6, 12), (16, 8)], [(40, 4)], [(4, 4)])
+    brought, bucketing = with_policy(data, Bucketing(resize_policy="letterbox"))
+    assert bucketing == Bucketing(resize_policy="letterbox", size=(8, 8))
+    assert brought.image_size == (8, 8)
+    assert (*brought.mean, *brought.std) == pytest.approx(mean_and_std(brought))
+    assert (brought.splits["val"].images.image(3)[:, :, [0, 1, 2, 5, 6, 7]] == 0).all()
+
+
+@pytest.mark.parametrize("policy", ["resize", "pad", "letterbox"])
 def test_more_than_eight_gibibytes_are_refused_before_they_are_taken(
     monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:

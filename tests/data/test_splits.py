@@ -93,6 +93,8 @@ def test_two_images_are_shared_whatever_the_fraction() -> None:
         ("test/1.png", "test", ()),
         ("outer/set/val/dog/small/1.png", "val", ("dog", "small")),
         ("train/test/1.png", "train", ("test",)),
+        ("x/valid/1.png", "val", ()),
+        ("validation/cat/1.png", "val", ("cat",)),
         ("cat/1.png", "", ("cat",)),
         ("cat/train", "", ("cat",)),
         ("train.png", "", ()),
@@ -124,6 +126,17 @@ def test_without_val_a_share_of_the_training_images_validates() -> None:
     assert sorted([*parts["train"], *parts["val"]]) == list(range(40))
     others = [folder_parts(names, 0.25, seed)[0]["val"].tolist() for seed in (3, 4)]
     assert others[0] == parts["val"].tolist() != others[1]
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+def test_without_test_a_tenth_of_the_training_images_tests_and_no_validation_image_trains(val: str) -> None:
+    names = [f"train/a/{number}" for number in range(40)] + [f"{val}/a/{number}" for number in range(7)]
+    parts, notes = folder_parts(names, 0.25, 3)
+    assert parts["val"].tolist() == list(range(40, 47))
+    assert len(parts["test"]) == 4
+    assert sorted([*parts["train"], *parts["test"]]) == list(range(40))
+    assert len(notes) == 1
+    assert "no folder test/" in notes[0]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def assert_same(one: Batch, other: Batch) -> None:
         {"bucketing": Bucketing("resize", max_buckets=3)},
         {"bucketing": Bucketing("resize", (11, 11))},
         {"bucketing": Bucketing("pad", (15, 14))},
+        {"bucketing": Bucketing("letterbox", (11, 14))},
         {"channels": 3},
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from data.image_files import encoded, write_folder
 from nnkit.models.varres_net import VarresNet
 from nnkit.present.info import info_text
 from nnkit.studies.info.study import info
+from nnkit.types import DataPlace, Split
 from present.reading import has_table, read_pairs, read_table, shows, squeezed, values
 
 WIDTHS = [40, 80, 120]
@@ -102,6 +104,57 @@ def test_a_dataset_shows_its_facts_and_how_many_images_of_each_size_a_split_has(
         ("all", "90", "42", "45"),
     }  # fmt: skip
     assert rows[-1]["size"] == "all"
+    targets = {name: split.targets[split.indices] for name, split in tiny_splits().items()}
+    counted = read_table(text, "class", "train", "val", "test")
+    assert [list(row.values()) for row in counted] == [
+        *([kind, *(str(int((of == at).sum())) for of in targets.values())] for at, kind in enumerate("abc")),
+        ["all", "90", "42", "45"],
+    ]
+
+
+def tiny_splits() -> Mapping[str, Split]:
+    return tiny_plugin.Tiny(several=True).load(DataPlace(Path(), Path())).splits
+
+
+def test_a_folders_classes_are_counted_by_split_and_one_without_images_is_noted(tmp_path: Path) -> None:
+    counts = {"train": {"ant": 5, "bee": 3, "cow": 2}, "val": {"ant": 2, "bee": 1}, "test": {"bee": 4}}
+    path = images_of(tmp_path / "farm", counts)
+    document = info(f"image-folder:path={path}")
+    full = {split: {kind: of.get(kind, 0) for kind in ("ant", "bee", "cow")} for split, of in counts.items()}
+    assert document.document()["facts"]["class_counts"] == full
+    text = info_text(document, width=120)
+    assert [list(row.values()) for row in read_table(text, "class", "train", "val", "test")] == [
+        ["ant", "5", "2", "0"], ["bee", "3", "1", "4"], ["cow", "2", "0", "0"], ["all", "10", "3", "4"],
+    ]  # fmt: skip
+    note = "classes without images: val has none of cow; test has none of ant, cow"
+    assert note in document.document()["facts"]["notes"]
+    assert note in text
+
+
+def test_of_many_classes_the_first_twenty_are_counted_and_the_rest_summed(tmp_path: Path) -> None:
+    kinds = {f"{'long name ' * 4}{at:02}": at % 3 + 1 for at in range(23)}
+    path = images_of(tmp_path / "many", {"train": kinds, "val": kinds})
+    rows = read_table(
+        info_text(info(f"image-folder:path={path}"), width=120), "class", "train", "val", "test"
+    )
+    assert [row["train"] for row in rows[:20]] == [str(num) for num in kinds.values()][:20]
+    assert rows[19]["class"].endswith("19")
+    rest = str(sum(list(kinds.values())[20:]))
+    assert list(rows[20].values()) == ["3 more classes", rest, rest, "0"]
+    assert rows[21]["train"] == str(sum(kinds.values()))
+    assert len(rows) == 22
+
+
+def images_of(folder: Path, counts: Mapping[str, Mapping[str, int]]) -> Path:
+    """So many images of each class in each split's folder."""
+    pixels = encoded(np.zeros((8, 8), np.uint8))
+    files = {
+        f"{split}/{kind}/{at}.png": pixels
+        for split, of in counts.items()
+        for kind, num in of.items()
+        for at in range(num)
+    }
+    return write_folder(folder, files)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

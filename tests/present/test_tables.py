@@ -74,11 +74,12 @@ def check_splits(text: str, document: Mapping[str, Any]) -> None:
 
 def check_resolutions(text: str, metrics: Mapping[str, Any], prefix: str = "") -> None:
     accuracy, loss = metrics["accuracy_by_resolution"], metrics["loss_by_resolution"]
-    rows = read_table(text, "resolution", f"{prefix}accuracy", f"{prefix}loss")
-    assert [row["resolution"] for row in rows] == list(accuracy)
-    for row in rows:
-        assert shows(row[f"{prefix}accuracy"], accuracy[row["resolution"]], "%")
-        assert shows(row[f"{prefix}loss"], loss[row["resolution"]])
+    rows = read_columns(text, "resolution")
+    assert list(rows) == list(accuracy) == list(metrics["images_by_resolution"])
+    for key, row in rows.items():
+        assert row["images"] == str(metrics["images_by_resolution"][key])
+        assert shows(row[f"{prefix}accuracy"], accuracy[key], "%")
+        assert shows(row[f"{prefix}loss"], loss[key])
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,11 +147,14 @@ def test_nothing_seen_has_no_fidelity_class() -> None:
     assert TransformMetrics(CPU).result()["fidelity"]["class"] is None
 
 
-def test_more_resolutions_than_anyone_reads_are_counted_together() -> None:
+def test_a_batch_counts_for_the_range_of_sizes_that_it_names() -> None:
     metrics = ClassificationMetrics(2, CPU)
-    for height in range(1, 66):
-        metrics.add(torch.tensor([[0.0, 1.0]]), batch(torch.tensor([1]), (height, 1)), torch.tensor(1.0))
-        told = "accuracy_by_resolution" in metrics.result()
-        assert told is (1 < height <= 64)
-        assert (len(metrics.confusion()) > 1) is told
-    assert metrics.result()["accuracy"] == 1
+    small, large = "8x8 to 9x9", "10x9 to 100x100"
+    for resolution, size, hit in ((large, (20, 9), 0), (small, (8, 8), 1), (large, (90, 9), 1)):
+        named = replace(batch(torch.tensor([1]), size), resolution=resolution)
+        metrics.add(torch.eye(2)[[hit]], named, torch.tensor(float(size[0])))
+    result = metrics.result()
+    assert list(result["accuracy_by_resolution"].items()) == [(small, 1.0), (large, 0.5)]
+    assert list(result["loss_by_resolution"].items()) == [(small, 8.0), (large, 55.0)]
+    assert list(result["images_by_resolution"].items()) == [(small, 1), (large, 2)]
+    assert metrics.confusion() == {"all": [[0, 0], [1, 2]], small: [[0, 0], [0, 1]], large: [[0, 0], [1, 1]]}

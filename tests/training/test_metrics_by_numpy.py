@@ -72,7 +72,7 @@ def test_metrics_of_classes_are_numpys_whatever_the_batches(
         {f"{h}x{w}" for h, w in sizes}, key=lambda name: (math.prod(map(int, name.split("x"))), name)
     )
     assert set(result) == {"loss", "accuracy"} | (
-        {"accuracy_by_resolution", "loss_by_resolution"} if len(names) > 1 else set()
+        {"accuracy_by_resolution", "loss_by_resolution", "images_by_resolution"} if len(names) > 1 else set()
     )
     confusion = metrics.confusion()  # type: ignore[attr-defined]
     assert list(confusion) == ["all", *(names if len(names) > 1 else [])]
@@ -83,6 +83,7 @@ def test_metrics_of_classes_are_numpys_whatever_the_batches(
             expected[label, guess] += 1
         assert matrix == expected.tolist()
         if name != "all":
+            assert result["images_by_resolution"][name] == here.sum()
             assert result["accuracy_by_resolution"][name] == np.mean(guesses[here] == labels[here])
             assert result["loss_by_resolution"][name] == pytest.approx(
                 losses[here].mean(), rel=1e-5, abs=1e-6

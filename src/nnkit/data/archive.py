@@ -12,7 +12,8 @@ import re
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -77,6 +78,20 @@ def list_folder(path: Path) -> Iterator[tuple[str, os.stat_result]]:
             if stat.S_ISREG(status.st_mode):
                 found.append((file.relative_to(path).as_posix(), status))
     yield from sorted(found, key=lambda item: item[0])
+
+
+def other_suffixes(path: Path) -> Mapping[str, int]:
+    """How many files in the folders under a folder are no images by their names, by suffix, most first.
+
+    Hidden ones, and those in the folder itself, are not counted.
+    """
+    counts: Counter[str] = Counter()
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if Path(folder) != path:
+            visible = (name for name in files if not name.startswith("."))
+            counts.update(Path(name).suffix.lower() for name in visible if not _wanted(name))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _raise(error: OSError) -> None:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """The split that a folder's name says."""
+
+
+SHOWN = 5
+"""Names of images that a note holds."""
+
+
+def left_out(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """A note on the images that are left out, with the first of their names; none where none are."""
+    if not names:
+        return ()
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (f"{len(names)} images {where} are left out: {', '.join(names[:SHOWN])}{more}",)
+
+
+def no_images(suffixes: Mapping[str, int]) -> tuple[str, ...]:
+    """A note on files that are no images by their names, counted by suffix; none where there are none."""
+    if not suffixes:
+        return ()
+    listed = [f"{count} {suffix or 'without a suffix'}" for suffix, count in suffixes.items()]
+    more = f" and {len(listed) - SHOWN} more kinds" if len(listed) > SHOWN else ""
+    named = ", ".join(listed[:SHOWN])
+    return (f"{sum(suffixes.values())} files are left out, no images by their names: {named}{more}",)
 
 
 @dataclass(frozen=True)

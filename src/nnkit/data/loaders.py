@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnkit.data.bucketing import BucketPlan, IndexBatch, Order, plan_batches
+from nnkit.data.bucketing import BucketPlan, Order, plan_batches
 from nnkit.data.bucketing.epoch import Forecast
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
 from nnkit.data.images import Indices
-from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, Size, Split
+from nnkit.data.resolutions import range_name, range_of, ranges_of, size_ranges
+from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, Padded, Size, SizeRanges, Split
 
 
 class Augment(Protocol):
@@ -55,6 +56,7 @@ class _Loader:
         self._targets = split.targets.to(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._mean, self._std = _statistics(data, device)
+        self._data = data
 
     def with_batch_size(self, batch_size: int) -> Self:
         """The same split in batches of another size."""
@@ -81,11 +83,17 @@ class _Loader:
         original = _common_sizes(self.split.original_sizes[positions], lengths)
         targets = self._targets_in_turn(order, lengths)
         sizes = self._sizes_in_turn(order, lengths)
+        named = self._resolutions_in_turn(positions, lengths)
         fetched = self._images.batches(requests)
-        for batch, (images, mask), target, size, own in zip(
-            planned, fetched, targets, sizes, original, strict=True
+        for batch, (images, mask), target, size, own, name in zip(
+            planned, fetched, targets, sizes, original, named, strict=True
         ):
-            yield self._finished(batch, images, mask, target, size, own)
+            inputs, mask = self._finished(images, mask, size)
+            yield Batch(inputs, target, batch.indices, mask, own, name)
+
+    def _resolutions_in_turn(self, positions: Indices, lengths: Sequence[int]) -> Iterator[str | None]:
+        """The resolution of each batch, where its images are known to have one."""
+        yield from [None] * len(lengths)
 
     def _targets_in_turn(self, order: Indices, lengths: Sequence[int]) -> Iterator[Tensor]:
         """The targets of each batch: class indices are gathered once an epoch, images batch by batch."""
@@ -104,15 +112,8 @@ class _Loader:
             sizes = torch.from_numpy(self._images.sizes[order]).to(self.device, non_blocking=True)
             yield from torch.split(sizes, list(lengths))
 
-    def _finished(
-        self,
-        batch: IndexBatch,
-        images: Tensor,
-        mask: Tensor | None,
-        targets: Tensor,
-        sizes: Tensor | None,
-        original_size: Size | None,
-    ) -> Batch:
+    def _finished(self, images: Tensor, mask: Tensor | None, sizes: Tensor | None) -> Padded:
+        """Inputs and mask of a batch: as floats, augmented and normalised."""
         # Two steps: dividing the 8-bit values themselves takes the CPU five times as long.
         inputs = images.to(torch.get_default_dtype()).div_(255)
         if self._augment is not None and sizes is not None:
@@ -121,8 +122,7 @@ class _Loader:
             inputs = inputs.sub_(self._mean).div_(self._std)
         if mask is not None:
             inputs = inputs.mul_(mask)  # masked_fill_ takes the CPU seven times as long
-        inputs = inputs.contiguous(memory_format=self._format)
-        return Batch(inputs, targets, batch.indices, mask, original_size)
+        return inputs.contiguous(memory_format=self._format), mask
 
 
 class TrainLoader(_Loader):
@@ -182,8 +182,9 @@ class TrainLoader(_Loader):
 class EvalLoader(_Loader):
     """The batches of evaluation: every image once, smallest first, unpadded, in the order of the split.
 
-    A batch's images are of one original size, so that metrics can be reported per original resolution, and of
-    one shape now. Of `bucketing` it takes `max_pixels` alone: how many pixels a batch may have in that shape.
+    A batch's images are of one shape now, and of one resolution, so that metrics can be reported by it: one
+    original size, or one range of them where the data has many. Of `bucketing` it takes `max_pixels` alone:
+    how many pixels a batch may have in that shape.
     """
 
     def __len__(self) -> int:
@@ -201,24 +202,39 @@ class EvalLoader(_Loader):
     @cached_property
     def _plan(self) -> BucketPlan:
         return plan_batches(
-            _by_original_size(self.split.original_sizes, self.split.sizes),
+            _by_resolution(self._resolution_of, self.split.sizes),
             batch_size=self.batch_size,
             shuffle=False,
             max_pixels=self.bucketing.max_pixels,
         )
 
+    @cached_property
+    def _resolutions(self) -> SizeRanges:
+        return ranges_of(self._data) or size_ranges(self.split.original_sizes)
+
+    @cached_property
+    def _resolution_of(self) -> Indices:
+        """The resolution of each image of the split, its place among those of the data, int64 (N,)."""
+        return range_of(self.split.original_sizes, self._resolutions)
+
+    def _resolutions_in_turn(self, positions: Indices, lengths: Sequence[int]) -> Iterator[str | None]:
+        names = [range_name(sizes) for sizes in self._resolutions]
+        firsts = positions[np.cumsum([0, *lengths[:-1]])]
+        yield from (names[place] for place in self._resolution_of[firsts].tolist())
+
     def _forget_plans(self) -> None:
         self.__dict__.pop("_plan", None)
 
 
-def _by_original_size(original: Indices, sizes: Indices) -> Buckets:
-    """Buckets of images of one original size and one size now, smallest original size first."""
-    both = np.concatenate([original, sizes], axis=1).reshape(-1, 4)
+def _by_resolution(resolution_of: Indices, sizes: Indices) -> Buckets:
+    """Buckets of images of one resolution and one size now, smallest resolution first, then by area."""
+    both = np.concatenate([resolution_of[:, None], sizes], axis=1).reshape(-1, 3)
     distinct, size_of, counts = np.unique(both, axis=0, return_inverse=True, return_counts=True)
-    by_area = np.lexsort((*distinct.T[::-1], distinct[:, 0] * distinct[:, 1]))
+    resolutions, heights, widths = distinct.T
+    by_area = np.lexsort((widths, heights, heights * widths, resolutions))
     place = np.empty_like(by_area)
     place[by_area] = np.arange(len(by_area))
-    shapes = distinct[by_area, 2:]
+    shapes = distinct[by_area, 1:]
     return Buckets(shapes, shapes, place[size_of.reshape(-1)], np.arange(len(shapes)), counts[by_area])
 
 

@@ -1,4 +1,4 @@
-"""The resize policy of `Bucketing`: images are kept, resized, or padded to one size."""
+"""The resize policy of `Bucketing`: images are kept, resized, letterboxed, or padded to one size."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _one_size(data: Data, bucketing: Bucketing) -> Size:
     sizes = {name: split.sizes for name, split in data.splits.items() if len(split)}
     if "train" not in sizes:
         raise UsageError("there is no training image to take the size from", hint="give size=28x28")
-    if bucketing.resize_policy == "resize":
+    if bucketing.resize_policy != "pad":
         side = max(MIN_SIDE, int(np.median(sizes["train"])))
         return bucketing.size or (side, side)
     height, width = largest_size(np.concatenate(list(sizes.values())))
@@ -113,8 +113,9 @@ def brought_to_one_size(images: ImageStore, policy: str, size: Size) -> ImageSto
     """The same images in the same order, all of `size` (height, width).
 
     "resize": bilinear with antialiasing on 8-bit values, rounded, whatever the proportions; "pad": each in
-    the middle of a black canvas, the odd pixel to the right and below. `ValueError` where one does not fit,
-    `UsageError` where the result takes more than 8 GiB of memory.
+    the middle of a black canvas, the odd pixel to the right and below; "letterbox": resized as `fitted` says,
+    then in the middle of the canvas. `ValueError` where one does not fit, `UsageError` where the result takes
+    more than 8 GiB of memory.
     """
     num_bytes = len(images) * images.channels * size[0] * size[1]
     if images.in_memory and num_bytes > LIMIT_BYTES:
@@ -124,4 +125,30 @@ def brought_to_one_size(images: ImageStore, policy: str, size: Size) -> ImageSto
         )
     if policy == "resize":
         return images.resized(np.full_like(images.sizes, size))
+    if policy == "letterbox":
+        images = images.resized(fitted(images.sizes, size))
     return images.on_canvas(size)
+
+
+def fitted(sizes: Indices, size: Size) -> Indices:
+    """The largest height × width in each size's proportions that fits `size`: (N, 2), rounded to pixels.
+
+    No side becomes less than 2 pixels, whatever the proportions.
+    """
+    heights, widths = sizes.T
+    bound_by_height = heights * size[1] >= widths * size[0]
+    shapes = np.stack(
+        [
+            np.where(bound_by_height, size[0], _rounded(heights * size[1], widths)),
+            np.where(bound_by_height, _rounded(widths * size[0], heights), size[1]),
+        ],
+        axis=1,
+    )
+    found: Indices = np.maximum(shapes, MIN_SIDE)
+    return found
+
+
+def _rounded(numerators: Indices, denominators: Indices) -> Indices:
+    """The nearest whole number to each quotient, half upwards."""
+    found: Indices = (2 * numerators + denominators) // (2 * denominators)
+    return found

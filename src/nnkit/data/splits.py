@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nnkit.data.folder_layout import FolderLayout
+from nnkit.data.folder_layout import SPLIT_FOLDERS, FolderLayout, left_out
 from nnkit.data.images import Indices, Request
+from nnkit.data.resolutions import ranges_of
 from nnkit.errors import DataError, UsageError, quote
 from nnkit.types import SPLITS, Data, ImageStore, Split
 
 CHUNK, CHUNK_BYTES = 2048, 32 << 20
 """Images, and their bytes, counted at once for the statistics: bounds the memory."""
+
+SHOWN = 10
+"""Names of classes that a sentence holds."""
 
 LEVELS = 256
 TEST_FRACTION = 0.1
@@ -40,6 +44,41 @@ def check_labels(data: Data, name: str) -> None:
                 f"{len(data.class_names)} classes are 0 to {len(data.class_names) - 1}",
                 hint="mend the dataset; `nnkit check-plugin` finds such faults in a plugin's",
             )
+
+
+def class_counts(data: Data) -> dict[str, dict[str, int]]:
+    """How many images of each class each split has, by name; empty for a transform."""
+    if data.task != "classification":
+        return {}
+    counts = {
+        name: torch.bincount(
+            split.targets.cpu()[torch.from_numpy(split.indices)], minlength=len(data.class_names)
+        )
+        for name, split in data.splits.items()
+    }
+    return {name: dict(zip(data.class_names, found.tolist(), strict=True)) for name, found in counts.items()}
+
+
+def classes_without_images(data: Data, splits: Iterable[str] = SPLITS) -> str:
+    """A sentence that names the classes of which a split has no image; empty where there are none.
+
+    A split without any image is left out.
+    """
+    parts = []
+    for name, counts in class_counts(data).items():
+        missing = [kind for kind, count in counts.items() if not count]
+        if name in splits and 0 < len(missing) < len(counts):
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            parts.append(f"{name} has none of {', '.join(missing[:SHOWN])}{more}")
+    return f"classes without images: {'; '.join(parts)}" if parts else ""
+
+
+def limited(data: Data, limit: int | None) -> Data:
+    """At most `limit` images of each split; their metrics are reported by the resolutions of all of them."""
+    data = replace(data, resolutions=ranges_of(data))
+    if limit is None:
+        return data
+    return replace(data, splits={name: split.sample(limit) for name, split in data.splits.items()})
 
 
 def check_seed(seed: int) -> int:
@@ -121,28 +160,32 @@ def folder_parts(
 ) -> tuple[dict[str, Indices], tuple[str, ...]]:
     """The splits of the folders in `names`, or drawn by `seed`; and notes on what was left out.
 
-    Where there are images under `train/` and `test/`, at any depth, these are the splits; `val/` validates
-    where it is there, else `val_fraction` of the training images. Else 10 % test and `val_fraction` validate.
+    Where there are images under `train/` and under `val/` (or `valid/`, `validation/`) or `test/`, at any
+    depth, these are the splits; without a folder to validate, `val_fraction` of the training images do, and
+    without one to test, 10 % of them do. Else 10 % of all images test and `val_fraction` validate.
     """
     folders = np.array([split_folder(name)[0] for name in names])
-    if not ((folders == "train").any() and (folders == "test").any()):
+    parts = {name: np.flatnonzero(folders == name) for name in SPLITS}
+    if not (len(parts["train"]) and (len(parts["val"]) or len(parts["test"]))):
         rest, test = random_parts(np.arange(len(names)), TEST_FRACTION, seed)
         train, val = random_parts(rest, val_fraction / (1 - TEST_FRACTION), seed)
         return {"train": train, "val": val, "test": test}, ()
-    parts = {name: np.flatnonzero(folders == name) for name in SPLITS}
+    outside = [name for name, folder in zip(names, folders, strict=True) if not folder]
+    notes = left_out(outside, "outside train/, val/ and test/")
     if len(parts["val"]) == 0:
         parts["train"], parts["val"] = random_parts(parts["train"], val_fraction, seed)
-    outside = int((folders == "").sum())
-    notes = (f"{outside} images outside train/ and test/ are left out",) if outside else ()
+    if len(parts["test"]) == 0:
+        parts["train"], parts["test"] = random_parts(parts["train"], TEST_FRACTION, seed)
+        notes = (*notes, "there is no folder test/: 10 % of the images in train/ test")
     return parts, notes
 
 
 def split_folder(name: str) -> tuple[str, tuple[str, ...]]:
-    """The first folder in a file's name that is train, val or test (else ""), and the folders below it."""
+    """The split that a file's first folder named after one says (else ""), and the folders below it."""
     folders = name.split("/")[:-1]
     for depth, folder in enumerate(folders):
-        if folder in SPLITS:
-            return folder, tuple(folders[depth + 1 :])
+        if folder in SPLIT_FOLDERS:
+            return SPLIT_FOLDERS[folder], tuple(folders[depth + 1 :])
     return "", tuple(folders)
 
 

@@ -34,7 +34,8 @@ class ImageFiles(Dataset[Tensor | DataError]):
     """The map-style dataset that workers read: an image's index to its pixels, uint8 (C, H, W).
 
     `names` are N files under `root`; `original_sizes` (N, 2) are their heights and widths, `shapes` (N, 2)
-    what they are brought to: by resizing, or with `centred` on a black canvas.
+    what they are resized to; then they stand in the middle of a black `canvas`, height × width, where one is
+    given.
     """
 
     root: Path
@@ -42,7 +43,7 @@ class ImageFiles(Dataset[Tensor | DataError]):
     original_sizes: Indices
     shapes: Indices
     channels: Channels
-    centred: bool = False
+    canvas: Size | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -73,13 +74,13 @@ class ImageFiles(Dataset[Tensor | DataError]):
                 hint="start again",
             )
         height, width = self.shapes[index].tolist()
-        if found == (height, width):
+        if found != (height, width):
+            pixels = resize(pixels[None], (height, width))[0]
+        if self.canvas is None or self.canvas == (height, width):
             return pixels
-        if not self.centred:
-            return resize(pixels[None], (height, width))[0]
-        top, left = middle((found[0], found[1]), (height, width))
-        canvas = torch.zeros((self.channels, height, width), dtype=torch.uint8)
-        canvas[:, top : top + found[0], left : left + found[1]] = pixels
+        top, left = middle((height, width), self.canvas)
+        canvas = torch.zeros((self.channels, *self.canvas), dtype=torch.uint8)
+        canvas[:, top : top + height, left : left + width] = pixels
         return canvas
 
 
@@ -120,7 +121,7 @@ class FileImages:
         self.num_workers = num_workers
         self._cache, self._state = cache, state
         self.channels: int = files.channels
-        self.sizes = files.shapes
+        self.sizes = files.shapes if files.canvas is None else np.full_like(files.shapes, files.canvas)
         self.original_sizes = files.original_sizes
         self.device = torch.device("cpu")
         """Where the batches are brought."""
@@ -154,7 +155,7 @@ class FileImages:
     def on_canvas(self, size: Size) -> FileImages:
         """The same images, each in the middle of a black canvas of `size`; see `Images.on_canvas`."""
         middle(largest_size(self.sizes), size)
-        return self._with(replace(self.files, shapes=np.full_like(self.sizes, size), centred=True))
+        return self._with(replace(self.files, canvas=size))
 
     def _with(self, files: ImageFiles) -> FileImages:
         made = FileImages(files, num_workers=self.num_workers, cache=self._cache, state=self._state)
@@ -165,9 +166,9 @@ class FileImages:
         """What `count` gives for some of the images, from the cache where files and sizes are the same."""
         if self._cache is None:
             return count()
-        chosen = np.concatenate([indices[:, None], self.sizes[indices]], axis=1)
+        chosen = np.concatenate([indices[:, None], self.files.shapes[indices]], axis=1)
         digest = hashlib.sha256(chosen.tobytes()).hexdigest()
-        kind = {"channels": self.channels, "centred": self.files.centred}
+        kind = {"channels": self.channels, "centred": self.files.canvas or False}
         parts = {name: self._state, "images": digest, **kind}
         return cached(self._cache, name, parts, lambda: {"counts": count()})["counts"]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -12,15 +15,19 @@ from nnkit.data.sources import find_source, load_source
 from nnkit.data.splits import check_fraction, check_seed, folder_parts, random_parts
 from nnkit.data.synthetic import smooth_images
 from nnkit.errors import UsageError
-from nnkit.surrogates.pipelines import Backend, DType, Shape, parse_pipeline
-from nnkit.types import Data, DataPlace, Split, Task
+from nnkit.surrogates.pipelines import Backend, DType, Pipeline, Shape, parse_pipeline
+from nnkit.types import Data, DataPlace, Size, Split, Task
+
+logger = logging.getLogger("nnkit")
 
 SYNTHETIC = {"train": 9_000, "val": 1_000, "test": 2_000}
 SYNTHETIC_SIDE = 32
 
 Found = tuple[Images, dict[str, Indices], tuple[str, ...]]
 
-SEPARABLE_STEPS = frozenset({"resize", "grayscale", "hflip", "vflip", "crop", "pad", "blur"})
+SEPARABLE_STEPS = frozenset(
+    {"resize", "resize_shortest", "grayscale", "hflip", "vflip", "crop", "pad", "blur"}
+)
 """Steps that act on rows, columns and channels by one matrix each, without an offset, a clamp or a turn."""
 
 
@@ -29,9 +36,12 @@ class CifarTransform:
 
     `source`: "cifar10" is torchvision's CIFAR-10 in the data root; "synthetic" makes 9,000 / 1,000 / 2,000
     smooth random images of 32×32 from `seed`, without a file; anything else is the path of a folder or
-    archive of images of one size, looked for here and then in the data root. `pipeline`: a name or steps,
-    such as `resize(28),grayscale,hflip,vflip`, which is the default, "reference". `dtype`, `antialias` and
-    `backend` choose how it is computed. `val_fraction` of the training images, drawn by `seed`, validate.
+    archive of images of one size, looked for here and then in the data root, whose folders `train/`, `val/`
+    (or `valid/`, `validation/`) and `test/` are the splits. `pipeline`: a name or steps, such as
+    `resize(28),grayscale,hflip,vflip`, which is the default, "reference". The step `resize(N)` makes N×N
+    whatever the proportions; `resize_shortest(N)` brings the shorter side to N and keeps them, as
+    torchvision's `Resize(N)` does. `dtype`, `antialias` and `backend` choose how it is computed.
+    `val_fraction` of the training images, drawn by `seed`, validate.
     """
 
     task: Task = "transform"
@@ -101,7 +111,7 @@ class CifarTransform:
             target_size=(target_size[0], target_size[1]),
             mean=(0.0,) * images.channels,
             std=(1.0,) * images.channels,
-            notes=(f"targets: {self.pipeline}", *notes),
+            notes=(f"targets: {self.pipeline}", *_stretched(self.pipeline, size), *notes),
         )
 
     def _find(self, place: DataPlace) -> Found:
@@ -109,8 +119,11 @@ class CifarTransform:
             return self._cifar10(place)
         if self.source == "synthetic":
             return self._synthetic()
-        source = load_source(find_source(self.source, place.root), place.cache, channels=3)
+        path = find_source(self.source, place.root)
+        source = load_source(path, place.cache, channels=3)
         parts, notes = folder_parts(source.names, self.val_fraction, self.seed)
+        for note in notes:
+            logger.warning("%s: %s", path, note)
         return source.images, parts, (*notes, *(why for _, why in source.bad))
 
     def _cifar10(self, place: DataPlace) -> Found:
@@ -126,6 +139,17 @@ class CifarTransform:
         train, val = random_parts(np.arange(num_train), self.val_fraction, self.seed)
         parts = {"train": train, "val": val, "test": np.arange(num_train, count)}
         return Images.from_tensor(torch.from_numpy(images)), parts, ("smooth random images, no photographs",)
+
+
+def _stretched(pipeline: Pipeline, size: Size) -> Iterator[str]:
+    """A note on each `resize(N)` that images which are not square come to."""
+    for step, (height, width) in zip(pipeline.steps, [size, *pipeline.sizes(size)], strict=False):
+        if step.name == "resize" and len(step.values) == 1 and height != width:
+            side = step.values[0]
+            yield (
+                f"{step} makes {side}×{side} of {height}×{width}, whatever the proportions: "
+                f"resize_shortest({side}) keeps them"
+            )
 
 
 def _listed(images: Images, most: int = 8) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nnkit.data.archive import other_suffixes
 from nnkit.data.decode import Channels
-from nnkit.data.folder_layout import FolderLayout, read_layout
+from nnkit.data.folder_layout import left_out, no_images, read_layout
 from nnkit.data.images import Images
 from nnkit.data.sources import Source, find_source, load_source, stream_source
 from nnkit.data.splits import (
@@ -26,8 +27,6 @@ from nnkit.types import Data, DataPlace, Task
 
 logger = logging.getLogger("nnkit")
 MAX_WORKERS = 256
-SHOWN = 5
-"""Names of files outside class folders that a warning lists."""
 
 
 class ImageFolder:
@@ -82,7 +81,10 @@ class ImageFolder:
         label_of = {name: label for label, name in enumerate(names)}
         labels = np.array([label_of.get(name, 0) for name in layout.classes], np.int64)
         parts = class_parts(layout, labels, self.val_fraction, self.seed)
-        notes = _left_out(source.names, layout)
+        outside = [name for name, kind in zip(source.names, layout.classes, strict=True) if not kind]
+        notes = left_out(outside, "in no class folder")
+        if path.is_dir():
+            notes = (*notes, *no_images(other_suffixes(path)))
         if not len(parts["test"]):
             notes = (*notes, "there is no folder test/: no image is left for testing")
         for note in notes:
@@ -106,15 +108,6 @@ def _check_in_memory(in_memory: bool, num_workers: int) -> bool:
             "num_workers: images in memory need no process that reads them", hint="add in_memory=false"
         )
     return in_memory
-
-
-def _left_out(names: Sequence[str], layout: FolderLayout) -> tuple[str, ...]:
-    """A sentence about the images that are in no class folder, with the first of their names."""
-    outside = [name for name, kind in zip(names, layout.classes, strict=True) if not kind]
-    if not outside:
-        return ()
-    more = f" and {len(outside) - SHOWN} more" if len(outside) > SHOWN else ""
-    return (f"{len(outside)} images in no class folder are left out: {', '.join(outside[:SHOWN])}{more}",)
 
 
 def _class_names(

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnkit.present import drawing
 from nnkit.results.runs import EpochRecord
-from nnkit.types import EpochResult, Task
+from nnkit.types import EpochResult, Task, resolution_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def write_resolution_curves(folder: Path, epochs: Sequence[EpochResult]) -> list
     The picture shows at most seven resolutions, evenly picked by size; the CSV holds all. Where no epoch
     has per-resolution metrics nothing is written and the list is empty.
     """
-    names = sorted({name for epoch in epochs for name in epoch.by_resolution}, key=_resolution_key)
+    names = sorted({name for epoch in epochs for name in epoch.by_resolution}, key=resolution_order)
     if not names:
         return []
     shown = _pick(names, MAX_RESOLUTIONS)
@@ -239,12 +239,6 @@ def _plain(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _union(rows: Iterable[Mapping[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in _plain(row)))
-
-
-def _resolution_key(name: str) -> tuple[int, str]:
-    height, _, width = name.partition("x")
-    known = height.isdecimal() and width.isdecimal()
-    return (int(height) * int(width) if known else 0, name)
 
 
 def _pick(names: Sequence[str], limit: int) -> list[str]:

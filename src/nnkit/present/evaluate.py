@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from nnkit.present.layout import WIDTH, fits, joined, key_values, table
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_MATRIX = 12
 """Most classes for which the confusion matrix is written out; beyond, the most frequent confusions are."""
-NUM_CONFUSIONS = 10
+NUM_CONFUSIONS = NUM_NAMED = 10
 
 
 def evaluate_table(result: EvaluateResult, *, width: int = WIDTH) -> str:
@@ -37,6 +38,8 @@ def evaluate_table(result: EvaluateResult, *, width: int = WIDTH) -> str:
 
 
 def _classes(per_class: Sequence[ClassScores], width: int) -> str:
+    if not per_class:
+        return ""
     rows = [
         [shorten(row.name, 30), count(row.count), percent(row.precision), percent(row.recall)]
         for row in per_class
@@ -44,7 +47,16 @@ def _classes(per_class: Sequence[ClassScores], width: int) -> str:
     heads = ["class", "images", "precision", "recall"]
     if not fits(rows, heads, "lrrr", width):
         heads = ["class", "n", "prec.", "recall"]
-    return table(rows, heads, align="lrrr", width=width) if rows else ""
+    return joined(table(rows, heads, align="lrrr", width=width), _without_images(per_class, width))
+
+
+def _without_images(per_class: Sequence[ClassScores], width: int) -> str:
+    """What the dashes of classes without an image mean: no right answer, and no wrong one."""
+    missing = [shorten(row.name, 30) for row in per_class if not row.count]
+    if not missing:
+        return ""
+    more = f" and {len(missing) - NUM_NAMED} more" if len(missing) > NUM_NAMED else ""
+    return fill(f"No image of {', '.join(missing[:NUM_NAMED])}{more}: recall is not known.", width)
 
 
 def _confusion(confusion: Counts, names: Sequence[str], width: int) -> str:

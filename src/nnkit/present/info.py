@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
 from nnkit.present.layout import WIDTH, key_values, table
 from nnkit.present.pipeline import pipeline_pairs
-from nnkit.present.text import counted
+from nnkit.present.text import counted, shorten
 from nnkit.results.info import DatasetFacts, ForecastInfo, InfoResult, MissingFacts, SettingInfo, Size
 
-MOST_SIZES = 12
+MOST_SIZES, MOST_CLASSES = 12, 20
 
 
 def info_text(result: InfoResult, *, width: int = WIDTH) -> str:
@@ -60,17 +60,17 @@ def _facts(facts: DatasetFacts | MissingFacts, width: int) -> str:
         ("images", ", ".join(shape)),
     ]
     if facts.classes:
-        pairs.append(("classes", f"{len(facts.classes)}: " + ", ".join(facts.classes[:20])))
+        pairs.append(("classes", f"{len(facts.classes)}: " + ", ".join(facts.classes[:MOST_CLASSES])))
     if facts.target_size:
         pairs.append(
             ("targets", f"{counted(facts.target_channels or 0, 'channel')}, {_size(facts.target_size)}")
         )
     pairs += pipeline
     pairs += [("note", note) for note in facts.notes]
-    parts = [key_values(pairs, width=width), _sizes(facts, width)]
+    parts = [key_values(pairs, width=width), _classes(facts, width), _sizes(facts, width)]
     if facts.forecast:
         parts.append(_forecast(facts.forecast, width))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _forecast(forecast: ForecastInfo, width: int) -> str:
@@ -96,16 +96,34 @@ def _forecast(forecast: ForecastInfo, width: int) -> str:
 
 def _sizes(facts: DatasetFacts, width: int) -> str:
     """The histogram of sizes: a row per size, a column per split."""
-    splits = list(facts.splits)
-    names = list(dict.fromkeys(size for split in splits for size in facts.sizes[split]))
-    rows = [[size, *(facts.sizes[split].get(size, 0) for split in splits)] for size in names[:MOST_SIZES]]
-    if len(names) > MOST_SIZES:
-        hidden = names[MOST_SIZES:]
-        rest = [sum(facts.sizes[split].get(size, 0) for size in hidden) for split in splits]
-        rows.append([f"{len(hidden)} more sizes", *rest])
+    return _histogram("size", "sizes", facts.sizes, facts.splits, MOST_SIZES, width)
+
+
+def _classes(facts: DatasetFacts, width: int) -> str:
+    """How many images each class has: a row per class, a column per split."""
+    if not facts.class_counts:
+        return ""
+    return _histogram("class", "classes", facts.class_counts, facts.splits, MOST_CLASSES, width)
+
+
+def _histogram(
+    head: str,
+    plural: str,
+    counts: Mapping[str, Mapping[str, int]],
+    splits: Mapping[str, int],
+    most: int,
+    width: int,
+) -> str:
+    """A row for each of the first `most` names with its images by split, the sums of the rest, and of all."""
+    names = list(dict.fromkeys(name for split in splits for name in counts[split]))
+    rows = [[shorten(name, 30), *(counts[split].get(name, 0) for split in splits)] for name in names[:most]]
+    if len(names) > most:
+        hidden = names[most:]
+        rest = [sum(counts[split].get(name, 0) for name in hidden) for split in splits]
+        rows.append([f"{len(hidden)} more {plural}", *rest])
     if len(names) > 1:
-        rows.append(["all", *(facts.splits[split] for split in splits)])
-    return table(rows, ["size", *splits], width=width)
+        rows.append(["all", *splits.values()])
+    return table(rows, [head, *splits], width=width)
 
 
 def _size(size: Size | None) -> str:

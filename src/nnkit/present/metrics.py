@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nnkit.present.layout import WIDTH, table, wide_table
+from nnkit.present.layout import WIDTH, wide_table
 from nnkit.present.text import metric
 from nnkit.results.metrics import Classification, SplitMetrics
 from nnkit.results.train import BestMetrics
@@ -48,15 +48,26 @@ def splits_table(best: BestMetrics, test: SplitMetrics | None, *, width: int = W
 
 
 def resolutions_table(metrics: SplitMetrics | None, *, split: str = "", width: int = WIDTH) -> str:
-    """A row per original resolution; empty where there are not several."""
+    """A row per original resolution, or range of them; empty where there are not several.
+
+    Runs of earlier versions do not say how many images each has.
+    """
     if not isinstance(metrics, Classification):
         return ""
     columns = {"accuracy": metrics.accuracy_by_resolution, "loss": metrics.loss_by_resolution}
     known = {name: values for name, values in columns.items() if values}
     resolutions = dict.fromkeys(key for values in known.values() for key in values)
-    rows = [[key, *(metric(name, of.get(key)) for name, of in known.items())] for key in resolutions]
-    heads = ["resolution", *(split + name for name in known)]
-    return table(rows, heads, align="n" + "r" * len(known), width=width) if rows else ""
+    counts = metrics.images_by_resolution
+    rows = [
+        [
+            key,
+            *([counts.get(key)] if counts else []),
+            *(metric(name, of.get(key)) for name, of in known.items()),
+        ]
+        for key in resolutions
+    ]
+    heads = ["resolution", *(["images"] if counts else []), *(split + name for name in known)]
+    return wide_table(rows, heads, align="n" + "r" * (len(heads) - 1), width=width) if rows else ""
 
 
 def words(name: str) -> str:

@@ -72,7 +72,10 @@ class PipelineInfo(Part):
 
 
 class DatasetFacts(Part):
-    """What the loaded data is. `image_size` is None for several sizes; `sizes` counts them by split."""
+    """What the loaded data is. `image_size` is None for several sizes; `sizes` counts them by split.
+
+    `class_counts` counts the images of each class by split; empty for a transform.
+    """
 
     task: str
     default_model: str
@@ -83,6 +86,7 @@ class DatasetFacts(Part):
     target_size: Size | None
     splits: Mapping[str, int]
     sizes: Mapping[str, Mapping[str, int]]
+    class_counts: Mapping[str, Mapping[str, int]]
     forecast: ForecastInfo | None
     pipeline: PipelineInfo | None
     notes: tuple[str, ...]

@@ -11,16 +11,18 @@ from nnkit.results.base import Number, Part
 
 FidelityClass = Literal["exact", "half-level", "approximate"]
 ByResolution = Mapping[str, Number]
-"""A value for each original resolution, "32x32": height × width."""
+"""A value for each original resolution, "32x32": height × width; of many, for each range of them by area,
+"32x32 to 64x48"."""
 
 
 class Classification(Part):
-    """Mean loss and share of right answers; by resolution where the images have several."""
+    """Mean loss and share of right answers; by resolution, and the images of each, where these differ."""
 
     loss: Number
     accuracy: Number
     accuracy_by_resolution: ByResolution | None = None
     loss_by_resolution: ByResolution | None = None
+    images_by_resolution: Mapping[str, int] | None = None
 
 
 class Levels(Part):

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from nnkit.errors import UsageError
 from nnkit.surrogates.fidelity import fidelity_class
 from nnkit.training.devices import sum_type
-from nnkit.types import Batch, Data, resolution_name
+from nnkit.types import Batch, Data, resolution_name, resolution_order
 
 COSINE_THRESHOLD = 0.95
-MAX_RESOLUTIONS = 64
-"""Per-resolution metrics are reported up to so many: among photographs nearly every image has its own."""
 BOUNDARY = 1e-5
 """A reference this near (in [0, 1]) to a rounding boundary may round to either 8-bit value."""
 
@@ -57,7 +55,7 @@ def _sums(loss: nn.Module) -> bool:
 
 @dataclass
 class _Resolution:
-    """Sums over the images of one height × width."""
+    """Sums over the images of one original size, or of one range of them."""
 
     confusion: Tensor
     loss: Tensor
@@ -67,7 +65,7 @@ class _Resolution:
 class ClassificationMetrics:
     """Loss, accuracy and confusion matrices, over all images and for each resolution.
 
-    A batch holds images of one original size: evaluation plans them so.
+    A batch holds images of one resolution, an original size or a range of them: evaluation plans them so.
     """
 
     num_classes: int
@@ -76,7 +74,7 @@ class ClassificationMetrics:
 
     def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch of logits (B, K) against class indices (B,)."""
-        key = resolution_name(*(batch.original_size or batch.inputs.shape[2:]))
+        key = batch.resolution or resolution_name(*(batch.original_size or batch.inputs.shape[2:]))
         if key not in self.resolutions:
             self.resolutions[key] = _Resolution(
                 torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device),
@@ -90,20 +88,25 @@ class ClassificationMetrics:
 
     @property
     def _tells_resolutions(self) -> bool:
-        return 1 < len(self.resolutions) <= MAX_RESOLUTIONS
+        return len(self.resolutions) > 1
 
     def confusion(self) -> dict[str, list[list[int]]]:
         """Counts by true class (row) and predicted one (column): "all", and each of several resolutions."""
         empty = torch.zeros(self.num_classes**2, dtype=torch.int64, device=self.device)
         total = sum((sums.confusion for sums in self.resolutions.values()), empty)
         several = self.resolutions if self._tells_resolutions else {}
-        matrices = {"all": total, **{key: several[key].confusion for key in sorted(several, key=_by_area)}}
+        matrices = {
+            "all": total,
+            **{key: several[key].confusion for key in sorted(several, key=resolution_order)},
+        }
         shape = (self.num_classes, self.num_classes)
         return {key: matrix.reshape(shape).to(torch.int64).tolist() for key, matrix in matrices.items()}
 
     def result(self) -> dict[str, Any]:
-        """`loss` and `accuracy`, and both by resolution where there are several, up to `MAX_RESOLUTIONS`."""
-        parts = {key: self._read(self.resolutions[key]) for key in sorted(self.resolutions, key=_by_area)}
+        """`loss` and `accuracy`; where there are several resolutions, both and the images by resolution."""
+        parts = {
+            key: self._read(self.resolutions[key]) for key in sorted(self.resolutions, key=resolution_order)
+        }
         num = sum(part[2] for part in parts.values())
         metrics: dict[str, Any] = {
             "loss": sum(part[0] for part in parts.values()) / num if num else math.nan,
@@ -112,16 +115,12 @@ class ClassificationMetrics:
         if self._tells_resolutions:
             metrics["accuracy_by_resolution"] = {key: part[1] / part[2] for key, part in parts.items()}
             metrics["loss_by_resolution"] = {key: part[0] / part[2] for key, part in parts.items()}
+            metrics["images_by_resolution"] = {key: part[2] for key, part in parts.items()}
         return metrics
 
     def _read(self, sums: _Resolution) -> tuple[float, int, int]:
         matrix = sums.confusion.reshape(self.num_classes, self.num_classes)
         return float(sums.loss), int(matrix.trace()), int(matrix.sum())
-
-
-def _by_area(key: str) -> tuple[int, str]:
-    height, width = key.split("x")
-    return int(height) * int(width), key
 
 
 @dataclass

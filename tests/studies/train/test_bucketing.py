@@ -81,6 +81,7 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
         "max_buckets=4,max_pixels=2000",
         "max_buckets=2,pad_to=batch",
         "max_buckets=2,resize_policy=resize",
+        "resize_policy=letterbox,size=9x12",
         "leftovers=merge",
     ],
 )
@@ -91,10 +92,32 @@ def test_a_folder_of_any_sizes_trains_under_each_policy(pets: Any, settings: str
     assert np.isfinite(result.best["metrics"]["loss"])
     assert result.test is not None
     sizes = result.test["accuracy_by_resolution"]
-    assert len(sizes) > 3, "results are told by the images' original sizes"
+    assert 3 < len(sizes) <= 12, "results are told by ranges of the images' original sizes"
+    assert any(" to " in name for name in sizes)
     again = evaluate(result.run_dir, split="test", threads=1)
     assert again.metrics["accuracy_by_resolution"] == sizes
     assert again.metrics["loss"] == pytest.approx(result.test["loss"])
+
+
+def test_a_folder_of_an_image_per_size_is_told_by_the_same_ranges_in_every_epoch_and_evaluation(
+    pets: Any,
+) -> None:
+    seen = Seen()
+    result = pets("resize_policy=resize,size=8x8", epochs=3, observers=[seen])
+    keys = [set(epoch.by_resolution) for epoch in seen.epochs]
+    assert keys[0] == keys[1] == keys[2] == set(result.best["metrics"]["accuracy_by_resolution"])
+    found = evaluate(result.run_dir, split="train", threads=1)
+    names = list(found.metrics["accuracy_by_resolution"])
+    assert len(names) == 12
+    assert keys[0] <= set(names)
+    assert set(result.test["accuracy_by_resolution"]) <= set(names)  # type: ignore[index]
+    assert list(found.confusion) == ["all", *names]
+    counts = {key: np.sum(matrix) for key, matrix in found.confusion.items()}
+    assert counts["all"] == sum(counts[key] for key in names) == 96
+    few = evaluate(result.run_dir, split="train", limit=30, threads=1)
+    assert set(few.metrics["accuracy_by_resolution"]) <= set(names)
+    small = pets("resize_policy=resize,size=8x8", limit=8)
+    assert set(small.test["accuracy_by_resolution"]) <= set(names)
 
 
 @pytest.mark.parametrize(

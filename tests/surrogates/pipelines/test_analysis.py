@@ -35,6 +35,7 @@ MEANS, STDS = st.floats(0, 1), st.floats(0.25, 2)
 LINEAR_STEPS = st.one_of(
     st.sampled_from(["grayscale", "hflip", "vflip", "rotate90", "rotate90(2)", "rotate90(3)", "crop(5)"]),
     st.tuples(SIDES, SIDES).map(lambda sides: f"resize({sides[0]},{sides[1]})"),
+    SIDES.map(lambda side: f"resize_shortest({side})"),
     st.sampled_from(["pad(1)", "pad(2)", "blur(3)", "blur(5,0.8)"]),
 )
 LINEAR_TEXTS = st.lists(LINEAR_STEPS, min_size=1, max_size=3).map(",".join)

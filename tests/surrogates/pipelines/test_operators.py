@@ -25,6 +25,8 @@ BLUR = v2.Lambda(lambda x: F.gaussian_blur(x, [3, 3], [0.9, 0.9]))
 
 CASES: list[tuple[str, v2.Transform, Shape]] = [
     ("resize(5,4),grayscale,hflip,vflip", v2.Compose([RESIZE, GREY, HFLIP, VFLIP]), (3, 7, 6)),
+    ("resize_shortest(4),grayscale,hflip", v2.Compose([v2.Resize(4), GREY, HFLIP]), (3, 6, 9)),
+    ("resize_shortest(4)", v2.Resize(4), (1, 9, 6)),
     ("hflip", HFLIP, (2, 3, 4)),
     ("rotate90,resize(5,4)", v2.Compose([TURN, RESIZE]), (3, 6, 4)),
     ("grayscale,pad(2)", v2.Compose([GREY, v2.Pad(2)]), (3, 3, 4)),

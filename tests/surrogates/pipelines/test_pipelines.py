@@ -41,6 +41,7 @@ STEP_TEXTS = st.one_of(
     st.sampled_from(["grayscale", "hflip", "vflip", "rotate90", "rotate90(2)", "rotate90( 3 )", "crop(8)"]),
     SIDES.map(lambda side: f"resize({side})"),
     st.tuples(SIDES, SIDES).map(lambda sides: f"resize({sides[0]},{sides[1]})"),
+    SIDES.map(lambda side: f"resize_shortest({side})"),
     st.integers(0, 3).map(lambda width: f"pad({width})"),
     st.sampled_from(["blur(3)", "blur(5)", "blur(3,0.7)", "blur(7, 2.5)"]),
     st.tuples(MEANS, STDS).map(lambda values: f"normalize({values[0]},{values[1]})"),
@@ -377,6 +378,7 @@ def test_every_kind_of_step_names_itself_in_its_usage():
         "brightness(1.3)",
         "brightness(0.5)",
         "resize(20,30)",
+        "rotate90,resize_shortest(20)",
     ],
 )
 def test_torchvisions_classes_do_what_the_steps_do(text: str):

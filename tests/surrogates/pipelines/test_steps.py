@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -100,6 +102,54 @@ def test_resize_is_torchvisions_to_the_size_named(
     assert pipeline.output_size(SHAPE[1:]) == size
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(2, 70), st.integers(2, 70)),
+    st.integers(2, 40),
+    st.sampled_from(["float", "uint8"]),
+    st.booleans(),
+)
+def test_resize_shortest_is_torchvisions_resize_of_one_number_for_any_size_of_images(
+    size: tuple[int, int], side: int, dtype: Any, antialias: bool
+) -> None:
+    images = torch.randint(
+        0, 256, (2, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(side)
+    )
+    pipeline = parse_pipeline(f"resize_shortest({side})", dtype=dtype, antialias=antialias)
+    resize = v2.Resize(side, antialias=antialias)
+    expected = resize(images) / 255 if dtype == "uint8" else resize(images / 255)
+    torch.testing.assert_close(pipeline.apply(images), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(pipeline.apply_one(images[0]), expected[0], rtol=0, atol=1e-6)
+    assert torch.equal(pipeline.transforms()(images), resize(images))
+    assert pipeline.output_size(size) == tuple(expected.shape[2:])
+    if antialias:
+        found = parse_pipeline(f"resize_shortest({side})", backend="pil").apply(images)
+        assert found.shape == expected.shape
+        on_pil = v2.Compose([v2.ToPILImage(), resize, v2.PILToTensor()])
+        assert torch.equal(found, torch.stack([on_pil(image) for image in images]) / 255)
+
+
+def test_resize_shortest_keeps_the_proportions_where_resize_does_not() -> None:
+    assert parse_pipeline("resize_shortest(32)").sizes((48, 64)) == [(32, 42)]
+    assert parse_pipeline("resize_shortest(32)").sizes((64, 48)) == [(42, 32)]
+    assert parse_pipeline("resize(32)").sizes((48, 64)) == [(32, 32)]
+    assert parse_pipeline("resize_shortest(20)").sizes((7, 7)) == [(20, 20)]
+    assert parse_pipeline("resize_shortest(2)").sizes((2, 8192)) == [(2, 8192)]
+    for size, longer in (((3, 8193), 27310), ((900, 2), 4500 * 2)):
+        with pytest.raises(UsageError, match=f"makes a side of {longer} pixels of {size[0]}×{size[1]}"):
+            parse_pipeline("resize_shortest(10),hflip" if size[0] == 3 else "resize_shortest(20)").sizes(size)
+    for text in ("resize_shortest(1)", "resize_shortest", "resize_shortest(8,9)", "resize_shortest(8193)"):
+        with pytest.raises(UsageError, match="resize_shortest"):
+            parse_pipeline(text)
+
+
+def test_whoever_writes_resize_wrongly_is_told_of_both() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_pipeline("resize(1,2,3)")
+    assert "resize(N) or resize(H,W), whatever the proportions" in caught.value.hint
+    assert "resize_shortest(N), which keeps them" in caught.value.hint
+
+
 CLASSES: list[tuple[str, v2.Transform]] = [
     ("grayscale", v2.Grayscale()),
     ("hflip", v2.RandomHorizontalFlip(1)),
@@ -177,6 +227,7 @@ def test_sizes_and_channels_are_those_after_each_step() -> None:
         ("rotate90(2)", Step("rotate90", (2,))),
         ("crop(1)", Step("crop", (1,))),
         ("resize(8192)", Step("resize", (8192,))),
+        ("resize_shortest(2)", Step("resize_shortest", (2,))),
         ("pad(8192)", Step("pad", (8192,))),
         ("pad(0)", Step("pad", (0,))),
         ("blur(1,0.001)", Step("blur", (1, 0.001))),

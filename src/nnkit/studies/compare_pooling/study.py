@@ -42,7 +42,7 @@ from nnkit.studies.paths import data_place
 from nnkit.studies.statistics import Estimate, differences, estimate
 from nnkit.studies.train.config import TrainConfig
 from nnkit.training.devices import choose_device
-from nnkit.types import Data, Dataset
+from nnkit.types import Data, Dataset, resolution_order
 
 logger = logging.getLogger("nnkit")
 COMMAND = "compare-pooling"
@@ -241,7 +241,7 @@ def _row(comparison: _Comparison, place: int, arm: _Arm) -> PoolingRow:
     by_resolution: list[ByResolution] = [
         (test.accuracy_by_resolution or {}) if test else {} for test in tests
     ]
-    resolutions = sorted({key for values in by_resolution for key in values}, key=_area)
+    resolutions = sorted({key for values in by_resolution for key in values}, key=resolution_order)
     return PoolingRow(
         pooling=str(arm.pooling),
         vary=comparison.config.vary,
@@ -260,11 +260,6 @@ def _test_of(summary: TrainResult | None) -> Classification | None:
 def _described(values: Sequence[float | None]) -> Accuracy:
     found = estimate(values).within(0, 1)
     return Accuracy(mean=found.mean, ci95=found.ci95, values=tuple(values))
-
-
-def _area(resolution: str) -> tuple[int, str]:
-    height, _, width = resolution.partition("x")
-    return int(height) * int(width), resolution
 
 
 def _compare(a: PoolingRow, b: PoolingRow) -> Comparison:

@@ -17,7 +17,7 @@ from nnkit.build import build, plan
 from nnkit.config import Resolved, resolve
 from nnkit.data.loaders import EvalLoader
 from nnkit.data.resize_policy import with_policy
-from nnkit.data.splits import check_labels
+from nnkit.data.splits import check_labels, classes_without_images, limited
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import checkpoints
@@ -67,8 +67,9 @@ def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     _check_fits(card, data, spec)
     if not len(data.splits[config.split]):
         raise UsageError(f'"{spec}" has no image in the split {config.split}', hint="choose another --split")
-    if config.limit is not None:
-        data = replace(data, splits={name: part.sample(config.limit) for name, part in data.splits.items()})
+    data = limited(data, config.limit)
+    if missing := classes_without_images(data, [config.split]):
+        logger.warning("%s", missing)
     # The model saw inputs normalised by its training data: those statistics go with it to other data.
     data = replace(data, mean=card.mean, std=card.std)
     metrics = _measure(config, model, trained, data, bucketing, device)

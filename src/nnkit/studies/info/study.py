@@ -15,6 +15,7 @@ from nnkit.bucketing import make_bucketing, merged, old_spelling, read_settings
 from nnkit.build import plan
 from nnkit.data.loaders import TrainLoader
 from nnkit.data.resize_policy import default_model, with_policy
+from nnkit.data.splits import class_counts, classes_without_images
 from nnkit.errors import ConfigError, NnkitError, UsageError, did_you_mean, hints
 from nnkit.options import DataConfig
 from nnkit.results.info import (
@@ -144,9 +145,10 @@ def _facts(
         target_size=data.target_size,
         splits={name: len(split) for name, split in data.splits.items()},
         sizes=_sizes(data, bucketing),
+        class_counts=class_counts(data),
         forecast=_forecast(data, batch_size, bucketing) if _has_buckets(data, bucketing) else None,
         pipeline=pipeline_facts(dataset, data),
-        notes=data.notes,
+        notes=tuple(note for note in (*data.notes, classes_without_images(data)) if note),
     )
 
 

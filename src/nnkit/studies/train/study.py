@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from nnkit import config as configuration
 from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
-from nnkit.data.splits import check_labels
+from nnkit.data.splits import check_labels, classes_without_images, limited
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs import checkpoints
@@ -42,7 +43,9 @@ from nnkit.training.loop import TrainState, fit, require_finite
 from nnkit.training.memory import is_out_of_memory, release_traceback
 from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.training.observers import BestWeights, MetricsLog, Observer, PlanObserver, StartObserver
-from nnkit.types import SPLITS, Data, EpochResult, StepResult
+from nnkit.types import SPLITS, EpochResult, StepResult
+
+logger = logging.getLogger("nnkit")
 
 __all__ = ["TrainResult", "Trained", "complete", "train"]
 
@@ -74,7 +77,10 @@ def train(
     check_labels(loaded, str(config.dataset))
     data, bucketing = with_policy(loaded, config.bucketing)
     config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
-    data = data_to(_limited(data, config.limit), device)
+    data = limited(data, config.limit)
+    if missing := classes_without_images(data, SPLITS if config.test else ("train", "val")):
+        logger.warning("%s", missing)
+    data = data_to(data, device)
     with random_state.kept(device):
         x = prepare(config, data, device)
         forecast = x.train.plan(epoch=1, seed=config.seed, order=config.order).forecast
@@ -107,12 +113,6 @@ def train(
             trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
             folder.set_state("finished", reason=stopped_by)
     return trained
-
-
-def _limited(data: Data, limit: int | None) -> Data:
-    if limit is None:
-        return data
-    return replace(data, splits={name: split.sample(limit) for name, split in data.splits.items()})
 
 
 @contextlib.contextmanager

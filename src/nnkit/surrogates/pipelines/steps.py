@@ -108,6 +108,10 @@ def _resize(image: Any, values: Values, antialias: bool) -> Any:
     return F.resize(image, _sides(values), antialias=antialias)
 
 
+def _resize_shortest(image: Any, values: Values, antialias: bool) -> Any:
+    return F.resize(image, [values[0]], antialias=antialias)
+
+
 def _grayscale(image: Any, values: Values, antialias: bool) -> Any:
     return F.rgb_to_grayscale(image, num_output_channels=1)
 
@@ -150,6 +154,10 @@ def _brightness(image: Any, values: Values, antialias: bool) -> Any:
 
 def _resize_class(values: Values, antialias: bool) -> v2.Transform:
     return v2.Resize(_sides(values), antialias=antialias)
+
+
+def _resize_shortest_class(values: Values, antialias: bool) -> v2.Transform:
+    return v2.Resize(values[0], antialias=antialias)
 
 
 def _grayscale_class(values: Values, antialias: bool) -> v2.Transform:
@@ -197,6 +205,14 @@ def _same_size(values: Values, size: Size) -> Size:
 def _size_as_given(values: Values, size: Size) -> Size:
     height, width = _sides(values)
     return height, width
+
+
+def _shortest_as_given(values: Values, size: Size) -> Size:
+    """The shorter side as given, the longer one in proportion and rounded down, as torchvision has it."""
+    side, longer = values[0], int(values[0] * max(size) / min(size))
+    if longer > MAX_SIDE:
+        raise WrongStep(f"makes a side of {longer} pixels of {size[0]}×{size[1]}, the limit is {MAX_SIDE}")
+    return (side, longer) if size[0] <= size[1] else (longer, side)
 
 
 def _cropped_size(values: Values, size: Size) -> Size:
@@ -273,7 +289,20 @@ class StepKind:
 
 STEPS: Mapping[str, StepKind] = {
     "resize": StepKind(
-        "resize(N) or resize(H,W)", (1, 2), _read_resize, _resize, _resize_class, size=_size_as_given
+        "resize(N) or resize(H,W), whatever the proportions, or resize_shortest(N), which keeps them",
+        (1, 2),
+        _read_resize,
+        _resize,
+        _resize_class,
+        size=_size_as_given,
+    ),
+    "resize_shortest": StepKind(
+        "resize_shortest(N)",
+        (1,),
+        _read_resize,
+        _resize_shortest,
+        _resize_shortest_class,
+        size=_shortest_as_given,
     ),
     "grayscale": StepKind(
         "grayscale", (0,), _read_nothing, _grayscale, _grayscale_class, channels=_grey_channels
@@ -301,8 +330,9 @@ STEPS: Mapping[str, StepKind] = {
         "brightness(FACTOR)", (1,), _read_factor, _brightness, _brightness_class, channels=_one_or_three
     ),
 }
-"""Every step. `resize` is bilinear, to exactly the size named; `crop` takes the middle; `pad` adds zeros on
-all sides; `rotate90` turns against the clock; `blur` is Gaussian (without SIGMA: 0.15 × KERNEL + 0.35);
+"""Every step. `resize` is bilinear, to exactly the size named; `resize_shortest` brings the shorter side to N
+and keeps the proportions, as torchvision's `Resize(N)` does; `crop` takes the middle; `pad` adds zeros on all
+sides; `rotate90` turns against the clock; `blur` is Gaussian (without SIGMA: 0.15 × KERNEL + 0.35);
 `brightness` multiplies and then clamps to [0, 1]."""
 
 
