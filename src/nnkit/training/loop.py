@@ -1,7 +1,8 @@
 """The training loop: a generator of steps and epochs that prints nothing and saves nothing.
 
 Everything random in a step (augmentation, dropout) is drawn from a generator seeded by (seed, epoch, step),
-and the order of the batches follows from (seed, epoch): the state of a run holds no random state at all.
+and the order of the batches follows from (seed, epoch): the state of a run holds no random state at all, and
+the loop goes on from any step.
 """
 
 from __future__ import annotations
@@ -33,23 +34,6 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 _CPU = torch.device("cpu")
 
 
-@dataclass
-class TrainState:
-    """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    schedule: LRScheduler | None = None
-    average: AveragedModel | None = None
-    epoch: int = 0
-    step: int = 0
-
-    @property
-    def eval_model(self) -> nn.Module:
-        """The model to evaluate and keep: the average of the weights where one is kept."""
-        return self.average.module if self.average is not None else self.model
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How to train: what the loop needs of the configuration."""
@@ -62,15 +46,52 @@ class Recipe:
 
 
 @dataclass
-class _EpochSums:
-    """What an epoch adds up on the device; reading it synchronises, once per epoch."""
+class EpochProgress:
+    """How far an epoch is, and what it adds up on the device; reading that synchronises, once per epoch.
+
+    `seconds` are those of earlier processes that worked at this epoch.
+    """
 
     loss: Tensor
     correct: Tensor
+    batches: int = 0
     num_images: int = 0
     learning_rate: float = 0.0
     data_wait_s: float = 0.0
+    seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of_new_epoch(cls, device: torch.device) -> EpochProgress:
+        """That of an epoch whose first batch comes next."""
+        zero = torch.zeros((), dtype=sum_type(device), device=device)
+        return cls(zero, zero.clone())
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that this epoch has taken so far."""
+        return self.seconds + time.perf_counter() - self.started
+
+
+@dataclass
+class TrainState:
+    """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps.
+
+    `progress` is what the epoch under way has added up; None between two epochs.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler | None = None
+    average: AveragedModel | None = None
+    epoch: int = 0
+    step: int = 0
+    progress: EpochProgress | None = None
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The model to evaluate and keep: the average of the weights where one is kept."""
+        return self.average.module if self.average is not None else self.model
 
 
 @dataclass(frozen=True)
@@ -123,12 +144,13 @@ def fit(
     while state.epoch < recipe.epochs:
         epoch = state.epoch + 1
         forward.train()
-        zero = torch.zeros((), dtype=sum_type(train.device), device=train.device)
-        sums = _EpochSums(zero, zero.clone())
+        if state.progress is None:
+            state.progress = EpochProgress.of_new_epoch(train.device)
+        sums = state.progress
         flag: _Flag | None = None
         plan = train.plan(epoch=epoch, seed=recipe.seed, order=recipe.order)
-        batches = train.load(plan)
-        for number in range(len(plan)):
+        batches = train.load(plan, start=sums.batches)
+        for number in range(sums.batches, len(plan)):
             waited_from = time.perf_counter()
             seed_step(recipe.seed, epoch, number, train.device)
             batch = next(batches)
@@ -241,7 +263,8 @@ def _line_search(
     return values[0], outputs[0]
 
 
-def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:
+def _add(sums: EpochProgress, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:
+    sums.batches += 1
     sums.num_images += len(batch.targets)
     sums.loss += batch_sum(loss, value, len(batch.targets))
     if batch.targets.ndim == 1:
@@ -270,11 +293,11 @@ def _finish_epoch(
     data: Data,
     val: EvalLoader,
     recipe: Recipe,
-    sums: _EpochSums,
+    sums: EpochProgress,
     between: Callable[[], None],
 ) -> EpochResult:
     train_loss = float(sums.loss) / max(1, sums.num_images)
-    train_s = time.perf_counter() - sums.started
+    train_s = sums.elapsed_s
     epoch = state.epoch + 1
     collected = make_metrics(data, val.device)
     evaluate(state.eval_model, val, loss, collected, precision=recipe.precision, between=between)
@@ -285,7 +308,7 @@ def _finish_epoch(
     wrong = _not_finite(measured) if len(val.split) else None
     if wrong is not None:
         raise _diverged(f"the validation metric {wrong}", epoch, state.step)
-    state.epoch = epoch
+    state.epoch, state.progress = epoch, None
     return EpochResult(
         epoch=epoch,
         step=state.step,
@@ -295,7 +318,7 @@ def _finish_epoch(
         validation=measured,
         train_s=train_s,
         data_wait_s=sums.data_wait_s,
-        seconds=time.perf_counter() - sums.started,
+        seconds=sums.elapsed_s,
         images_per_s=sums.num_images / train_s if train_s else 0.0,
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from nnkit.bucketing import old_spelling
 from nnkit.errors import Mistake
 from nnkit.options import (
@@ -24,6 +26,12 @@ from nnkit.studies.paths import taken
 from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
 
+CheckpointEvery = Annotated[
+    str,
+    Field(pattern=r"^([1-9]\d{0,9}|\d{1,9}(\.\d{1,9})?(s|min|h))$"),
+    Option("", takes="a number of steps such as 100, or a time such as 30s, 5min or 1h"),
+]
+Kept = Annotated[int, Field(ge=1, le=10_000)]
 OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile")
 """Options that mean nothing without gradient steps: with least-squares they stay at their defaults."""
 
@@ -68,6 +76,19 @@ class TrainConfig(PlaceConfig):
     limit: Limit = None
     seed: Seed = 0
     test: Annotated[bool, Option("Leave the test split alone", flags=("--no-test",), sets=False)] = True
+    checkpoint_every: Annotated[
+        CheckpointEvery | None,
+        Option("Save also within an epoch: every so many steps, or 30s, 5min, 1h", "N|TIME"),
+    ] = None
+    keep_checkpoints: Annotated[Kept, Option("Checkpoints to keep, the newest")] = 2
+    resume: Annotated[
+        Path | None,
+        Option(
+            "Go on with a run, by folder or name: to more --epochs (but for cosine and one-cycle, which end "
+            "where they were to end), or where it broke off",
+            "RUN",
+        ),
+    ] = None
     out: Annotated[Path | None, Option("The run's folder, new or empty", default="under --runs-dir")] = None
 
     def mistakes(self) -> list[Mistake]:
@@ -86,4 +107,6 @@ class TrainConfig(PlaceConfig):
                 for key in OF_GRADIENTS
                 if getattr(self, key) != type(self).model_fields[key].default
             ]
+        if self.resume is not None and self.out is not None:
+            found.append(Mistake("out", "a run that is resumed stays in its folder", "leave --out out"))
         return found + taken(self.out)
