@@ -7,7 +7,7 @@ begins with "$". What is neither a tensor nor a plain value is refused by its pl
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +45,8 @@ def _packed(value: object, place: str, tensors: dict[str, Tensor]) -> Any:
         return items if type(value) is list else {"$tuple": items}
     if type(value) in (dict, OrderedDict):
         return _packed_dict(value, place, tensors)  # type: ignore[arg-type]
+    if type(value) is Counter:  # the milestones of torch's MultiStepLR
+        return {"$counter": _packed_dict(value, place, tensors)}
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise CheckpointError(
         f"{place} is of type {kind}, which a checkpoint cannot hold",
@@ -85,7 +87,8 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(packed, dict):
         return packed
     if "$tensor" in packed:
-        tensor = tensors[packed["$tensor"]]
+        # A copy stands in memory as torch aligns it, a part of a file as it may: sums differ in the last bit.
+        tensor = tensors[packed["$tensor"]].clone()
         return tensor.contiguous(memory_format=torch.channels_last) if packed.get("channels_last") else tensor
     if "$array" in packed:
         return tensors[packed["$array"]].numpy()
@@ -93,6 +96,8 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
         return float(packed["$float"])
     if "$tuple" in packed:
         return tuple(unpack(item, tensors) for item in packed["$tuple"])
+    if "$counter" in packed:
+        return Counter(unpack(packed["$counter"], tensors))
     if "$dict" in packed:
         return {unpack(key, tensors): unpack(item, tensors) for key, item in packed["$dict"]}
     return {key: unpack(item, tensors) for key, item in packed.items()}

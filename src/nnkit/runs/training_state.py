@@ -1,8 +1,8 @@
 """The whole state of a training in one safetensors file: what it takes to go on to the bit.
 
 Weights, buffers (also those that `state_dict` leaves out), average, optimizer, schedule, the sums of the
-epoch under way, and what stands beside the loop. The order of the images and every random number follow from the
-seed, the epoch and the step.
+epoch under way, and what stands beside the loop. The order of the images and every random number follow from
+the seed, the epoch and the step.
 """
 
 from __future__ import annotations

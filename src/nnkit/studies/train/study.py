@@ -172,10 +172,10 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
     """The run's folder, new or that of the run to resume; what ends the block by an error stands in it."""
     folder, saved = _new_folder(x) if x.config.resume is None else _old_folder(x, x.config.resume)
     try:
+        folder.set_state("running")
         folder.write_config(configuration.dumps(x.config, leave_out=PLACES))
         folder.write_environment({"device": str(x.device), "threads": torch.get_num_threads()})
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
-        folder.set_state("running")
         with _told(folder, x, advise=advise):
             yield folder, saved
     finally:
