@@ -242,6 +242,10 @@ class RunDirectory:
         """What `--json` printed; None where it is not there or damaged."""
         return _read_json(self.path / SUMMARY) or None
 
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says; empty where it is not there or damaged."""
+        return _read_json(self.path / ENVIRONMENT)
+
     def config_text(self) -> str | None:
         """The configuration as TOML; None where it is not there or damaged."""
         try:

@@ -16,6 +16,7 @@ from nnkit.runs import training_state
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.training_state import SavedState
 from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.experiment import Experiment
 from nnkit.types import SPLITS, Data
 
 logger = logging.getLogger("nnkit")
@@ -69,6 +70,17 @@ def check_data(folder: RunDirectory, data: Data) -> None:
                 f"{len(before.get(name, ())):,} images, now there are {len(data.splits[name]):,}",
                 hint="resume with the data as it was, or start a new run",
             )
+
+
+def why_not_exact(x: Experiment) -> str | None:
+    """Why the run, broken off and resumed, is not promised to equal one that was not, to the bit."""
+    if x.device.type != "cpu":
+        return f"on {x.device.type} some kernels add up in any order"
+    if x.config.compile:
+        plan = x.train.plan(epoch=1, seed=x.config.seed, order=x.config.order)
+        if len({(batch.height, batch.width, len(batch)) for batch in plan}) > 1:
+            return "compiled, with batches of several shapes: which kernels are made depends on their order"
+    return None
 
 
 def read_newest(folder: RunDirectory) -> SavedState:

@@ -174,7 +174,13 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
     try:
         folder.set_state("running")
         folder.write_config(configuration.dumps(x.config, leave_out=PLACES))
-        folder.write_environment({"device": str(x.device), "threads": torch.get_num_threads()})
+        folder.write_environment(
+            {
+                "device": str(x.device),
+                "threads": torch.get_num_threads(),
+                "resume_not_exact": resuming.why_not_exact(x),
+            }
+        )
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
         with _told(folder, x, advise=advise):
             yield folder, saved
