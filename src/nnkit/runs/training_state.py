@@ -68,6 +68,7 @@ class SavedState:
         if state.average is not None:
             state.average.load_state_dict(parts["average"])
         state.epoch, state.step = int(parts["epoch"]), int(parts["step"])
+        state.parts.number, state.eval_parts.number = int(parts["parts"]), int(parts["eval_parts"])
         progress = parts["progress"]
         if progress is not None:
             device = next(state.model.parameters()).device
@@ -87,6 +88,8 @@ def save(path: Path, state: TrainState, loss: nn.Module, beside: Beside) -> None
         "average": dict(state.average.state_dict()) if state.average is not None else None,
         "epoch": state.epoch,
         "step": state.step,
+        "parts": state.parts.number,
+        "eval_parts": state.eval_parts.number,
         "progress": _plain_progress(progress) if progress is not None else None,
         "beside": vars(beside),
     }

@@ -27,6 +27,7 @@ from nnkit.training.devices import autocast, sum_type
 from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
+from nnkit.training.parts import Parts
 from nnkit.types import Batch, Data, EpochResult, StepResult
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -77,7 +78,8 @@ class EpochProgress:
 class TrainState:
     """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps.
 
-    `progress` is what the epoch under way has added up; None between two epochs.
+    `progress` is what the epoch under way has added up; None between two epochs. `parts` and `eval_parts` say
+    in how many parts a batch is trained on and evaluated.
     """
 
     model: nn.Module
@@ -87,6 +89,8 @@ class TrainState:
     epoch: int = 0
     step: int = 0
     progress: EpochProgress | None = None
+    parts: Parts = field(default_factory=Parts)
+    eval_parts: Parts = field(default_factory=lambda: Parts(what="evaluation"))
 
     @property
     def eval_model(self) -> nn.Module:
@@ -201,9 +205,7 @@ def train_step(
     if isinstance(state.optimizer, LBFGS):
         value, output = _line_search(state, state.optimizer, forward, loss, batch, recipe, device)
     else:
-        state.optimizer.zero_grad(set_to_none=True)
-        value, output = _compute(forward, loss, batch, recipe, device)
-        value.backward()  # type: ignore[no-untyped-call]
+        value, output = _gradients(state, forward, loss, batch, recipe, device)
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
         state.optimizer.step()
@@ -213,6 +215,60 @@ def train_step(
         state.average.update_parameters(state.model)
     state.step += 1
     return value.detach(), output.detach()
+
+
+def _gradients(
+    state: TrainState, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The loss and the output of a batch, detached; the weights have its gradients.
+
+    In several parts, each part's mean loss counts by its share of the images, so that gradients add up to the
+    whole batch's; with batch norm they do not, since each part is normalised by itself. Where memory runs out
+    and parts may shrink, the step begins again as if it had not begun.
+    """
+    before = _Before(state.model, device) if state.parts.shrinks else None
+    while True:
+        state.optimizer.zero_grad(set_to_none=True)
+        try:
+            return _add_up(state.parts.split(batch), forward, loss, recipe, device)
+        except Exception as error:
+            if before is None or not state.parts.shrink(error, batch):
+                raise
+            before.restore(state.model)
+
+
+def _add_up(
+    parts: list[Batch], forward: nn.Module, loss: nn.Module, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    if len(parts) == 1:
+        value, output = _compute(forward, loss, parts[0], recipe, device)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value.detach(), output.detach()
+    num_images = sum(len(part.targets) for part in parts)
+    values, outputs = [], []
+    for part in parts:
+        value, output = _compute(forward, loss, part, recipe, device)
+        weighted = batch_sum(loss, value, len(part.targets))
+        value = weighted if weighted is value else weighted / num_images
+        value.backward()  # type: ignore[no-untyped-call]
+        values.append(value.detach())
+        outputs.append(output.detach())
+    return torch.stack(values).sum(), torch.cat(outputs)
+
+
+class _Before:
+    """What a forward pass changes beside gradients: buffers, as batch norm's, and the random numbers."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self._buffers = [buffer.clone() for buffer in model.buffers()]
+        self._random = random_state.read(device)
+
+    def restore(self, model: nn.Module) -> None:
+        """Bring the model and the generators back."""
+        with torch.no_grad():
+            for buffer, value in zip(model.buffers(), self._buffers, strict=True):
+                buffer.copy_(value)
+        random_state.write(self._random)
 
 
 def _compute(
@@ -243,12 +299,10 @@ def _line_search(
     outputs: list[Tensor] = []
 
     def closure() -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        value, output = _compute(forward, loss, batch, recipe, device)
-        value.backward()  # type: ignore[no-untyped-call]
-        values.append(value.detach())
+        value, output = _gradients(state, forward, loss, batch, recipe, device)
+        values.append(value)
         if not outputs:  # the first is of the weights before the step, as other optimizers' is
-            outputs.append(output.detach())
+            outputs.append(output)
         return value
 
     try:
@@ -300,7 +354,15 @@ def _finish_epoch(
     train_s = sums.elapsed_s
     epoch = state.epoch + 1
     collected = make_metrics(data, val.device)
-    evaluate(state.eval_model, val, loss, collected, precision=recipe.precision, between=between)
+    evaluate(
+        state.eval_model,
+        val,
+        loss,
+        collected,
+        precision=recipe.precision,
+        between=between,
+        parts=state.eval_parts,
+    )
     measured = collected.result()
     metrics = {"train_loss": train_loss, **flat(measured, "val")}
     if data.task == "classification":

@@ -31,8 +31,9 @@ CheckpointEvery = Annotated[
     Field(pattern=r"^([1-9]\d{0,9}|\d{1,9}(\.\d{1,9})?(s|min|h))$"),
     Option("", takes="a number of steps such as 100, or a time such as 30s, 5min or 1h"),
 ]
+Accumulate = Annotated[int, Field(ge=1, le=65_536)]
 Kept = Annotated[int, Field(ge=1, le=10_000)]
-OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile")
+OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile", "accumulate")
 """Options that mean nothing without gradient steps: with least-squares they stay at their defaults."""
 
 
@@ -56,7 +57,15 @@ class TrainConfig(PlaceConfig):
     optimizer: Annotated[SpecField, Option("sgd, adam, adamw or lbfgs, with settings")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate, beats the optimizer's own")] = None
     schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
-    batch_size: Annotated[Count, Option("Images per step")] = 64
+    batch_size: Annotated[Count, Option("Images per batch")] = 64
+    accumulate: Annotated[
+        Accumulate,
+        Option("Batches that make one step: their gradients add up to those of one large batch"),
+    ] = 1
+    on_oom: Annotated[
+        Literal["stop", "shrink"],
+        Option("Out of memory: stop and name a size that fits, or shrink: smaller parts, the same steps"),
+    ] = "stop"
     epochs: Annotated[Count, Option("Epochs at most")] = 10
     augment: Annotated[Literal["none", "affine", "rotate", "report"], Option("{choices}")] = "none"
     bucketing: SharedBatches = EXACT_SIZES
@@ -97,6 +106,9 @@ class TrainConfig(PlaceConfig):
         if self.clip is not None and self.optimizer.name == "lbfgs":
             why = "lbfgs searches along its own step: it has no gradient to clip"
             found.append(Mistake("clip", why))
+        if self.on_oom == "shrink" and self.optimizer.name == "lbfgs":
+            why = "lbfgs has moved the weights when memory runs out within its step: it cannot begin again"
+            found.append(Mistake("on_oom", why, "use --accumulate, or a smaller --batch-size"))
         if self.solver != "gradient":
             found += [
                 Mistake(

@@ -109,7 +109,7 @@ def train(
                 model.load_state_dict(best.weights)
                 has_test = config.test and len(x.data.splits["test"]) > 0
                 with _told_how_to_resume(folder):
-                    tested = _test(x, model, interrupt) if has_test else None
+                    tested = _test(x, state, model, interrupt) if has_test else None
             result = _result(folder, x, state, best, log, saver, tested)
             folder.write_summary(result.document())
             trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
@@ -342,7 +342,7 @@ def _best(best: BestWeights) -> Best:
     return Best(epoch=best.epoch, metric=best.monitor, metrics=metrics)
 
 
-def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Metrics:
+def _test(experiment: Experiment, state: TrainState, model: nn.Module, interrupt: Interrupt) -> Metrics:
     data, device, config = experiment.data, experiment.device, experiment.config
     batches = EvalLoader(
         data,
@@ -354,7 +354,13 @@ def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Met
     )
     metrics = make_metrics(data, device)
     return evaluate(
-        model, batches, experiment.loss, metrics, precision=config.precision, between=interrupt.check
+        model,
+        batches,
+        experiment.loss,
+        metrics,
+        precision=config.precision,
+        between=interrupt.check,
+        parts=state.eval_parts,
     )
 
 
