@@ -104,7 +104,11 @@ def train(
             forward = compile_model(x) if config.compile else x.model
             with listening() as interrupt:
                 with _saved_when_interrupted(folder, state, saver), _explained(x, state), _flushed(log):
-                    _run_epochs(x, state, forward, saver, (log, *observers), interrupt)
+                    # Where the checkpoint was made when all was trained, nothing is left to do here.
+                    for event in _events(x, state, forward, interrupt) if saver.stopped_by is None else ():
+                        if _ends(event, x, state, saver, (log, *observers)):
+                            break
+                        interrupt.check()
                 model = state.eval_model
                 model.load_state_dict(best.weights)
                 has_test = config.test and len(x.data.splits["test"]) > 0
@@ -127,31 +131,25 @@ def _resume(saver: Saver, saved: SavedState, state: TrainState, observers: Seque
             observer.on_resume(epochs_done=state.epoch, images_done=images_done)
 
 
-def _run_epochs(
+def _ends(
+    event: StepResult | EpochResult,
     x: Experiment,
     state: TrainState,
-    forward: nn.Module,
     saver: Saver,
     observers: Sequence[Observer],
-    interrupt: Interrupt,
-) -> None:
-    """Train to the last epoch, or to the one after which a rule says to stop."""
-    if saver.stopped_by is not None:  # all was trained when the checkpoint was made
-        return
-    for event in _events(x, state, forward, interrupt):
-        if isinstance(event, StepResult):
-            for observer in observers:
-                observer.on_step(event)
-            saver.after_step(event)
-        else:
-            for observer in observers:
-                observer.on_epoch(event)
-            reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
-            saver.stopped_by = "; ".join(reasons) or _ended(x, state)
-            saver.after_epoch(event)
-            if reasons:
-                return
-        interrupt.check()
+) -> bool:
+    """Show a step or an epoch to all who look at it, and save what is due; whether a rule says to stop."""
+    if isinstance(event, StepResult):
+        for observer in observers:
+            observer.on_step(event)
+        saver.after_step(event)
+        return False
+    for observer in observers:
+        observer.on_epoch(event)
+    reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
+    saver.stopped_by = "; ".join(reasons) or _ended(x, state)
+    saver.after_epoch(event)
+    return bool(reasons)
 
 
 def _ended(x: Experiment, state: TrainState) -> str | None:
