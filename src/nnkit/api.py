@@ -6,6 +6,7 @@ and torch with them, are imported when a function is called.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import Parameter, Signature, signature
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from nnkit.build import components
 from nnkit.config import Resolved, check_names, resolve
+from nnkit.errors import CheckpointError
 from nnkit.options import CommandConfig, is_repeatable, is_spec, members
 from nnkit.spec import Spec
 from nnkit.studies.bench.config import BenchConfig
@@ -215,9 +217,9 @@ def bench(
 
 def load(run: Path | str) -> nn.Module:
     """A run's best model in eval mode: float (B, C, H, W) in [0, 1] in, the normalisation inside."""
-    from nnkit.runs import checkpoints
+    from nnkit.runs import weights
 
-    return checkpoints.load(run)
+    return weights.load(run)
 
 
 def complete(command: str, *, config: Files = (), sets: Sequence[str] = (), **options: Any) -> Resolved[Any]:
@@ -229,6 +231,19 @@ def complete(command: str, *, config: Files = (), sets: Sequence[str] = (), **op
 
 
 def _resolve(model: type[C], config: Files, sets: Sequence[str], options: Mapping[str, Any]) -> Resolved[C]:
-    resolved = resolve(model, options, files=[Path(path) for path in config], sets=sets)
+    files = [Path(path) for path in config]
+    if run := options.get("resume"):
+        files = [_settings_of(run, options.get("runs_dir") or os.environ.get("NNKIT_RUNS")), *files]
+    resolved = resolve(model, options, files=files, sets=sets)
     check_names(resolved.config)
     return resolved
+
+
+def _settings_of(run: Path | str, runs_dir: Path | str | None) -> Path:
+    """The configuration of a run that is to go on."""
+    from nnkit.runs.directory import RunDirectory
+
+    folder = RunDirectory.find(run, Path(runs_dir) if runs_dir else None)
+    if not folder.config_path.is_file():
+        raise CheckpointError(f"{folder.path} has no config.toml, so it cannot be resumed")
+    return folder.config_path

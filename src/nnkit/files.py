@@ -1,4 +1,8 @@
-"""Files that are replaced atomically: readers see the old content or the new, never a part."""
+"""Files that are replaced atomically: readers see the old content or the new, never a part.
+
+Each is on the disk before its name is, and the name before the call returns: what a loss of power leaves is
+whole, too.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +33,62 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What the system refuses, as on a full disk, is a `WriteError`.
     """
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
+    temporary = _temporary_name(path)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that no other user may read
+        _sync(temporary)
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and not isinstance(error, WriteError):
             raise _explained(path, error) from error
         raise
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it is renamed to `path`, on failure it goes.
+
+    `path` must not be there yet. What the system refuses is a `WriteError`.
+    """
+    temporary = _temporary_name(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        sync_folder(temporary)
+        os.rename(temporary, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):  # of a file within, too: its name goes with the folder's
+            raise _explained(path, error) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Bring a file's content to the disk."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows refuses to flush what was opened to read
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring a folder's names to the disk, where the system can: Windows opens no folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
 
 
 def _explained(path: Path, error: OSError) -> WriteError:
@@ -52,12 +101,12 @@ def _explained(path: Path, error: OSError) -> WriteError:
 
 
 def remove_stale_files(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`, and old ones of other hosts."""
+    """Remove the temporary files and folders that killed processes left, and old ones of other hosts."""
     with contextlib.suppress(OSError):  # a folder that cannot be read or written fails when it is used
         for path in folder.glob(".*.tmp"):
             match = _TEMPORARY.fullmatch(path.name)
             if match and _is_stale(path, match[1], int(match[2])):
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import nnkit
+from checkpoint_files import best_file
 from nnkit.types import Data
 from oracle.components import MEAN, STD, OneOfEach
 from oracle.loop import Batch, Options, Trace, Weights, train
@@ -173,7 +174,7 @@ def check_epochs(found: Followed, x: Options, net: nn.Module, *, close: float = 
     best = found.seen.epochs[found.result.best["epoch"] - 1]
     assert best.metrics["val_accuracy"] == max(metric)
     kept = found.oracle.validated[best.epoch - 1]
-    assert_close(load_file(found.result.run_dir / "checkpoints/best/weights.safetensors"), kept, close)
+    assert_close(load_file(best_file(found.result.run_dir)), kept, close)
     losses, hits = by_numpy(net, kept, found.data, "test", x)
     assert found.result.test["loss"] == pytest.approx(losses.mean(), rel=close, abs=close)
     assert found.result.test["accuracy"] == hits.mean()

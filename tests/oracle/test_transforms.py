@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from checkpoint_files import best_file
 from nnkit.losses.mse_sum import MseSum
 from nnkit.losses.range_mse import RangeMse
 from nnkit.models.conv4 import Conv4
@@ -117,7 +118,7 @@ def check_metrics(found: Followed, x: Options, spec: str, loss: str) -> None:
     losses = [epoch.metrics["val_loss"] for epoch in found.seen.epochs]
     assert losses[best - 1] == min(losses)
     kept = found.oracle.validated[best - 1]
-    assert_close(load_file(found.result.run_dir / "checkpoints/best/weights.safetensors"), kept, CLOSE)
+    assert_close(load_file(best_file(found.result.run_dir)), kept, CLOSE)
     expected = by_numpy(found, kept, "test", spec, loss)
     assert {key: found.result.test[key] for key in expected} == pytest.approx(expected, rel=CLOSE)
 

@@ -12,7 +12,6 @@ import torch
 
 from nnkit.cli import main
 from nnkit.data import tensor_files
-from nnkit.runs import checkpoints
 from tiny_plugin import TinyPlugin
 
 
@@ -40,7 +39,7 @@ def test_a_pickle_is_refused_and_nothing_in_it_runs(
     trace = tmp_path / "ran"
     path = tmp_path / place
     if place == "run":
-        path = path / checkpoints.BEST
+        path = path / "checkpoints/best-00000001/weights.safetensors"
         path.parent.mkdir(parents=True)
     pickle.loads(pickle.dumps(Evil(trace)))
     trace.unlink()  # it does run code where it is unpickled

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import nnkit
+from checkpoint_files import best_file
 from data.image_files import mutated
 from nnkit.api import evaluate, train
 from nnkit.config import resolve
+from nnkit.data import tensor_files
 from nnkit.errors import CheckpointError, NnkitError
-from nnkit.runs import checkpoints
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import complete
 from tiny_plugin import TinyPlugin
@@ -28,7 +29,7 @@ def run(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_two_hundred_mutations_of_the_weights_are_all_noticed(run: Path) -> None:
-    path, rng = run / checkpoints.BEST, np.random.default_rng(0)
+    path, rng = best_file(run), np.random.default_rng(0)
     whole = path.read_bytes()
     started = time.monotonic()
     for _ in range(200):
@@ -47,7 +48,7 @@ def test_two_hundred_mutations_of_the_weights_are_all_noticed(run: Path) -> None
 
 @pytest.mark.parametrize("size", [0, 1, 2**31, 2**63])
 def test_a_huge_header_takes_no_memory(run: Path, size: int) -> None:
-    path = run / checkpoints.BEST
+    path = best_file(run)
     path.write_bytes(struct.pack("<Q", size) + path.read_bytes()[8:])
     with pytest.raises(CheckpointError):
         nnkit.load(run)
@@ -90,8 +91,8 @@ def test_evaluate_of_a_run_with_a_broken_config_is_one_message(run: Path, text: 
     ids=json.dumps,
 )  # fmt: skip
 def test_a_header_that_makes_no_sense_is_refused(run: Path, change: dict[str, object]) -> None:
-    path = run / checkpoints.BEST
-    tensors, header = checkpoints.tensor_files.read(path)
-    checkpoints.tensor_files.save(path, tensors, {**header, **change})
+    path = best_file(run)
+    tensors, header = tensor_files.read(path)
+    tensor_files.save(path, tensors, {**header, **change})
     with pytest.raises(NnkitError):
         evaluate(run)

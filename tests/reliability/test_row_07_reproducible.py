@@ -15,6 +15,7 @@ SCRIPT = """
 import hashlib, json, sys
 from pathlib import Path
 import nnkit
+from checkpoint_files import best_file
 from nnkit.present import figures
 figures.draw_training = lambda *parts: []
 found = []
@@ -23,7 +24,7 @@ for seed in (0, 1):
         dataset="tiny:several=true", model="tiny-net:dropout=0.2,norm=true", augment="affine", epochs=2,
         batch_size=16, seed=seed, threads=1, runs_dir=Path(sys.argv[1]),
     )
-    best = (result.run_dir / "checkpoints/best/weights.safetensors").read_bytes()
+    best = best_file(result.run_dir).read_bytes()
     lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     timed = {"train_s", "data_wait_s", "seconds", "images_per_s"}
     metrics = [{key: line[key] for key in line if key not in timed} for line in lines]

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from checkpoint_files import best_file, last_state
 from nnkit.cli import main
 from nnkit.data import tensor_files
 from nnkit.training import loop
@@ -65,8 +66,8 @@ def state_of(run_dir: Path) -> dict[str, Any]:
 
 
 def last_of(run_dir: Path) -> dict[str, torch.Tensor]:
-    """The last checkpoint's tensors; it is whole: its checksum is looked at."""
-    return tensor_files.read(run_dir / "checkpoints/last/state.safetensors")[0]
+    """The last checkpoint's weights; it is whole: its checksum is looked at."""
+    return dict(last_state(run_dir).parts["model"])
 
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -80,7 +81,7 @@ def test_a_signal_in_a_step_leaves_a_checkpoint_after_it(
     found, folder = run()
     assert found == code
     assert state_of(folder)["state"] == "interrupted"
-    header = tensor_files.read_header(folder / "checkpoints/last/state.safetensors")
+    header = last_state(folder).parts
     assert (header["epoch"], header["step"]) == (1, 8)
     assert all(bool(tensor.isfinite().all()) for tensor in last_of(folder).values())
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -100,7 +101,7 @@ def test_ctrl_c_in_a_save_lets_it_end(run: Run, monkeypatch: pytest.MonkeyPatch)
     code, folder = run()
     assert code == 130
     assert last_of(folder)
-    assert load_file(folder / "checkpoints/best/weights.safetensors")
+    assert load_file(best_file(folder))
 
 
 def test_ctrl_c_in_an_evaluation_does_not_wait_for_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +109,7 @@ def test_ctrl_c_in_an_evaluation_does_not_wait_for_its_end(run: Run, monkeypatch
     monkeypatch.setattr(ClassificationMetrics, "add", after(1, (signal.SIGINT,), add))
     code, folder = run("--dataset", "tiny:several=true")
     assert code == 130
-    header = tensor_files.read_header(folder / "checkpoints/last/state.safetensors")
+    header = last_state(folder).parts
     assert header["epoch"] == 0
 
 
@@ -163,15 +164,14 @@ def test_a_process_ends_within_five_seconds_and_leaves_no_child(
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    last = out / "checkpoints/last/state.safetensors"
-    while not last.exists() and process.poll() is None:
+    while not (out / "checkpoints/index.json").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)
     asked = time.monotonic()
     errors = process.communicate(timeout=60)[1].decode()
     assert time.monotonic() - asked < 5
     assert process.returncode == code, errors
-    assert "holds the checkpoint" in errors
+    assert f"nnkit train --resume {out}" in errors
     assert "Traceback" not in errors
     assert last_of(out)
     with pytest.raises(ProcessLookupError):

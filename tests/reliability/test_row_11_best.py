@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from checkpoint_files import last_state
 from nnkit.api import train
-from nnkit.data import tensor_files
 from nnkit.results.train import TrainResult
-from nnkit.runs import checkpoints
+from nnkit.runs import weights as weight_files
 from tiny_plugin import TinyPlugin
 
 
 def last_weights(run_dir: Path, kind: str) -> dict[str, torch.Tensor]:
-    tensors = tensor_files.read(run_dir / checkpoints.LAST)[0]
-    prefix = f"{kind}."
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    parts = last_state(run_dir).parts
+    if kind == "model":
+        return dict(parts["model"])
+    prefix = "module."
+    return {k.removeprefix(prefix): v for k, v in parts["average"].items() if k.startswith(prefix)}
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
@@ -43,8 +45,8 @@ def test_best_is_the_best_epochs_weights(
     assert whole.stopped_by == "epochs"
     assert best_epoch < 8, "the last epoch must be worse for this to show anything"
     until_best = run(best_epoch)
-    best = checkpoints.load_bare(whole.run_dir)[0].state_dict()
-    kept = last_weights(until_best.run_dir, "average.module" if ema else "model")
+    best = weight_files.load_bare(whole.run_dir)[0].state_dict()
+    kept = last_weights(until_best.run_dir, "average" if ema else "model")
     assert best.keys() == kept.keys()
     assert all(torch.equal(best[key], kept[key]) for key in best)
     assert whole.best["metrics"]["loss"] == until_best.best["metrics"]["loss"]

@@ -16,13 +16,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from checkpoint_files import best_file
 from nnkit import registry
 from nnkit.api import evaluate, train
 from nnkit.data.images import Images
 from nnkit.errors import CheckpointError, UsageError
 from nnkit.results.evaluate import ClassScores
 from nnkit.results.train import TrainResult
-from nnkit.runs import checkpoints
+from nnkit.runs import weights as weight_files
 from nnkit.studies.evaluate.study import per_class
 from nnkit.types import Data, DataPlace, Split
 from tiny_plugin import Tiny, TinyNet, TinyPlugin
@@ -76,7 +77,7 @@ def run_of(tiny: TinyPlugin, **options: Any) -> Path:
 
 def logits_by_numpy(run: Path, split: Split, mean: float = MEAN, std: float = STD) -> np.ndarray:
     """What the run's network says of each image, by loops in float64."""
-    model, _ = checkpoints.load_bare(run)
+    model, _ = weight_files.load_bare(run)
     w = {name: value.double().numpy() for name, value in model.state_dict().items()}
     rows = []
     for index in split.indices:
@@ -177,7 +178,7 @@ def test_the_loss_is_the_one_that_the_run_was_trained_with(several: TinyPlugin) 
         logits = logits_by_numpy(run, images)
         check(evaluate(run).document(), expected(logits, images, smoothing=0.4))
     # A file of weights says nothing of its loss: the task's usual one.
-    weights = evaluate(run / checkpoints.BEST, dataset="tiny:several=true").document()
+    weights = evaluate(best_file(run), dataset="tiny:several=true").document()
     check(weights, expected(logits, images))
 
 
@@ -186,7 +187,7 @@ def test_the_outputs_are_computed_in_the_precision_of_the_run(several: TinyPlugi
     losses = {}
     for precision in ("bf16", "fp32"):
         run = run_of(several, precision=precision)
-        model, _ = checkpoints.load_bare(run)
+        model, _ = weight_files.load_bare(run)
         images = split_of()
         values = []
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
@@ -243,7 +244,7 @@ def test_the_document_has_metrics_classes_and_a_confusion_matrix(trained: TrainR
 
 
 def test_a_weights_file_alone_needs_a_dataset_to_be_named(trained: TrainResult) -> None:
-    weights = trained.run_dir / checkpoints.BEST
+    weights = best_file(trained.run_dir)
     with pytest.raises(UsageError, match="does not say what it was trained on"):
         evaluate(weights)
     assert evaluate(weights, dataset="tiny").metrics == trained.test

@@ -47,6 +47,13 @@ class Progress:
             self._bar.total = self._epochs * images_per_epoch
             self._bar.refresh()
 
+    def on_resume(self, *, epochs_done: int, images_done: int) -> None:
+        """Begin the bar where the run was."""
+        if self._bar is not None and self._bar.total:
+            self._bar.n = epochs_done * (self._bar.total // self._epochs) + images_done
+            self._bar.initial = self._bar.n
+            self._bar.refresh()
+
     def on_step(self, step: StepResult) -> None:
         """Move the bar."""
         if self._bar is not None:

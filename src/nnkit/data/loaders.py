@@ -68,9 +68,12 @@ class _Loader:
     def _forget_plans(self) -> None:
         """Drop what was planned for another batch size."""
 
-    def load(self, plan: BucketPlan) -> Iterator[Batch]:
-        """The batches of a plan, each made when asked for; augmentation draws from torch's generator."""
-        planned = list(plan)
+    def load(self, plan: BucketPlan, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of a plan from number `start` on, each made when asked for.
+
+        Augmentation draws from torch's generator.
+        """
+        planned = list(plan)[start:]
         if not planned:
             return
         lengths = [len(batch) for batch in planned]

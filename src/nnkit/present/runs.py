@@ -13,7 +13,7 @@ from nnkit.present.train import train_table
 from nnkit.present.train_seeds import train_seeds_table
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
-from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
+from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, SavedCheckpoints, Summary
 from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.directory import RunDirectory
 
@@ -70,6 +70,9 @@ def run_text(result: RunResult, *, width: int = WIDTH) -> str:
         ("started", status.started),
         ("heartbeat", status.heartbeat),
         ("host", status.host),
+        ("checkpoints", _saved(result.checkpoints)),
+        ("resume with", result.resume),
+        ("resumed", _how_exact(result.checkpoints)),
     ]
     return joined(
         key_values([(key, value) for key, value in pairs if value], width=width),
@@ -78,6 +81,20 @@ def run_text(result: RunResult, *, width: int = WIDTH) -> str:
         (result.config or "").strip(),
         _files(result.files),
     )
+
+
+def _saved(saved: SavedCheckpoints | None) -> str | None:
+    if saved is None:
+        return None
+    place = f"the newest after epoch {saved.epoch}, step {saved.step:,}"
+    return f"{saved.number}, {place}; {saved.bytes / 1e6:,.1f} MB on the disk"
+
+
+def _how_exact(saved: SavedCheckpoints | None) -> str | None:
+    """A line on runs that are not promised to go on to the bit."""
+    if saved is None or saved.not_exact is None:
+        return None
+    return f"not promised to the bit: {saved.not_exact}"
 
 
 def _summary(summary: Summary, width: int) -> str:

@@ -67,8 +67,24 @@ class EpochRecord(Part):
     images_per_s: Number | None = None
 
 
+class SavedCheckpoints(Part):
+    """The checkpoints of a training: how many there are, where the newest stands, the bytes of all.
+
+    `not_exact` says why a resumed run is not promised to equal one that was not broken off to the bit.
+    """
+
+    number: int
+    epoch: int
+    step: int
+    bytes: int
+    not_exact: str | None = None
+
+
 class RunResult(Result):
-    """One run. `summary` and `config` are None where the run has none; `files` are relative to `run_dir`."""
+    """One run. `summary` and `config` are None where the run has none; `files` are relative to `run_dir`.
+
+    `resume` is the command that goes on with a run that was broken off.
+    """
 
     schema_name: Literal["nnkit.run/1"] = Field(
         default="nnkit.run/1", validation_alias="schema", serialization_alias="schema"
@@ -79,3 +95,5 @@ class RunResult(Result):
     config: str | None
     epochs: tuple[EpochRecord, ...]
     files: tuple[str, ...]
+    checkpoints: SavedCheckpoints | None = None
+    resume: str | None = None

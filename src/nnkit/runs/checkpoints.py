@@ -1,216 +1,165 @@
-"""Checkpoints: safetensors files whose header holds the rest as JSON. Nothing in them needs unpickling.
+"""The checkpoints of a run: each is complete in a folder of its own before index.json names it.
 
-`checkpoints/best/weights.safetensors` is the model to use: `load` makes it from the registry alone.
-`checkpoints/last/state.safetensors` is the whole training state. Each is one file, replaced atomically.
+`checkpoints/index.json` names the folders: `last`, newest first, and `best`. A folder is written under a
+temporary name, brought to the disk, renamed, and only then named by an index that is replaced atomically; so
+whatever happens, the index names whole folders. What no index names any more is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import logging
+import re
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-import torch
-from torch import Tensor, nn
+from pydantic import Field, ValidationError
 
-from nnkit.build import build
-from nnkit.data import tensor_files
-from nnkit.data.loaders import normalises
-from nnkit.errors import CheckpointError, NnkitError, UsageError, quote
-from nnkit.spec import from_toml
-from nnkit.training.loop import TrainState
-from nnkit.types import Data
+from nnkit import files
+from nnkit.results.base import Part
 
-BEST = Path("checkpoints/best/weights.safetensors")
-LAST = Path("checkpoints/last/state.safetensors")
-FORMAT = 1
-_MAX_BYTES = 8 << 30
-_SIZES = ("image_size", "target_size")
+logger = logging.getLogger("nnkit")
+
+STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
+INDEX = "index.json"
+FOLDER = r"(last|best)-(\d{8,12})(?:-(\d{1,9}))?"
+Kind = Literal["last", "best"]
+FolderName = Annotated[str, Field(pattern=f"^{FOLDER}$")]
+"""A folder within `checkpoints/`: a damaged index leads nowhere else."""
 
 
-class Normalize(nn.Module):
-    """(input - mean) / std per channel, for inputs in [0, 1], float (B, C, H, W)."""
+class Entry(Part):
+    """A checkpoint by the name of its folder; `best` is the folder of the best weights at that time."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Normalise each channel."""
-        return (inputs - self.mean) / self.std
+    folder: FolderName
+    epoch: int
+    step: int
+    best: FolderName | None = None
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What a file of weights says of itself: how to build its model and what it was trained on."""
+class Index(Part):
+    """index.json: the checkpoints to resume from, newest first, and the one that holds the best weights."""
 
-    model: Any
-    known: Mapping[str, Any]
-    task: str
-    class_names: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    epoch: int = 0
-    monitor: str = ""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    last: tuple[Entry, ...] = ()
+    best: FolderName | None = None
+
+    @property
+    def folders(self) -> set[str]:
+        """Every folder that is needed: those of the best weights at an older checkpoint are, too."""
+        named = {name for entry in self.last for name in (entry.folder, entry.best) if name}
+        return named | ({self.best} if self.best else set())
 
 
-def describe(data: Data, model: Any, *, epoch: int, monitor: str, metrics: Mapping[str, Any]) -> ModelCard:
-    """The card of a model trained on `data`; `model` is its spec as a config file has it."""
-    return ModelCard(
-        model=model,
-        known=data.known_settings(),
-        task=data.task,
-        class_names=data.class_names,
-        mean=data.mean,
-        std=data.std,
-        epoch=epoch,
-        monitor=monitor,
-        metrics=dict(metrics),
-    )
+class Checkpoints:
+    """The folder `checkpoints/` of a run, to write and to read."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def save_best(run_dir: Path, model: nn.Module, card: ModelCard) -> None:
-    """Replace the best weights."""
-    _save(run_dir / BEST, dict(model.state_dict()), {"format": FORMAT, **vars(card)})
+    def save(
+        self,
+        epoch: int,
+        step: int,
+        *,
+        state: Callable[[Path], None],
+        best: Callable[[Path], None] | None = None,
+        keep: int = 2,
+    ) -> None:
+        """Add the training state, written by `state` to the path that it is given, and keep the last `keep`.
 
+        With `best`, the best weights are replaced in the same moment. `WriteError` where the system refuses,
+        as on a full disk: the checkpoints before stay as they were.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        index = self.index()
+        made: list[Path] = []
+        try:
+            name = index.best
+            if best is not None:
+                made.append(self._write("best", step, best))
+                name = made[-1].name
+            made.append(self._write("last", step, state))
+            entry = Entry(folder=made[-1].name, epoch=epoch, step=step, best=name)
+            index = Index(last=(entry, *index.last)[: max(1, keep)], best=name)
+            self._write_index(index)
+        except BaseException:
+            for folder in made:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._remove_all_but(index.folders)
 
-def save_last(run_dir: Path, state: TrainState, rest: Mapping[str, Any]) -> None:
-    """Replace the training state: weights, average, optimizer, schedule, counters, and `rest` as JSON."""
-    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
-    if state.average is not None:
-        tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
-    optimizer = state.optimizer.state_dict()
-    scalars: dict[str, dict[str, Any]] = {}
-    for index, values in optimizer["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value
-            elif isinstance(value, list) and value and all(isinstance(item, Tensor) for item in value):
-                # L-BFGS keeps its history of steps and gradients in lists.
-                tensors |= {f"optimizer.{index}.{key}.{place}": item for place, item in enumerate(value)}
-            elif isinstance(value, (int, float, str, bool)):
-                scalars.setdefault(str(index), {})[key] = value
-    header = {
-        "format": FORMAT,
-        "epoch": state.epoch,
-        "step": state.step,
-        "optimizer": {"param_groups": optimizer["param_groups"], "scalars": scalars},
-        "schedule": _plain_schedule(state),
-        **rest,
-    }
-    _save(run_dir / LAST, tensors, header)
+    def _write_index(self, index: Index) -> None:
+        files.write_json(self.path / INDEX, {"schema": "nnkit.checkpoints/1", **index.document()})
 
+    def _write(self, kind: Kind, step: int, write: Callable[[Path], None]) -> Path:
+        """A new folder with the one file that `write` writes, under its final name and on the disk."""
+        path = self._free(kind, step)
+        with files.new_folder(path) as temporary:
+            write(temporary / (STATE if kind == "last" else WEIGHTS))
+        return path
 
-def _plain_schedule(state: TrainState) -> dict[str, Any]:
-    values = state.schedule.state_dict() if state.schedule is not None else {}
-    return {key: value for key, value in values.items() if isinstance(value, (int, float, str, bool, list))}
+    def _free(self, kind: Kind, step: int) -> Path:
+        """A name that no folder has: the same step is saved twice in its epoch's last step and at its end."""
+        path, number = self.path / f"{kind}-{step:08d}", 1
+        while path.exists():
+            number += 1
+            path = self.path / f"{kind}-{step:08d}-{number}"
+        return path
 
+    def _remove_all_but(self, needed: set[str]) -> None:
+        for path in self.path.iterdir():
+            if re.fullmatch(FOLDER, path.name) and path.name not in needed:
+                shutil.rmtree(path, ignore_errors=True)
 
-def _save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    # clone: safetensors refuses tensors that share memory, as tied weights do
-    owned = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    tensor_files.save(path, owned, header)
+    def index(self) -> Index:
+        """The index; where it is damaged, what the folders' own names say, which a warning tells."""
+        path = self.path / INDEX
+        try:
+            return Index.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            found = self._by_names()
+        except (OSError, ValidationError):
+            found = self._by_names()
+            logger.warning("%s is damaged: the checkpoints are taken by the names of their folders", path)
+        return found
 
+    def _by_names(self) -> Index:
+        matches = [
+            match
+            for path in (self.path.iterdir() if self.path.is_dir() else ())
+            if (match := re.fullmatch(FOLDER, path.name)) and path.is_dir()
+        ]
+        newest_first = sorted(matches, key=lambda match: (int(match[2]), int(match[3] or 1)), reverse=True)
+        by_kind = {kind: [m[0] for m in newest_first if m[1] == kind] for kind in ("last", "best")}
+        best = next(iter(by_kind["best"]), None)
+        last = [
+            Entry(folder=m[0], epoch=0, step=int(m[2]), best=best) for m in newest_first if m[1] == "last"
+        ]
+        return Index(last=tuple(last), best=best)
 
-def read_card(run: Path) -> ModelCard:
-    """The card of a run's best weights; `CheckpointError` where the file is not ours or damaged."""
-    path = best_path(run)
-    header, _ = _read(path, tensors=False)
-    try:
-        known = {k: tuple(v) if k in _SIZES and v else v for k, v in dict(header["known"]).items()}
-        card = ModelCard(
-            model=header["model"],
-            known=known,
-            task=str(header["task"]),
-            class_names=tuple(map(str, header["class_names"])),
-            mean=tuple(map(float, header["mean"])),
-            std=tuple(map(float, header["std"])),
-            epoch=int(header["epoch"]),
-            monitor=str(header["monitor"]),
-            metrics=dict(header["metrics"]),
-        )
-        return _checked(card, path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"its header lacks {error}") from None
+    def best(self) -> Path | None:
+        """The file of the best weights; None before the first epoch has ended."""
+        name = self.index().best
+        return self.weights_in(name) if name else None
 
+    def weights_in(self, folder: str) -> Path:
+        """The file of weights in a folder that an entry names."""
+        return self.path / folder / WEIGHTS
 
-def _checked(card: ModelCard, path: Path) -> ModelCard:
-    """The card, unless its statistics cannot be those of its images."""
-    channels = (card.known.get("in_channels"),) if card.mean else (0,)
-    if not (len(card.mean),) == (len(card.std),) == channels or 0 in card.std:
-        raise _damaged(path, "its mean and standard deviation do not fit its channels")
-    return card
+    def states(self) -> Sequence[tuple[Entry, Path]]:
+        """The files of training state, newest first."""
+        return [(entry, self.path / entry.folder / STATE) for entry in self.index().last]
 
+    def forget_after(self, folder: str) -> None:
+        """Go on from an older checkpoint: the newer ones, which are damaged, are forgotten."""
+        index = self.index()
+        names = [entry.folder for entry in index.last]
+        if names.index(folder) == 0:
+            return
+        kept = index.last[names.index(folder) :]
+        self._write_index(Index(last=kept, best=kept[0].best))
 
-def best_path(run: Path) -> Path:
-    """The file of weights of a run directory, or the file itself where one is given."""
-    if run.is_file():
-        if run.suffix != ".safetensors":
-            raise UsageError(
-                f"{run} is no run directory and no .safetensors file",
-                hint="only safetensors weights are read: pickled files such as .pt can run code when opened",
-            )
-        return run
-    if not run.is_dir():
-        raise UsageError(f"there is no run at {run}", hint="`nnkit runs list` shows the runs")
-    path = run / BEST
-    if not path.is_file():
-        cells = sorted(str(cell.parent.parent.parent) for cell in run.glob(f"cells/*/{BEST}"))
-        if cells:
-            raise UsageError(f"{run} holds several runs", hint=f"name one of them, as {cells[0]}")
-        raise CheckpointError(
-            f"{run} holds no {BEST}", hint="the run ended before its first epoch did, or is no run"
-        )
-    return path
-
-
-def load_bare(run: Path) -> tuple[nn.Module, ModelCard]:
-    """The model of a run without its normalisation, in eval mode, and its card."""
-    path = best_path(run)
-    card = read_card(run)
-    _, tensors = _read(path, tensors=True)
-    try:
-        model: nn.Module = build("models", from_toml(card.model, "model"), known=card.known)
-    except NnkitError as error:
-        error.message = f"{path}: {error.message}"
-        raise
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise _damaged(path, str(error).splitlines()[0]) from None
-    return model.eval(), card
-
-
-def load(run: Path | str) -> nn.Module:
-    """The best model of a run, in eval mode: float (B, C, H, W) in [0, 1] in, normalisation inside.
-
-    `run` is a run directory or a weights file. The model's class comes from the registry alone.
-    """
-    model, card = load_bare(Path(run))
-    if not normalises(card.mean, card.std):
-        return model
-    return nn.Sequential(Normalize(card.mean, card.std), model).eval()
-
-
-def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if path.stat().st_size > _MAX_BYTES:
-        raise _damaged(path, "it is larger than 8 GiB")
-    try:
-        read, header = tensor_files.read(path) if tensors else ({}, tensor_files.read_header(path))
-    except (ValueError, RecursionError, OSError) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
-    if header.get("format") != FORMAT:
-        raise _damaged(path, f"format {quote(header.get('format'))}")
-    return header, read
-
-
-def _damaged(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is no checkpoint of nnkit, or damaged: {why}", hint="train again, or use another run"
-    )
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())

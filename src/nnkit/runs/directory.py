@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 
 from nnkit import files
 from nnkit.errors import CheckpointError, NnkitError, UsageError, did_you_mean
+from nnkit.runs.checkpoints import Checkpoints
 from nnkit.runs.environment import environment
 from nnkit.runs.metrics_log import MetricsFile, read_records
 from nnkit.runs.status import State, Status, utc_now
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10.0
 CONFIG, STATUS, SUMMARY, LOG = "config.toml", "status.json", "summary.json", "metrics.jsonl"
 ENVIRONMENT, SPLITS, LOCK = "environment.json", "splits.safetensors", ".lock"
-PLACES = ("out", "runs_dir")
+PLACES = ("out", "runs_dir", "resume")
 """The settings that say where a run was written, which is no part of repeating it."""
 
 
@@ -46,6 +48,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.log = MetricsFile(path / LOG)
+        self.checkpoints = Checkpoints(path / "checkpoints")
         self._lock: FileLock | None = None
         self._beat = 0.0
         self._status = Status()
@@ -91,7 +94,7 @@ class RunDirectory:
         """Open the folder of a run to continue it. `UsageError` where another process uses it."""
         run = cls(path)._locked()
         run._status = run.status()
-        for folder in (path, *(path / name for name in ("checkpoints/best", "checkpoints/last", "figures"))):
+        for folder in (path, run.checkpoints.path, path / "figures"):
             files.remove_stale_files(folder)
         return run
 
@@ -214,6 +217,10 @@ class RunDirectory:
         """The run of one cell of a study, such as one pooling and seed of a comparison."""
         return RunDirectory(self.path / "cells" / name)
 
+    def cells(self) -> list[RunDirectory]:
+        """The runs of a comparison's cells, by name; of a training none."""
+        return [RunDirectory(path.parent) for path in sorted(self.path.glob(f"cells/*/{STATUS}"))]
+
     def exists(self) -> bool:
         """Whether the folder holds a run."""
         return (self.path / STATUS).is_file()
@@ -237,10 +244,23 @@ class RunDirectory:
         """What `--json` printed; None where it is not there or damaged."""
         return _read_json(self.path / SUMMARY) or None
 
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says; empty where it is not there or damaged."""
+        return _read_json(self.path / ENVIRONMENT)
+
     def config_text(self) -> str | None:
         """The configuration as TOML; None where it is not there or damaged."""
         try:
             return self.config_path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
+    def splits(self) -> dict[str, NDArray[np.int64]] | None:
+        """Which images were in which split, as `write_splits` had them; None where that is damaged."""
+        from nnkit.data import tensor_files
+
+        try:
+            return {name: values.numpy() for name, values in tensor_files.read(self.path / SPLITS)[0].items()}
         except (OSError, ValueError):
             return None
 
@@ -261,6 +281,11 @@ class RunDirectory:
 def _is_free(folder: Path) -> bool:
     """Whether a folder holds nothing but what a process left that was killed before its run began."""
     return all(path.name == LOCK or files.is_temporary(path) for path in folder.iterdir())
+
+
+def resume_command(path: Path) -> str:
+    """The command that goes on with a training."""
+    return f"nnkit train --resume {shlex.quote(str(path))}"
 
 
 def default_runs_dir(given: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,26 @@ class MetricsFile:
         self._write({"kind": "epoch", **record})
         assert self._file is not None
         self._file.flush()
+
+    def sync(self) -> int:
+        """Bring what was written to the disk; the length of the file in bytes."""
+        if self._file is None:
+            return self._path.stat().st_size if self._path.is_file() else 0
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
+
+    def cut(self, length: int) -> None:
+        """Leave the first `length` bytes; `CheckpointError` where there are fewer."""
+        self.close()
+        size = self._path.stat().st_size if self._path.is_file() else 0
+        if size < length:
+            raise CheckpointError(
+                f"{self._path} is damaged: it has {size} bytes, the checkpoint was made with {length}",
+                hint="repeat the run with its config.toml",
+            )
+        if size > length:
+            os.truncate(self._path, length)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,10 +12,11 @@ from nnkit.options import CommandConfig, Option, RunsDir
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.reading import explain, read
-from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Summary
+from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, SavedCheckpoints, Summary
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
-from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
+from nnkit.runs.directory import RunDirectory, default_runs_dir, resume_command, run_directories
+from nnkit.runs.status import State
 
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
 _REPEAT = "remove it, or repeat the run with its config.toml"
@@ -52,7 +53,28 @@ def show_run(run: Path, runs_dir: Path | None = None) -> RunResult:
         config=found.config_text(),
         epochs=read_epochs(found),
         files=tuple(found.file_names()),
+        checkpoints=_checkpoints(found),
+        resume=_resume(found, status.current),
     )
+
+
+def _checkpoints(run: RunDirectory) -> SavedCheckpoints | None:
+    states = run.checkpoints.states()
+    if not states:
+        return None
+    newest = states[0][0]
+    return SavedCheckpoints(
+        number=len(states),
+        epoch=newest.epoch,
+        step=newest.step,
+        bytes=run.checkpoints.size(),
+        not_exact=run.environment().get("resume_not_exact"),
+    )
+
+
+def _resume(run: RunDirectory, state: State) -> str | None:
+    broken_off = state in ("killed", "interrupted", "failed")
+    return resume_command(run.path) if broken_off and run.checkpoints.states() else None
 
 
 def _row(run: RunDirectory) -> RunRow:

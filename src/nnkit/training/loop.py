@@ -1,7 +1,8 @@
 """The training loop: a generator of steps and epochs that prints nothing and saves nothing.
 
 Everything random in a step (augmentation, dropout) is drawn from a generator seeded by (seed, epoch, step),
-and the order of the batches follows from (seed, epoch): the state of a run holds no random state at all.
+and the order of the batches follows from (seed, epoch): the state of a run holds no random state at all, and
+the loop goes on from any step.
 """
 
 from __future__ import annotations
@@ -26,28 +27,12 @@ from nnkit.training.devices import autocast, sum_type
 from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
+from nnkit.training.parts import Parts
 from nnkit.types import Batch, Data, EpochResult, StepResult
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 _CPU = torch.device("cpu")
-
-
-@dataclass
-class TrainState:
-    """All that changes during a run. `epoch` counts finished epochs, `step` finished optimizer steps."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    schedule: LRScheduler | None = None
-    average: AveragedModel | None = None
-    epoch: int = 0
-    step: int = 0
-
-    @property
-    def eval_model(self) -> nn.Module:
-        """The model to evaluate and keep: the average of the weights where one is kept."""
-        return self.average.module if self.average is not None else self.model
 
 
 @dataclass(frozen=True)
@@ -62,15 +47,55 @@ class Recipe:
 
 
 @dataclass
-class _EpochSums:
-    """What an epoch adds up on the device; reading it synchronises, once per epoch."""
+class EpochProgress:
+    """How far an epoch is, and what it adds up on the device; reading that synchronises, once per epoch.
+
+    `seconds` are those of earlier processes that worked at this epoch.
+    """
 
     loss: Tensor
     correct: Tensor
+    batches: int = 0
     num_images: int = 0
     learning_rate: float = 0.0
     data_wait_s: float = 0.0
+    seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of_new_epoch(cls, device: torch.device) -> EpochProgress:
+        """That of an epoch whose first batch comes next."""
+        zero = torch.zeros((), dtype=sum_type(device), device=device)
+        return cls(zero, zero.clone())
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that this epoch has taken so far."""
+        return self.seconds + time.perf_counter() - self.started
+
+
+@dataclass
+class TrainState:
+    """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps.
+
+    `progress` is what the epoch under way has added up; None between two epochs. `parts` and `eval_parts` say
+    in how many parts a batch is trained on and evaluated.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler | None = None
+    average: AveragedModel | None = None
+    epoch: int = 0
+    step: int = 0
+    progress: EpochProgress | None = None
+    parts: Parts = field(default_factory=Parts)
+    eval_parts: Parts = field(default_factory=lambda: Parts(what="evaluation"))
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The model to evaluate and keep: the average of the weights where one is kept."""
+        return self.average.module if self.average is not None else self.model
 
 
 @dataclass(frozen=True)
@@ -123,12 +148,13 @@ def fit(
     while state.epoch < recipe.epochs:
         epoch = state.epoch + 1
         forward.train()
-        zero = torch.zeros((), dtype=sum_type(train.device), device=train.device)
-        sums = _EpochSums(zero, zero.clone())
+        if state.progress is None:
+            state.progress = EpochProgress.of_new_epoch(train.device)
+        sums = state.progress
         flag: _Flag | None = None
         plan = train.plan(epoch=epoch, seed=recipe.seed, order=recipe.order)
-        batches = train.load(plan)
-        for number in range(len(plan)):
+        batches = train.load(plan, start=sums.batches)
+        for number in range(sums.batches, len(plan)):
             waited_from = time.perf_counter()
             seed_step(recipe.seed, epoch, number, train.device)
             batch = next(batches)
@@ -179,9 +205,7 @@ def train_step(
     if isinstance(state.optimizer, LBFGS):
         value, output = _line_search(state, state.optimizer, forward, loss, batch, recipe, device)
     else:
-        state.optimizer.zero_grad(set_to_none=True)
-        value, output = _compute(forward, loss, batch, recipe, device)
-        value.backward()  # type: ignore[no-untyped-call]
+        value, output = _gradients(state, forward, loss, batch, recipe, device)
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
         state.optimizer.step()
@@ -191,6 +215,60 @@ def train_step(
         state.average.update_parameters(state.model)
     state.step += 1
     return value.detach(), output.detach()
+
+
+def _gradients(
+    state: TrainState, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The loss and the output of a batch, detached; the weights have its gradients.
+
+    In several parts, each part's mean loss counts by its share of the images, so that gradients add up to the
+    whole batch's; with batch norm they do not, since each part is normalised by itself. Where memory runs out
+    and parts may shrink, the step begins again as if it had not begun.
+    """
+    before = _Before(state.model, device) if state.parts.shrinks else None
+    while True:
+        state.optimizer.zero_grad(set_to_none=True)
+        try:
+            return _add_up(state.parts.split(batch), forward, loss, recipe, device)
+        except Exception as error:
+            if before is None or not state.parts.shrink(error, batch):
+                raise
+            before.restore(state.model)
+
+
+def _add_up(
+    parts: list[Batch], forward: nn.Module, loss: nn.Module, recipe: Recipe, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    if len(parts) == 1:
+        value, output = _compute(forward, loss, parts[0], recipe, device)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value.detach(), output.detach()
+    num_images = sum(len(part.targets) for part in parts)
+    values, outputs = [], []
+    for part in parts:
+        value, output = _compute(forward, loss, part, recipe, device)
+        weighted = batch_sum(loss, value, len(part.targets))
+        value = weighted if weighted is value else weighted / num_images
+        value.backward()  # type: ignore[no-untyped-call]
+        values.append(value.detach())
+        outputs.append(output.detach())
+    return torch.stack(values).sum(), torch.cat(outputs)
+
+
+class _Before:
+    """What a forward pass changes beside gradients: buffers, as batch norm's, and the random numbers."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self._buffers = [buffer.clone() for buffer in model.buffers()]
+        self._random = random_state.read(device)
+
+    def restore(self, model: nn.Module) -> None:
+        """Bring the model and the generators back."""
+        with torch.no_grad():
+            for buffer, value in zip(model.buffers(), self._buffers, strict=True):
+                buffer.copy_(value)
+        random_state.write(self._random)
 
 
 def _compute(
@@ -221,12 +299,10 @@ def _line_search(
     outputs: list[Tensor] = []
 
     def closure() -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        value, output = _compute(forward, loss, batch, recipe, device)
-        value.backward()  # type: ignore[no-untyped-call]
-        values.append(value.detach())
+        value, output = _gradients(state, forward, loss, batch, recipe, device)
+        values.append(value)
         if not outputs:  # the first is of the weights before the step, as other optimizers' is
-            outputs.append(output.detach())
+            outputs.append(output)
         return value
 
     try:
@@ -241,7 +317,8 @@ def _line_search(
     return values[0], outputs[0]
 
 
-def _add(sums: _EpochSums, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:
+def _add(sums: EpochProgress, loss: nn.Module, value: Tensor, output: Tensor, batch: Batch) -> None:
+    sums.batches += 1
     sums.num_images += len(batch.targets)
     sums.loss += batch_sum(loss, value, len(batch.targets))
     if batch.targets.ndim == 1:
@@ -270,14 +347,22 @@ def _finish_epoch(
     data: Data,
     val: EvalLoader,
     recipe: Recipe,
-    sums: _EpochSums,
+    sums: EpochProgress,
     between: Callable[[], None],
 ) -> EpochResult:
     train_loss = float(sums.loss) / max(1, sums.num_images)
-    train_s = time.perf_counter() - sums.started
+    train_s = sums.elapsed_s
     epoch = state.epoch + 1
     collected = make_metrics(data, val.device)
-    evaluate(state.eval_model, val, loss, collected, precision=recipe.precision, between=between)
+    evaluate(
+        state.eval_model,
+        val,
+        loss,
+        collected,
+        precision=recipe.precision,
+        between=between,
+        parts=state.eval_parts,
+    )
     measured = collected.result()
     metrics = {"train_loss": train_loss, **flat(measured, "val")}
     if data.task == "classification":
@@ -285,7 +370,7 @@ def _finish_epoch(
     wrong = _not_finite(measured) if len(val.split) else None
     if wrong is not None:
         raise _diverged(f"the validation metric {wrong}", epoch, state.step)
-    state.epoch = epoch
+    state.epoch, state.progress = epoch, None
     return EpochResult(
         epoch=epoch,
         step=state.step,
@@ -295,7 +380,7 @@ def _finish_epoch(
         validation=measured,
         train_s=train_s,
         data_wait_s=sums.data_wait_s,
-        seconds=time.perf_counter() - sums.started,
+        seconds=sums.elapsed_s,
         images_per_s=sums.num_images / train_s if train_s else 0.0,
     )
 

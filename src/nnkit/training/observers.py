@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nnkit.runs.directory import RunDirectory
+from nnkit.runs.metrics_log import read_records
 from nnkit.types import EpochResult, StepResult, lower_is_better
 
 
@@ -45,6 +46,15 @@ class PlanObserver(Observer, Protocol):
         ...
 
 
+@runtime_checkable
+class ResumeObserver(Observer, Protocol):
+    """An observer that is also told where a resumed run goes on, before its first step."""
+
+    def on_resume(self, *, epochs_done: int, images_done: int) -> None:
+        """Called once: whole epochs, and images of the epoch under way."""
+        ...
+
+
 @dataclass
 class MetricsLog:
     """Writes metrics.jsonl: a line per epoch, and per step in the first epoch."""
@@ -65,6 +75,23 @@ class MetricsLog:
         self.flush()
         self.epochs.append(epoch)
         self.run.log.epoch(epoch)
+
+    def sync(self) -> int:
+        """Write the steps that wait, bring the file to the disk; its length in bytes."""
+        self.flush()
+        return self.run.log.sync()
+
+    def restore(self, length: int) -> None:
+        """Go on from the file's first `length` bytes; what follows was written after a checkpoint."""
+        self.run.log.cut(length)
+        for record in read_records(self.run.log_path):
+            if record["kind"] == "step":
+                self.first_epoch.append((record["step"], record["loss"]))
+            else:
+                del record["kind"]
+                # Infinity, such as the PSNR of a perfect image, is null in the file.
+                metrics = {k: math.nan if v is None else v for k, v in record.pop("metrics").items()}
+                self.epochs.append(EpochResult(metrics=metrics, **record))
 
     def flush(self) -> None:
         """Write the steps that wait, one synchronisation for all."""
@@ -100,6 +127,15 @@ class BestWeights:
         self.metrics = {**result.validation, **result.metrics}
         self.weights = copy.deepcopy(dict(model.state_dict()))
         return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, without the weights: these are a file of their own."""
+        return {"epoch": self.epoch, "value": self.value, "loss": self.loss, "metrics": dict(self.metrics)}
+
+    def restore(self, state: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+        """Go on from what was remembered."""
+        self.epoch, self.value, self.loss = state["epoch"], state["value"], state["loss"]
+        self.metrics, self.weights = state["metrics"], weights
 
     def _better(self, value: float, loss: float) -> bool:
         if math.isnan(value) or not self.epoch:

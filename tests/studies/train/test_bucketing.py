@@ -22,7 +22,7 @@ from data.image_files import random_png, write_folder
 from nnkit.api import compare_pooling, evaluate, train
 from nnkit.errors import UsageError
 from nnkit.results.train import TrainResult
-from nnkit.runs import checkpoints
+from nnkit.runs import weights as weight_files
 from nnkit.types import EpochResult, StepResult
 from tiny_plugin import TinyPlugin
 
@@ -69,7 +69,7 @@ class Seen:
 
 
 def weights(result: TrainResult) -> dict[str, torch.Tensor]:
-    return checkpoints.load_bare(result.run_dir)[0].state_dict()
+    return weight_files.load_bare(result.run_dir)[0].state_dict()
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_from_the_command_to_the_first_batch_there_are_few_calls(
     ways: list[list[str]] = []
     original = TrainLoader.load
 
-    def load(self: TrainLoader, plan: Any) -> Any:
+    def load(self: TrainLoader, plan: Any, **more: Any) -> Any:
         frame, way = sys._getframe(1), list[str]()
         while frame is not None:
             path = Path(frame.f_code.co_filename)
@@ -91,7 +91,7 @@ def test_from_the_command_to_the_first_batch_there_are_few_calls(
                 way.append(str(path.relative_to(ROOT)))
             frame = frame.f_back  # type: ignore[assignment]
         ways.append(way[::-1])
-        return original(self, plan)
+        return original(self, plan, **more)
 
     monkeypatch.setattr(TrainLoader, "load", load)
     assert command(tiny) == 0

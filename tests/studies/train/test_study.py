@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import nnkit
+from checkpoint_files import best_file, last_file
 from nnkit.api import evaluate, train
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.train import TrainResult
-from nnkit.runs import checkpoints
+from nnkit.runs import weights as weight_files
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.train import experiment
 from tiny_plugin import NUM, Tiny, TinyPlugin
@@ -41,7 +42,7 @@ def quick(drawn: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def weights(result: TrainResult) -> str:
-    model = checkpoints.load_bare(result.run_dir)[0]
+    model = weight_files.load_bare(result.run_dir)[0]
     return hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
 
 
@@ -65,13 +66,14 @@ def test_a_run_directory_holds_every_file_of_the_contract(drawn: Any) -> None:
         "metrics.jsonl",
         "summary.json",
         "splits.safetensors",
-        "checkpoints/best/weights.safetensors",
-        "checkpoints/last/state.safetensors",
         "figures/curves.png",
         "figures/curves.csv",
         "figures/first-epoch.png",
         "figures/confusion.png",
+        "checkpoints/index.json",
     }
+    assert best_file(run).is_file()
+    assert last_file(run).is_file()
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "finished"
     assert {"pid", "host", "heartbeat", "reason", "started"} <= set(status)
@@ -115,7 +117,7 @@ def test_the_loaded_model_is_the_trained_one_with_the_normalisation_inside(quick
     assert not net.training
     data = Tiny().load(None)  # type: ignore[arg-type]
     raw = data.splits["val"].images.fetch(data.splits["val"].indices)[0].float() / 255
-    bare = checkpoints.load_bare(result.run_dir)[0]
+    bare = weight_files.load_bare(result.run_dir)[0]
     with torch.no_grad():
         torch.testing.assert_close(net(raw), bare((raw - 0.4) / 0.3))
     right = (net(raw).argmax(1) == data.splits["val"].targets[data.splits["val"].indices]).float().mean()
@@ -150,7 +152,7 @@ def test_a_rule_stops_the_run_and_is_named(quick: Any, rule: str, epochs: int) -
     result = quick(epochs=5, stop=[rule, "threshold:metric=val_accuracy,above=2"])
     assert result.epochs == epochs
     assert result.stopped_by.startswith(rule.split(":")[0])
-    assert (result.run_dir / "checkpoints/best/weights.safetensors").is_file()
+    assert best_file(result.run_dir).is_file()
 
 
 def test_the_monitor_says_which_epoch_is_best(quick: Any) -> None:
@@ -216,7 +218,7 @@ def test_a_mistake_found_after_training_keeps_what_was_trained(
         drawn(out=str(tmp_path / "out"))
     kept = RunDirectory(tmp_path / "out")
     assert (kept.state(), len(kept.epochs())) == ("failed", 2)
-    assert checkpoints.load(tmp_path / "out")
+    assert weight_files.load(tmp_path / "out")
 
 
 def test_a_loss_that_is_no_scalar_is_refused(quick: Any) -> None:
@@ -271,7 +273,7 @@ def test_trying_the_compiler_leaves_the_statistics_of_norms_alone(
 
 def test_an_average_of_the_weights_averages_the_norms_statistics_too(quick: Any) -> None:
     result = quick(model="tiny-net:norm=true", ema=0.5, test=True)
-    model = checkpoints.load_bare(result.run_dir)[0]
+    model = weight_files.load_bare(result.run_dir)[0]
     assert not torch.equal(model.norm.running_mean, torch.zeros(4))  # type: ignore[union-attr,arg-type]
     assert evaluate(result.run_dir).metrics == result.test
 

@@ -20,7 +20,7 @@ from nnkit.build import plan
 from nnkit.errors import UsageError
 from nnkit.results.reading import read
 from nnkit.results.train import TrainResult
-from nnkit.runs import checkpoints
+from nnkit.runs import weights
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.spec import from_toml, parse
 from nnkit.studies.bench.config import BenchConfig
@@ -334,7 +334,7 @@ def _bare_name(text: str) -> str:
 
 
 def _from_run(path: Path, data: Data) -> _Made:
-    card = checkpoints.read_card(path)
+    card = weights.read_card(path)
     known = data.known_settings()
     for key, value in card.known.items():
         if key in known and value != known[key]:
@@ -347,7 +347,7 @@ def _from_run(path: Path, data: Data) -> _Made:
         seconds = read(run.summary_path, TypeAdapter(TrainResult)).seconds if path.is_dir() else None
     except FileNotFoundError:
         seconds = None
-    return _Made(str(from_toml(card.model, "model")), checkpoints.load(path), seconds, f"run {path.name}")
+    return _Made(str(from_toml(card.model, "model")), weights.load(path), seconds, f"run {path.name}")
 
 
 def _from_spec(text: str, data: Data, seed: int) -> _Made:

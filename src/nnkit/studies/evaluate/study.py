@@ -20,9 +20,9 @@ from nnkit.data.resize_policy import with_policy
 from nnkit.data.splits import check_labels, classes_without_images, limited
 from nnkit.errors import ConfigError, UsageError
 from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
-from nnkit.runs import checkpoints
-from nnkit.runs.checkpoints import ModelCard
+from nnkit.runs import weights
 from nnkit.runs.directory import RunDirectory
+from nnkit.runs.weights import ModelCard
 from nnkit.spec import Spec, from_toml
 from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.metrics import split_metrics
@@ -52,7 +52,7 @@ def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     config = complete(resolved).config
     set_threads(config.threads)
     device = choose_device(config.device)
-    model, card = checkpoints.load_bare(config.run)
+    model, card = weights.load_bare(config.run)
     trained = _training_config(config.run)
     spec = config.dataset or (trained.dataset if trained else None)
     if spec is None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from nnkit.bucketing import old_spelling
 from nnkit.errors import Mistake
 from nnkit.options import (
@@ -28,7 +30,14 @@ from nnkit.studies.paths import taken
 from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
 
-OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile")
+CheckpointEvery = Annotated[
+    str,
+    Field(pattern=r"^([1-9]\d{0,9}|\d{1,9}(\.\d{1,9})?(s|min|h))$"),
+    Option("", takes="a number of steps such as 100, or a time such as 30s, 5min or 1h"),
+]
+Accumulate = Annotated[int, Field(ge=1, le=65_536)]
+Kept = Annotated[int, Field(ge=1, le=10_000)]
+OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile", "accumulate")
 """Options that mean nothing without gradient steps: with least-squares they stay at their defaults."""
 
 
@@ -53,7 +62,15 @@ class TrainConfig(PlaceConfig):
     optimizer: Annotated[SpecField, Option("sgd, adam, adamw or lbfgs, with settings")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
     schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
-    batch_size: Annotated[Count, Option("Images per step")] = 64
+    batch_size: Annotated[Count, Option("Images per batch")] = 64
+    accumulate: Annotated[
+        Accumulate,
+        Option("Batches that make one step: their gradients add up to those of one large batch"),
+    ] = 1
+    on_oom: Annotated[
+        Literal["stop", "shrink"],
+        Option("Out of memory: stop and name a size that fits, or shrink: smaller parts, the same steps"),
+    ] = "stop"
     epochs: Annotated[Count, Option("Maximum number of epochs")] = 10
     augment: Annotated[Literal["none", "affine", "rotate", "report"], Option("{choices}")] = "none"
     bucketing: SharedBatches = EXACT_SIZES
@@ -75,6 +92,19 @@ class TrainConfig(PlaceConfig):
     seeds: SeedsIfAny = None
     jobs: Annotated[Jobs | None, Option("Seeds trained in parallel, with --seeds", default="1")] = None
     test: Annotated[bool, Option("Do not evaluate the test split", flags=("--no-test",), sets=False)] = True
+    checkpoint_every: Annotated[
+        CheckpointEvery | None,
+        Option("Save also within an epoch: every so many steps, or every 30s, 5min or 1h", "N|TIME"),
+    ] = None
+    keep_checkpoints: Annotated[Kept, Option("Number of checkpoints to keep, the newest")] = 2
+    resume: Annotated[
+        Path | None,
+        Option(
+            "Continue a run, by folder or name: where it broke off, or to more --epochs (refused with the "
+            "schedules cosine and one-cycle, which depend on the number of steps)",
+            "RUN",
+        ),
+    ] = None
     out: Annotated[
         Path | None,
         Option(
@@ -88,6 +118,9 @@ class TrainConfig(PlaceConfig):
         if self.clip is not None and self.optimizer.name == "lbfgs":
             why = "lbfgs searches along its own step: it has no gradient to clip"
             found.append(Mistake("clip", why))
+        if self.on_oom == "shrink" and self.optimizer.name == "lbfgs":
+            why = "lbfgs has moved the weights when memory runs out within its step: it cannot begin again"
+            found.append(Mistake("on_oom", why, "use --accumulate, or a smaller --batch-size"))
         if self.solver != "gradient":
             found += [
                 Mistake(
@@ -97,6 +130,12 @@ class TrainConfig(PlaceConfig):
                 )
                 for key in OF_GRADIENTS
                 if getattr(self, key) != type(self).model_fields[key].default
+            ]
+        if self.resume is not None:
+            found += [
+                Mistake(key, "a run is resumed by itself and stays in its folder", f"leave --{key} out")
+                for key in ("out", "seeds")
+                if getattr(self, key) is not None
             ]
         return found + self._mistakes_of_seeds()
 

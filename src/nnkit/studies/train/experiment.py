@@ -28,7 +28,8 @@ from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.training.optimizers import make_schedule, read_optimizer
-from nnkit.types import Data, Dataset, StoppingRule
+from nnkit.training.parts import Parts
+from nnkit.types import Bucketing, Data, Dataset, StoppingRule
 
 logger = logging.getLogger("nnkit")
 MANY_PARAMETERS = 50_000_000
@@ -141,7 +142,14 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
             hint="leave --augment out for this dataset",
         )
     shared |= {"bucketing": config.bucketing}
-    train = TrainLoader(data, data.splits["train"], batch_size=config.batch_size, augment=augment, **shared)
+    images_per_step = config.batch_size * config.accumulate
+    train = TrainLoader(
+        data,
+        data.splits["train"],
+        batch_size=images_per_step,
+        augment=augment,
+        **{**shared, "bucketing": _per_step(config)},
+    )
     # The first epoch's, which the loop asks for again: an epoch is planned once.
     _check_leftovers(train, train.plan(epoch=1, seed=config.seed, order=config.order))
     check_takes_mask(model, str(model_plan.spec), train)
@@ -151,6 +159,16 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     monitor = _monitor(config, data)
     _check_metrics_of(rules, data)
     return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
+
+
+def _per_step(config: TrainConfig) -> Bucketing:
+    """The bucketing of a step's images: `max_pixels` holds for each of the parts that add up to it."""
+    pixels = config.bucketing.max_pixels
+    return (
+        config.bucketing
+        if pixels is None
+        else replace(config.bucketing, max_pixels=pixels * config.accumulate)
+    )
 
 
 def evaluation_batch_size(batch_size: int) -> int:
@@ -230,7 +248,15 @@ def start_state(experiment: Experiment) -> TrainState:
         raise UsageError(f'the model "{config.model}" has no trainable parameters')
     optimizer = read_optimizer(config.optimizer)(parameters)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
-    return TrainState(experiment.model, optimizer, schedule, make_ema(experiment.model, config.ema))
+    shrinks = config.on_oom == "shrink"
+    return TrainState(
+        experiment.model,
+        optimizer,
+        schedule,
+        make_ema(experiment.model, config.ema),
+        parts=Parts(config.accumulate, shrinks),
+        eval_parts=Parts(1, shrinks, "evaluation"),
+    )
 
 
 def compile_model(experiment: Experiment) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import torch
 
@@ -23,7 +24,8 @@ def out_of_memory(experiment: Experiment) -> NnkitError:
     """The error to raise. Tries smaller and smaller batches, which changes the weights."""
     x, asked = experiment, experiment.config.batch_size
     logger.warning("out of memory: trying smaller batches")
-    longest, first = max(len(batch.indices) for batch in _epoch(x, x.train)), asked
+    per_step = max(len(batch.indices) for batch in _epoch(x, x.train))
+    longest, first = math.ceil(per_step / x.config.accumulate), asked
     while first // 2 >= longest:  # the same batches
         first //= 2
     try:
@@ -32,7 +34,10 @@ def out_of_memory(experiment: Experiment) -> NnkitError:
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         hint = f"lower --batch-size; smaller ones could not be tried: {cause}"
     else:
-        hint = f"--batch-size {fits} fits: the largest batches of an epoch were tried"
+        hint = (
+            f"--batch-size {fits} fits: the largest batches of an epoch were tried; "
+            "or --on-oom shrink, which keeps the steps as they are"
+        )
         if fits == first:
             hint = "one step fits by itself: close what else takes memory, or lower --batch-size"
         if not fits:
@@ -42,7 +47,7 @@ def out_of_memory(experiment: Experiment) -> NnkitError:
 
 def _try(x: Experiment, batch_size: int) -> None:
     """Train on the largest batch of an epoch and evaluate the largest of validation, not compiled."""
-    train = x.train.with_batch_size(batch_size)
+    train = x.train.with_batch_size(batch_size * x.config.accumulate)
     batch = _largest(train, _epoch(x, train))
     x.model.train()
     state = start_state(x)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,11 +19,12 @@ from nnkit.data.resize_policy import with_policy
 from nnkit.data.splits import check_labels, classes_without_images, limited
 from nnkit.errors import DivergedError, InterruptedRun, UsageError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
-from nnkit.runs import checkpoints
-from nnkit.runs.directory import PLACES, RunDirectory
+from nnkit.runs.directory import PLACES, RunDirectory, resume_command
 from nnkit.runs.status import State
+from nnkit.runs.training_state import SavedState
 from nnkit.studies.metrics import as_split_metrics, split_metrics
 from nnkit.studies.paths import data_place
+from nnkit.studies.train import resuming
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import (
     Experiment,
@@ -35,15 +36,25 @@ from nnkit.studies.train.experiment import (
 )
 from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
+from nnkit.studies.train.saving import Saver
 from nnkit.training import least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
-from nnkit.training.loop import TrainState, fit, require_finite
+from nnkit.training.loop import TrainState, fit
 from nnkit.training.memory import is_out_of_memory, release_traceback
 from nnkit.training.metrics import Metrics, make_metrics
-from nnkit.training.observers import BestWeights, MetricsLog, Observer, PlanObserver, StartObserver
+from nnkit.training.observers import (
+    BestWeights,
+    MetricsLog,
+    Observer,
+    PlanObserver,
+    ResumeObserver,
+    StartObserver,
+)
 from nnkit.types import SPLITS, EpochResult, StepResult
+
+logger = logging.getLogger("nnkit")
 
 logger = logging.getLogger("nnkit")
 
@@ -87,49 +98,112 @@ def train(
         for observer in observers:
             if isinstance(observer, PlanObserver):
                 observer.on_plan(images_per_epoch=forecast.num_images)
-        with _recorded(x, advise=advise) as folder:
+        with _recorded(x, advise=advise) as (folder, saved):
             fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
             x.solver = fitted(x.model, x.data)
             state = start_state(x)
             log, best = MetricsLog(folder), BestWeights(x.monitor)
+            saver = Saver(folder, x, state, best, log, started)
+            if saved is not None:
+                _resume(saver, saved, state, observers)
             forward = compile_model(x) if config.compile else x.model
-            stopped_by = "epochs" if config.solver == "gradient" else "least squares"
             with listening() as interrupt:
-                with _saved_when_interrupted(folder, x, state), _explained(x, state), _flushed(log):
-                    for event in _events(x, state, forward, interrupt):
-                        if isinstance(event, StepResult):
-                            for observer in (log, *observers):
-                                observer.on_step(event)
-                        elif reasons := _finish_epoch(folder, x, state, best, (log, *observers), event):
-                            stopped_by = "; ".join(reasons)
+                with _saved_when_interrupted(folder, state, saver), _explained(x, state), _flushed(log):
+                    # Where the checkpoint was made when all was trained, nothing is left to do here.
+                    for event in _events(x, state, forward, interrupt) if saver.stopped_by is None else ():
+                        if _ends(event, x, state, saver, (log, *observers)):
                             break
                         interrupt.check()
                 model = state.eval_model
                 model.load_state_dict(best.weights)
                 has_test = config.test and len(x.data.splits["test"]) > 0
-                tested = _test(x, model, interrupt) if has_test else None
-            result = _result(folder, x, state, best, log, stopped_by, tested, started)
+                with _told_how_to_resume(folder):
+                    tested = _test(x, state, model, interrupt) if has_test else None
+            result = _result(folder, x, state, best, log, saver, tested)
             folder.write_summary(result.document())
             trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
-            folder.set_state("finished", reason=stopped_by)
+            folder.set_state("finished", reason=result.stopped_by)
     return trained
 
 
+def _resume(saver: Saver, saved: SavedState, state: TrainState, observers: Sequence[Observer]) -> None:
+    """Bring the run to where its checkpoint was, and tell who looks at it."""
+    saver.restore(saved)
+    images_done = state.progress.num_images if state.progress is not None else 0
+    logger.info("going on after step %d, with %d whole epochs", state.step, state.epoch)
+    for observer in observers:
+        if isinstance(observer, ResumeObserver):
+            observer.on_resume(epochs_done=state.epoch, images_done=images_done)
+
+
+def _ends(
+    event: StepResult | EpochResult,
+    x: Experiment,
+    state: TrainState,
+    saver: Saver,
+    observers: Sequence[Observer],
+) -> bool:
+    """Show a step or an epoch to all who look at it, and save what is due; whether a rule says to stop."""
+    if isinstance(event, StepResult):
+        for observer in observers:
+            observer.on_step(event)
+        saver.after_step(event)
+        return False
+    for observer in observers:
+        observer.on_epoch(event)
+    reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
+    saver.stopped_by = "; ".join(reasons) or _ended(x, state)
+    saver.after_epoch(event)
+    return bool(reasons)
+
+
+def _ended(x: Experiment, state: TrainState) -> str | None:
+    """Why the run is at its end though no rule says so; None where epochs are left."""
+    if state.epoch < x.config.epochs:
+        return None
+    return "epochs" if x.config.solver == "gradient" else "least squares"
+
+
 @contextlib.contextmanager
-def _recorded(x: Experiment, *, advise: bool) -> Iterator[RunDirectory]:
-    """The run's folder, created now; an error that ends the block is recorded in its status."""
-    config = x.config
-    title = f"{config.dataset.name}-{x.model_plan.spec.name}"
-    folder = RunDirectory.create(config.runs_dir, "train", title, out=config.out)
+def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, SavedState | None]]:
+    """The run's folder, new or that of the run to resume; what ends the block by an error stands in it."""
+    folder, saved = _new_folder(x) if x.config.resume is None else _old_folder(x, x.config.resume)
     try:
-        folder.write_config(configuration.dumps(config, leave_out=PLACES))
-        folder.write_environment({"device": str(x.device), "threads": torch.get_num_threads()})
-        folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
         folder.set_state("running")
+        folder.write_config(configuration.dumps(x.config, leave_out=PLACES))
+        folder.write_environment(
+            {
+                "device": str(x.device),
+                "threads": torch.get_num_threads(),
+                "resume_not_exact": resuming.why_not_exact(x),
+            }
+        )
+        folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
         with _errors_recorded(folder, x, advise=advise):
-            yield folder
+            yield folder, saved
     finally:
         folder.close()
+
+
+def _new_folder(x: Experiment) -> tuple[RunDirectory, None]:
+    config = x.config
+    title = f"{config.dataset.name}-{x.model_plan.spec.name}"
+    return RunDirectory.create(config.runs_dir, "train", title, out=config.out), None
+
+
+def _old_folder(x: Experiment, run: Path) -> tuple[RunDirectory, SavedState]:
+    """The folder of a run that `--resume` names, and its newest whole checkpoint."""
+    folder = RunDirectory.reopen(RunDirectory.find(run, x.config.runs_dir).path)
+    try:
+        resuming.check_settings(folder, x.config)
+        resuming.check_data(folder, x.data)
+        saved = resuming.read_newest(folder)
+        resuming.check_something_left(folder, saved, x.config)
+        saved = resuming.goes_on(saved, folder, x.config)
+    except BaseException:
+        folder.close()
+        raise
+    return folder, saved
 
 
 @contextlib.contextmanager
@@ -141,7 +215,7 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
         folder.set_state("interrupted", reason=error.message)
         raise
     except UsageError as error:
-        if not folder.has_log():  # it never started
+        if not folder.has_log() and x.config.resume is None:  # it never started
             folder.discard()
         else:
             folder.set_state("failed", reason=error.message)
@@ -165,15 +239,23 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
 
 
 @contextlib.contextmanager
-def _saved_when_interrupted(folder: RunDirectory, x: Experiment, state: TrainState) -> Iterator[None]:
+def _saved_when_interrupted(folder: RunDirectory, state: TrainState, saver: Saver) -> Iterator[None]:
     """An interrupted loop leaves a checkpoint."""
+    with _told_how_to_resume(folder):
+        try:
+            yield
+        except InterruptedRun as error:
+            saver.when_interrupted()
+            error.message += f" after step {state.step} and {state.epoch} whole epochs"
+            raise
+
+
+@contextlib.contextmanager
+def _told_how_to_resume(folder: RunDirectory) -> Iterator[None]:
     try:
         yield
     except InterruptedRun as error:
-        require_finite(state)
-        checkpoints.save_last(folder.path, state, _rest(x))
-        error.message += f" after step {state.step} and {state.epoch} whole epochs"
-        error.hint = f"{folder.path} holds the checkpoint"
+        error.hint = f"go on with: {resume_command(folder.path)}"
         raise
 
 
@@ -222,31 +304,14 @@ def _events(
     return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
 
 
-def _finish_epoch(
-    folder: RunDirectory,
-    x: Experiment,
-    state: TrainState,
-    best: BestWeights,
-    observers: Sequence[Observer],
-    event: EpochResult,
-) -> list[str]:
-    """Pass an epoch to the observers and save it; the reasons to stop after it, if any rule has one."""
-    for observer in observers:
-        observer.on_epoch(event)
-    reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
-    _save(folder, x, state, best, event)
-    return reasons
-
-
 def _result(
     folder: RunDirectory,
     x: Experiment,
     state: TrainState,
     best: BestWeights,
     log: MetricsLog,
-    stopped_by: str,
+    saver: Saver,
     tested: Metrics | None,
-    started: float,
 ) -> TrainResult:
     config = x.config
     return TrainResult(
@@ -256,11 +321,11 @@ def _result(
         loss=str(config.loss),
         parameters=x.num_parameters,
         epochs=state.epoch,
-        stopped_by=stopped_by,
+        stopped_by=saver.stopped_by or "epochs",
         best=_best(best),
         test=split_metrics(tested) if tested is not None else None,
         solver=Solver.model_validate(x.solver),
-        seconds=time.perf_counter() - started,
+        seconds=saver.seconds,
         images_per_s=_images_per_s(log.epochs),
         seed=config.seed,
         device=str(x.device),
@@ -274,26 +339,7 @@ def _best(best: BestWeights) -> Best:
     return Best(epoch=best.epoch, metric=best.monitor, metrics=metrics)
 
 
-def _save(
-    folder: RunDirectory, experiment: Experiment, state: TrainState, best: BestWeights, event: EpochResult
-) -> None:
-    if best.offer(event, state.eval_model):
-        card = checkpoints.describe(
-            experiment.data,
-            configuration.dump(experiment.config)["model"],
-            epoch=event.epoch,
-            monitor=best.monitor,
-            metrics=event.metrics,
-        )
-        checkpoints.save_best(folder.path, state.eval_model, card)
-    checkpoints.save_last(folder.path, state, _rest(experiment))
-
-
-def _rest(experiment: Experiment) -> Mapping[str, Any]:
-    return {"stop": [{"name": name, "state": rule.state_dict()} for name, rule in experiment.rules]}
-
-
-def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Metrics:
+def _test(experiment: Experiment, state: TrainState, model: nn.Module, interrupt: Interrupt) -> Metrics:
     data, device, config = experiment.data, experiment.device, experiment.config
     batches = EvalLoader(
         data,
@@ -305,7 +351,13 @@ def _test(experiment: Experiment, model: nn.Module, interrupt: Interrupt) -> Met
     )
     metrics = make_metrics(data, device)
     return evaluate(
-        model, batches, experiment.loss, metrics, precision=config.precision, between=interrupt.check
+        model,
+        batches,
+        experiment.loss,
+        metrics,
+        precision=config.precision,
+        between=interrupt.check,
+        parts=state.eval_parts,
     )
 
 

@@ -1,0 +1,132 @@
+"""When a run is saved: at each epoch's end, every so many steps or minutes, and when interrupted."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from nnkit import config as configuration
+from nnkit.runs import training_state, weights
+from nnkit.runs.directory import RunDirectory
+from nnkit.runs.training_state import Beside, SavedState
+from nnkit.studies.train.experiment import Experiment
+from nnkit.training.loop import TrainState, require_finite
+from nnkit.training.observers import BestWeights, MetricsLog
+from nnkit.types import EpochResult, StepResult
+
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+class Saver:
+    """Writes the checkpoints of one run."""
+
+    def __init__(
+        self,
+        folder: RunDirectory,
+        x: Experiment,
+        state: TrainState,
+        best: BestWeights,
+        log: MetricsLog,
+        started: float,
+    ) -> None:
+        self._folder, self._x, self._state, self._best, self._log = folder, x, state, best, log
+        self._started = started
+        self._before_s = 0.0
+        self._due = due_every(x.config.checkpoint_every)
+        self._saved_at: tuple[int, int, bool] | None = None
+        self.stopped_by: str | None = None
+        """Why training has ended; None while it goes on."""
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far, in all processes that worked at it."""
+        return self._before_s + time.perf_counter() - self._started
+
+    def restore(self, saved: SavedState) -> None:
+        """Put a checkpoint into the run's objects, and cut the log to where it was."""
+        x, beside = self._x, saved.beside
+        saved.restore(self._state, x.loss)
+        for (_, rule), remembered in zip(x.rules, beside.rules, strict=True):
+            rule.load_state_dict(remembered["state"])
+        self._log.restore(beside.log_bytes)
+        if beside.best["epoch"]:
+            entry = next(e for e, path in self._folder.checkpoints.states() if path == saved.path)
+            assert entry.best is not None
+            found = weights.read_tensors(self._folder.checkpoints.weights_in(entry.best))
+            self._best.restore(beside.best, found)
+        self._folder.checkpoints.forget_after(saved.path.parent.name)
+        self._before_s = beside.seconds
+        self.stopped_by = beside.stopped_by
+        self._saved_at = self._place
+
+    @property
+    def _place(self) -> tuple[int, int, bool]:
+        return self._state.epoch, self._state.step, self._state.progress is None
+
+    def after_step(self, step: StepResult) -> None:
+        """Save where `--checkpoint-every` says so."""
+        if self._due(step.step):
+            self._save(None)
+
+    def after_epoch(self, event: EpochResult) -> None:
+        """Save, with the best weights where this epoch is the best so far."""
+        x, best, model = self._x, self._best, self._state.eval_model
+        write = None
+        if best.offer(event, model):
+            card = weights.describe(
+                x.data,
+                configuration.dump(x.config)["model"],
+                epoch=event.epoch,
+                monitor=best.monitor,
+                metrics=event.metrics,
+            )
+            write = partial(weights.save, model=model, card=card)
+        self._save(write)
+
+    def when_interrupted(self) -> None:
+        """Save what no checkpoint holds yet."""
+        if self._saved_at != self._place:
+            self._save(None)
+
+    def _save(self, best: Callable[[Path], None] | None) -> None:
+        require_finite(self._state)
+        state, x = self._state, self._x
+        beside = Beside(
+            rules=[{"name": name, "state": rule.state_dict()} for name, rule in x.rules],
+            best=self._best.state_dict(),
+            log_bytes=self._log.sync(),
+            seconds=self.seconds,
+            stopped_by=self.stopped_by,
+        )
+        self._folder.checkpoints.save(
+            state.epoch,
+            state.step,
+            state=lambda path: training_state.save(path, state, x.loss, beside),
+            best=best,
+            keep=x.config.keep_checkpoints,
+        )
+        self._saved_at = self._place
+
+
+def due_every(every: str | None) -> Callable[[int], bool]:
+    """Whether to save after a step, by its number: each "100" steps, or each "30s", "5min" or "1h"."""
+    if every is None:
+        return lambda step: False
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)?", every)
+    assert match is not None
+    if match[2] is None:
+        steps = int(match[1])
+        return lambda step: step % steps == 0
+    seconds, last = float(match[1]) * _UNITS[match[2]], [time.monotonic()]
+
+    def due(step: int) -> bool:
+        now = time.monotonic()
+        if now - last[0] < seconds:
+            return False
+        last[0] = now
+        return True
+
+    return due
