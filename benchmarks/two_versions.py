@@ -3,8 +3,8 @@
     git worktree add ../before COMMIT
     python benchmarks/two_versions.py --before ../before/src --after src --rounds 7
 
-Needs NNKIT_DATA. Each command runs in a process of its own with one thread; the rounds alternate which version
-is first. A ratio above 1 means that the version after is faster. Its interval is the range of the paired ratios.
+Needs NNKIT_DATA. Each command runs in a process of its own with one thread; the rounds alternate which is
+first. A ratio above 1 means that the version after is faster. Its interval is the range of the paired ratios.
 """
 
 from __future__ import annotations
