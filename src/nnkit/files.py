@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What the system refuses, as on a full disk, is a `WriteError`.
     """
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
+    temporary = temporary_in(path.parent)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that nobody else may read
@@ -40,6 +40,11 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and not isinstance(error, WriteError):
             raise _explained(path, error) from error
         raise
+
+
+def temporary_in(folder: Path) -> Path:
+    """A name for a temporary file of this process; `remove_stale_files` knows it once the process is gone."""
+    return folder / f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp"
 
 
 def _explained(path: Path, error: OSError) -> WriteError:
