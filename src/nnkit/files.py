@@ -60,8 +60,7 @@ def remove_stale_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`, and old ones of other hosts."""
     with contextlib.suppress(OSError):  # a folder that cannot be read or written is told of when it is used
         for path in folder.glob(".*.tmp"):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and _is_stale(path, match[1], int(match[2])):
+            if is_stale(path):
                 path.unlink(missing_ok=True)
 
 
@@ -74,6 +73,12 @@ def _umask() -> int:
 def is_temporary(path: Path) -> bool:
     """Whether the name is one that `replacing` gives to a temporary file."""
     return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_stale(path: Path) -> bool:
+    """Whether this is a temporary file whose process is gone, or an old one of another host."""
+    match = _TEMPORARY.fullmatch(path.name)
+    return match is not None and _is_stale(path, match[1], int(match[2]))
 
 
 def host() -> str:
