@@ -57,11 +57,12 @@ def _explained(path: Path, error: OSError) -> WriteError:
 
 
 def remove_stale_files(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`, and old ones of other hosts."""
+    """Remove the temporary files that killed processes left in `folder`, and all that are a day old."""
     with contextlib.suppress(OSError):  # a folder that cannot be read or written is told of when it is used
         for path in folder.glob(".*.tmp"):
-            if is_stale(path):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process may remove it first
+                if is_stale(path):
+                    path.unlink()
 
 
 def _umask() -> int:
@@ -76,7 +77,7 @@ def is_temporary(path: Path) -> bool:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether this is a temporary file whose process is gone, or an old one of another host."""
+    """Whether this is a temporary file whose process is gone, or one that is a day old."""
     match = _TEMPORARY.fullmatch(path.name)
     return match is not None and _is_stale(path, match[1], int(match[2]))
 
@@ -87,8 +88,9 @@ def host() -> str:
 
 
 def _is_stale(path: Path, maker_host: str, maker: int) -> bool:
-    if maker_host != host():
-        return time.time() - path.stat().st_mtime > _STALE_S
+    is_old = time.time() - path.stat().st_mtime > _STALE_S
+    if is_old or maker_host != host():
+        return is_old  # also on this host: another process may have the number by now
     try:
         os.kill(maker, 0)
     except ProcessLookupError:
