@@ -4,16 +4,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .venv-audit
 JOBS ?= 2
 
 SAMPLE ?= 1000
 SEED ?= 0
 
-.PHONY: demo test coverage mutants check format docs schemas results clean help
+.PHONY: demo test coverage mutants check audit format docs schemas results clean help
 
 help:
 	@echo "make demo     install into .venv and train the built-in default"
 	@echo "make test     the whole suite        make check    lint, format, types and imports"
+	@echo "make audit    asks PyPI for known vulnerabilities of what is installed (needs the network)"
 	@echo "make coverage the suite again, with the branches that it runs, by package"
 	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
 	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
@@ -63,6 +65,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# pip-audit in an environment of its own, made when it is asked for: not in .venv, not in CI.
+$(AUDIT)/bin/pip-audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit
+
+audit: $(VENV)/.installed-dev $(AUDIT)/bin/pip-audit
+	PIPAPI_PYTHON_LOCATION=$(BIN)/python $(AUDIT)/bin/pip-audit --local --skip-editable
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -77,4 +87,4 @@ results: $(VENV)/.installed
 	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file --threads 1 || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.json
+	rm -rf $(VENV) $(AUDIT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.json

@@ -135,14 +135,17 @@ def test_files_that_may_still_be_written_stay(tmp_path):
     files.remove_stale_files(tmp_path / "none")
 
 
-def test_a_temporary_file_of_another_host_goes_after_a_day(tmp_path: Path) -> None:
+@pytest.mark.parametrize("maker", ["0123456789ab.5", f"{files.host()}.{os.getpid()}"])
+def test_a_temporary_file_goes_after_a_day_whoever_has_the_number_of_its_process(
+    tmp_path: Path, maker: str
+) -> None:
     now = time.time()
-    ages = {".aa.0123456789ab.5.tmp": 86_000, ".bb.0123456789ab.5.tmp": 86_800}
+    ages = {f".aa.{maker}.tmp": 86_000, f".bb.{maker}.tmp": 86_800}
     for name, age in ages.items():
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (now - age,) * 2)
     files.remove_stale_files(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".aa.0123456789ab.5.tmp"]
+    assert [path.name for path in tmp_path.iterdir()] == [f".aa.{maker}.tmp"]
 
 
 def test_a_process_that_may_not_be_signalled_is_alive(
@@ -229,3 +232,24 @@ def test_json_is_strict():
 def test_what_json_cannot_hold_is_an_error_and_no_text() -> None:
     with pytest.raises(TypeError):
         files.dumps({"a": object()})
+
+
+def test_a_stray_that_is_gone_before_it_is_looked_at_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strays = [tmp_path / f".{number}a.0123456789ab.5.tmp" for number in range(3)]
+    for path in strays:
+        path.write_bytes(b"x")
+        os.utime(path, (0, 0))
+    stat, seen = Path.stat, []
+
+    def raced(path: Path, **more: bool) -> os.stat_result:
+        if path in strays and not seen:
+            seen.append(path)
+            path.unlink()
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", raced)
+    files.remove_stale_files(tmp_path)
+    assert seen
+    assert list(tmp_path.iterdir()) == []

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torchvision.datasets import KMNIST
 
+from nnkit import files
 from nnkit.data.download import download_hint, downloaded
 from nnkit.data.images import Images
 from nnkit.data.splits import classification_data
@@ -65,12 +64,5 @@ def _provide(folder: Path, *, download: bool) -> None:
 
 def _unpack(packed: Path, path: Path) -> None:
     """A file gets its name only when it is whole."""
-    unpacked = packed.with_name(f"{packed.name}-unpacked")
-    try:
-        with gzip.open(packed) as source, unpacked.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        os.replace(unpacked, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot unpack {path.name}.gz: {error}", hint="try again") from None
-    finally:
-        unpacked.unlink(missing_ok=True)
+    with files.replacing(path) as temporary, gzip.open(packed) as source, temporary.open("wb") as target:
+        shutil.copyfileobj(source, target)

@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What the system refuses, as on a full disk, is a `WriteError`.
     """
-    temporary = _temporary_name(path)
+    temporary = temporary_in(path.parent)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files that no other user may read
@@ -54,7 +54,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     `path` must not be there yet. What the system refuses is a `WriteError`.
     """
-    temporary = _temporary_name(path)
+    temporary = temporary_in(path.parent)
     try:
         temporary.mkdir()
         yield temporary
@@ -87,8 +87,9 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp")
+def temporary_in(folder: Path) -> Path:
+    """A name for a temporary file of this process; `remove_stale_files` knows it once the process is gone."""
+    return folder / f".{secrets.token_hex(4)}.{host()}.{os.getpid()}.tmp"
 
 
 def _explained(path: Path, error: OSError) -> WriteError:
@@ -101,12 +102,12 @@ def _explained(path: Path, error: OSError) -> WriteError:
 
 
 def remove_stale_files(folder: Path) -> None:
-    """Remove the temporary files and folders that killed processes left, and old ones of other hosts."""
+    """Remove temporary files and folders of killed processes from `folder`, and all that are a day old."""
     with contextlib.suppress(OSError):  # a folder that cannot be read or written fails when it is used
         for path in folder.glob(".*.tmp"):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and _is_stale(path, match[1], int(match[2])):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process may remove it first
+                if is_stale(path):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _umask() -> int:
@@ -120,14 +121,21 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
+def is_stale(path: Path) -> bool:
+    """Whether this is a temporary file whose process is gone, or one that is a day old."""
+    match = _TEMPORARY.fullmatch(path.name)
+    return match is not None and _is_stale(path, match[1], int(match[2]))
+
+
 def host() -> str:
     """Twelve hexadecimal digits that identify this host in the names of temporary files."""
     return hashlib.sha256(socket.gethostname().encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _is_stale(path: Path, maker_host: str, maker: int) -> bool:
-    if maker_host != host():
-        return time.time() - path.stat().st_mtime > _STALE_S
+    is_old = time.time() - path.stat().st_mtime > _STALE_S
+    if is_old or maker_host != host():
+        return is_old  # also on this host: another process may have the number by now
     try:
         os.kill(maker, 0)
     except ProcessLookupError:

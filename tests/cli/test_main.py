@@ -18,6 +18,9 @@ MINE = {
     "runs": ["runs"],
     "runs-list": ["runs", "list"],
     "runs-show": ["runs", "show"],
+    "cache": ["cache"],
+    "cache-list": ["cache", "list"],
+    "cache-clear": ["cache", "clear"],
 }
 
 

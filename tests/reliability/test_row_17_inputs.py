@@ -42,6 +42,7 @@ COMPLETE = {
     "doctor": ["doctor"],
     "runs list": ["runs", "list"],
     "runs show": ["runs", "show", "folder"],
+    "cache clear": ["cache", "clear"],
 }
 """What a command needs beside the option that is tried."""
 

@@ -72,7 +72,7 @@ def test_what_a_plugin_prints_goes_to_stderr_and_stdout_holds_one_document(tmp_p
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"COLUMNS": "40"}, {"TERM": "dumb"}])
 @pytest.mark.parametrize(
-    "command", [["list"], ["info", "patience"], ["runs", "list"], ["train", "--dry-run"]]
+    "command", [["list"], ["info", "patience"], ["runs", "list"], ["cache", "list"], ["train", "--dry-run"]]
 )
 def test_no_escape_bytes_and_strict_json(command, environment, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -152,6 +152,9 @@ def test_components_and_plugins(
     ):
         ask(capsys, "info", "info", spec)
     ask(capsys, "doctor", "doctor")
+    assert ask(capsys, "cache-list", "cache", "list")["entries"]
+    assert ask(capsys, "cache-clear", "cache", "clear", "--older-than", "1d")["left"]
+    assert ask(capsys, "cache-clear", "cache", "clear")["removed"]
     ask(capsys, "count-params", "count-params", "mnist-convnet")
     match = ["--match", "8490", "--vary", "hidden"]
     ask(capsys, "count-params", "count-params", "mlp-bottleneck", *match)

@@ -63,6 +63,13 @@ COMMANDS: Mapping[str, Entry] = {
             "show": Entry("runs:show_run", "runs:RunsShowConfig"),
         },
     ),
+    "cache": Entry(
+        "cache:cache",
+        subcommands={
+            "list": Entry("cache:list_files"),
+            "clear": Entry("cache:clear", "cache:CacheClearConfig"),
+        },
+    ),
     "new-plugin": Entry("new_plugin:new_plugin", "new_plugin.config:NewPluginConfig"),
     "check-plugin": Entry("check_plugin:check_plugin", "check_plugin:CheckPluginConfig"),
 }

@@ -120,10 +120,12 @@ def _is_required(name: str, annotation: Any, model: Any) -> bool:
         return True
     if model is None:
         return False
-    from nnkit.options import option_of  # not at the top: it imports pydantic, which `list` does without
+    from nnkit.options import is_repeatable, option_of  # not at the top: pydantic, which `list` does without
 
     info = model.model_fields.get(name)
-    return info is not None and (info.is_required() or option_of(info).argument)
+    if info is None:
+        return False
+    return info.is_required() or (option_of(info).argument and not is_repeatable(info))
 
 
 def _shown(info: Any) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import check_integrity
+from torchvision.datasets.utils import calculate_md5
 
+from nnkit import files
 from nnkit.data.download import download_hint, downloaded
 from nnkit.errors import DataError
 from nnkit.types import DataPlace
@@ -49,9 +48,9 @@ def _provide(folder: Path, place: DataPlace) -> None:
             f"the dataset cifar10 is missing: {folder} has no {', '.join(missing)}", hint=_hint(place)
         )
     for name, md5 in checksums.items():
-        if not check_integrity(folder / name, md5):
+        if (found := calculate_md5(folder / name)) != md5:
             raise DataError(
-                f"{folder / name} is damaged: its md5 is not {md5}",
+                f"{folder / name} is damaged: its md5 is {found}, it should be {md5}",
                 hint="replace it, or remove it and run again with --download",
             )
 
@@ -65,16 +64,9 @@ def _hint(place: DataPlace) -> str:
 
 def _download(folder: Path, names: list[str]) -> None:
     """Fetch the archive and take the named files out of it; each gets its name only when it is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     with downloaded([CIFAR10.url], CIFAR10.tgz_md5, folder) as path, tarfile.open(path, "r:gz") as archive:
         for name in names:
             source = archive.extractfile(f"{CIFAR10.base_folder}/{name}")
-            handle, temporary = tempfile.mkstemp(prefix=".download-", dir=folder)
-            try:
-                with os.fdopen(handle, "wb") as target:
-                    assert source is not None, "the archive's checksum says that the file is there"
-                    shutil.copyfileobj(source, target)
-                Path(temporary).chmod(0o644)
-                os.replace(temporary, folder / name)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+            assert source is not None, "the archive's checksum says that the file is there"
+            with files.replacing(folder / name) as temporary, temporary.open("wb") as target:
+                shutil.copyfileobj(source, target)

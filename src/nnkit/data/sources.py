@@ -96,7 +96,15 @@ def load_source(
     error `missing` where there is no image file at all.
     """
     parts = {"source": fingerprint(path, cache), "channels": channels}
-    source = _unpacked(cached(cache, path.name, parts, lambda: _packed(_read(path, channels, missing))))
+    tensors = cached(
+        cache,
+        path.name,
+        parts,
+        lambda: _packed(_read(path, channels, missing)),
+        source=path,
+        kind="images",
+    )
+    source = _unpacked(tensors)
     _warn(path, source.bad)
     return source
 
@@ -122,7 +130,14 @@ def stream_source(
         )
     state = fingerprint(path, cache)
     parts = {"headers": state, "channels": channels}
-    index = cached(cache, f"{path.name}-headers", parts, lambda: _read_headers(path, channels, missing))
+    index = cached(
+        cache,
+        f"{path.name}-headers",
+        parts,
+        lambda: _read_headers(path, channels, missing),
+        source=path,
+        kind="headers",
+    )
     names, bad = json.loads(index["names"].numpy().tobytes())
     sizes = index["sizes"].numpy().astype(np.int64)
     wanted: Channels = 1 if int(index["channels"]) == 1 else 3

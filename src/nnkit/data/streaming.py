@@ -170,7 +170,10 @@ class FileImages:
         digest = hashlib.sha256(chosen.tobytes()).hexdigest()
         kind = {"channels": self.channels, "centred": self.files.canvas or False}
         parts = {name: self._state, "images": digest, **kind}
-        return cached(self._cache, name, parts, lambda: {"counts": count()})["counts"]
+        tensors = cached(
+            self._cache, name, parts, lambda: {"counts": count()}, source=self.files.root, kind="counts"
+        )
+        return tensors["counts"]
 
     def fetch(self, indices: Indices, shape: Size | None = None) -> Padded:
         """A batch, as `ImageStore.fetch` describes it; `DataError` for a file that cannot be read."""

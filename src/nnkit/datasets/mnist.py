@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
-import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.datasets import MNIST
 
+from nnkit import files
 from nnkit.data.download import download_hint, downloaded
 from nnkit.data.images import Images
 from nnkit.data.splits import classification_data
@@ -106,31 +104,27 @@ def _read(folder: Path, file: RawFile, out: NDArray[np.uint8]) -> None:
 def _provide(folder: Path, download: bool) -> None:
     """See that all files are there, fetching what is missing where that is asked for."""
     missing = [file for file in FILES if not (folder / file.name).is_file()]
-    if missing and download:
-        for file in missing:
-            _download(folder, file)
-    elif missing:
+    if missing and not download:
         names = ", ".join(file.name for file in missing)
         raise DataError(
             f"the dataset mnist is missing: {folder} has no {names}",
             hint=download_hint(folder, "MNIST's four unpacked files"),
         )
+    for file in missing:
+        if not (folder / file.name).is_file():  # another process may have fetched it meanwhile
+            _download(folder, file)
 
 
 def _download(folder: Path, file: RawFile) -> None:
-    """Fetch, unpack and check one file; it gets its name only when it is whole."""
+    """Fetch and unpack one file; it gets its name only when it is whole."""
     packed, packed_md5 = next(
         (name, md5) for name, md5 in MNIST.resources if name.removesuffix(".gz") == file.name
     )
     urls = [mirror + packed for mirror in MNIST.mirrors]
-    with downloaded(urls, packed_md5, folder) as path:
-        handle, temporary = tempfile.mkstemp(prefix=".download-", dir=folder)
-        try:
-            with os.fdopen(handle, "wb") as target, gzip.open(path) as source:
-                shutil.copyfileobj(source, target, 1 << 20)
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, folder / file.name)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"cannot unpack {packed}: {error}", hint="try again") from None
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+    with (
+        downloaded(urls, packed_md5, folder) as path,
+        files.replacing(folder / file.name) as temporary,
+        gzip.open(path) as source,
+        temporary.open("wb") as target,
+    ):
+        shutil.copyfileobj(source, target, 1 << 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from nnkit.present.cache import total_text
 from nnkit.present.layout import WIDTH, key_values
 from nnkit.present.text import counted
 from nnkit.results.doctor import DoctorResult, Folder
@@ -22,7 +23,9 @@ def doctor_text(result: DoctorResult, *, width: int = WIDTH) -> str:
         ),
         ("devices", ", ".join(["cpu", *devices.cuda]) + f" (auto means {devices.auto})"),
     ]
-    pairs += [(name.replace("_", " "), _folder(folder)) for name, folder in result.folders.items()]
+    for name, folder in result.folders.items():
+        held = f": {total_text(result.cache)}" if name == "cache" and result.cache.files else ""
+        pairs.append((name.replace("_", " "), _folder(folder) + held))
     there = [name for name, present in result.datasets.items() if present]
     pairs.append(("datasets there", ", ".join(there) or "none of those that are files; digits needs none"))
     owners = Counter(component.provider for component in result.components)

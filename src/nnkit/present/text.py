@@ -36,6 +36,17 @@ def counted(number: float, thing: str) -> str:
     return f"{count(number)} {thing}{'' if number == 1 else 's'}"
 
 
+def byte_count(number: int) -> str:
+    """Bytes in the largest unit of which there is at least one: "512 B", "64.0 KiB", "1.2 GiB"."""
+    if number < 1024:
+        return f"{number} B"
+    value, units = number / 1024, ["KiB", "MiB", "GiB", "TiB"]
+    while value >= 1023.95 and len(units) > 1:
+        value /= 1024
+        del units[0]
+    return f"{value:,.1f} {units[0]}"
+
+
 def number(value: float | None) -> str:
     """A loss or error with four significant digits: "0.1230", "1235", "1.230e-06"; from 10,000 on a count."""
     if value is None or math.isnan(value):

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from nnkit.results.base import Part, Result
+from nnkit.results.cache import CacheSize
 from nnkit.results.environment import Environment
 from nnkit.results.list_ import Component
 
@@ -35,7 +36,8 @@ class Folder(Part):
 class DoctorResult(Result):
     """What was found. `datasets` says which of those that are files are in the data root.
 
-    `plugins` is the variable NNKIT_PLUGINS; `problems` lists what is wrong, each with what to do.
+    `cache` is how much decoded data is kept; `plugins` is the variable NNKIT_PLUGINS; `problems` lists what
+    is wrong, each with what to do.
     """
 
     schema_name: Literal["nnkit.doctor/1"] = Field(
@@ -44,6 +46,7 @@ class DoctorResult(Result):
     environment: Environment
     devices: Devices
     folders: Mapping[str, Folder]
+    cache: CacheSize
     datasets: Mapping[str, bool]
     plugins: str | None
     components: tuple[Component, ...]

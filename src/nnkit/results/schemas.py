@@ -13,6 +13,7 @@ from nnkit.results.base import Document, Result
 from nnkit.results.bench import BenchResult
 from nnkit.results.bench_compare import BenchCompareResult
 from nnkit.results.bench_ops import BenchOpsResult
+from nnkit.results.cache import CacheClearResult, CacheResult
 from nnkit.results.check_plugin import CheckPluginResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.count_params import CountResult
@@ -41,6 +42,8 @@ RESULTS: Mapping[str, Kind] = {
     "doctor": DoctorResult,
     "runs-list": RunsResult,
     "runs-show": RunResult,
+    "cache-list": CacheResult,
+    "cache-clear": CacheClearResult,
     "new-plugin": NewPluginResult,
     "check-plugin": CheckPluginResult,
     "dry-run": DryRunResult,

@@ -21,6 +21,7 @@ from nnkit.results.environment import Environment
 from nnkit.results.list_ import Component
 from nnkit.runs.directory import default_runs_dir
 from nnkit.runs.environment import environment
+from nnkit.studies.cache import cache_size
 from nnkit.studies.paths import cache_folder, data_place
 
 IMPORT_TIME_LIMIT_S = 20.0
@@ -58,6 +59,7 @@ def doctor(config: DoctorConfig | None = None, *, time_limit_s: float = IMPORT_T
         environment=Environment(**environment()),
         devices=_devices(),
         folders=folders,
+        cache=cache_size(),
         datasets=_datasets(data_place(config).root),
         plugins=os.environ.get("NNKIT_PLUGINS"),
         components=components,
