@@ -75,6 +75,15 @@ class TrainConfig(PlaceConfig):
     ema: Annotated[Share, Option("Decay of an average of the weights, 0 for none")] = 0.0
     limit: Limit = None
     seed: Seed = 0
+    deterministic: Annotated[
+        bool,
+        Option(
+            "Only kernels that give the same bits each time, which on a GPU are slower; an operation that "
+            "has none ends the run. On the CPU a run repeats itself without this, unless a component uses "
+            "such an operation",
+            flags=("--deterministic",),
+        ),
+    ] = False
     test: Annotated[bool, Option("Leave the test split alone", flags=("--no-test",), sets=False)] = True
     checkpoint_every: Annotated[
         CheckpointEvery | None,

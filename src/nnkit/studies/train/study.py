@@ -37,7 +37,7 @@ from nnkit.studies.train.experiment import (
 from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
 from nnkit.studies.train.saving import Saver
-from nnkit.training import least_squares, random_state
+from nnkit.training import determinism, least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
@@ -86,14 +86,15 @@ def train(
     check_labels(loaded, str(config.dataset))
     data, bucketing = with_policy(loaded, config.bucketing)
     config = config.model_copy(update={"bucketing": bucketing})  # with the size that the data asks for
-    data = data_to(_limited(data, config.limit), device)
-    with random_state.kept(device):
+    # before anything is on the device: cuBLAS reads once how it may add up
+    with determinism.deterministic(config.deterministic), random_state.kept(device):
+        data = data_to(_limited(data, config.limit), device)
         x = prepare(config, data, device)
         forecast = x.train.plan(epoch=1, seed=config.seed, order=config.order).forecast
         for observer in observers:
             if isinstance(observer, PlanObserver):
                 observer.on_plan(images_per_epoch=forecast.num_images)
-        with _recorded(x, advise=advise) as (folder, saved):
+        with _recorded(x, advise=advise) as (folder, saved), determinism.explained():
             fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
             x.solver = fitted(x.model, x.data)
             state = start_state(x)
@@ -177,6 +178,7 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
         folder.write_environment(
             {
                 "device": str(x.device),
+                "device_name": torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else None,
                 "threads": torch.get_num_threads(),
                 "resume_not_exact": resuming.why_not_exact(x),
             }
@@ -268,7 +270,8 @@ def _explained(x: Experiment, state: TrainState) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        if is_out_of_memory(error) or state.step or state.epoch:
+        about_kernels = isinstance(error, RuntimeError) and determinism.refusal(error) is not None
+        if about_kernels or is_out_of_memory(error) or state.step or state.epoch:
             raise
         config = x.config
         parts = f'the model "{config.model}" and the loss "{config.loss}"'
