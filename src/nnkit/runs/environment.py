@@ -1,4 +1,4 @@
-"""Versions and machine, as environment.json and `nnkit doctor` tell them."""
+"""Versions and machine, as environment.json, `nnkit bench` and `nnkit doctor` tell them."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.reading import explain, read
 from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, SavedCheckpoints, Summary
 from nnkit.results.train import TrainResult
+from nnkit.runs import provenance
 from nnkit.runs.directory import RunDirectory, default_runs_dir, resume_command, run_directories
 from nnkit.runs.status import State
 
@@ -54,6 +55,7 @@ def show_run(run: Path, runs_dir: Path | None = None) -> RunResult:
         files=tuple(found.file_names()),
         checkpoints=_checkpoints(found),
         resume=_resume(found, status.current),
+        environment_changes=provenance.changes_within(found.environment()),
     )
 
 
