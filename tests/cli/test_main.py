@@ -18,6 +18,7 @@ MINE = {
     "runs": ["runs"],
     "runs-list": ["runs", "list"],
     "runs-show": ["runs", "show"],
+    "runs-verify": ["runs", "verify"],
 }
 
 

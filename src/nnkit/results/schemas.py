@@ -23,6 +23,7 @@ from nnkit.results.info import InfoResult
 from nnkit.results.list_ import ListResult
 from nnkit.results.new_plugin import NewPluginResult
 from nnkit.results.runs import RunResult, RunsResult
+from nnkit.results.runs_verify import RunsVerifyResult
 from nnkit.results.train import TrainResult
 
 Kind = type[Result] | type[ListResult]
@@ -39,6 +40,7 @@ RESULTS: Mapping[str, Kind] = {
     "doctor": DoctorResult,
     "runs-list": RunsResult,
     "runs-show": RunResult,
+    "runs-verify": RunsVerifyResult,
     "new-plugin": NewPluginResult,
     "check-plugin": CheckPluginResult,
     "dry-run": DryRunResult,

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import TypeAdapter, ValidationError
 
 from nnkit.errors import CheckpointError
-from nnkit.options import CommandConfig, Option, RunsDir
+from nnkit.options import CommandConfig, Count, DeviceName, FolderConfig, Option, RunsDir, Threads
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.reading import explain, read
@@ -34,6 +34,27 @@ class RunsShowConfig(RunsListConfig):
     run: Annotated[Path, Option("A run's folder, or its name under the runs folder", argument=True)]
 
 
+class RunsVerifyConfig(FolderConfig):
+    """The options of `nnkit runs verify`."""
+
+    run: Annotated[Path, Option("A run's folder, or its name under the runs folder", argument=True)]
+    epochs: Annotated[
+        Count | None, Option("Only the first epochs; then their metrics alone are compared", default="all")
+    ] = None
+    threads: Annotated[
+        Threads, Option("CPU threads that torch computes with", default="as many as the run had")
+    ] = None
+    device: Annotated[
+        DeviceName | None,
+        Option(
+            "auto, cpu, cuda, cuda:1 or mps",
+            "NAME",
+            default="the run's",
+            takes="auto, cpu, cuda, cuda:1 or mps",
+        ),
+    ] = None
+
+
 def list_runs(runs_dir: Path | None = None) -> RunsResult:
     """The runs under the runs folder, newest first."""
     folder = default_runs_dir(runs_dir)
@@ -49,7 +70,7 @@ def show_run(run: Path, runs_dir: Path | None = None) -> RunResult:
     return RunResult(
         run_dir=str(found.path),
         status=status.model_copy(update={"state": status.current}),
-        summary=_summary(found),
+        summary=read_summary(found),
         config=found.config_text(),
         epochs=_epochs(found),
         files=tuple(found.file_names()),
@@ -81,7 +102,7 @@ def _resume(run: RunDirectory, state: State) -> str | None:
 def _row(run: RunDirectory) -> RunRow:
     status = run.status()
     try:
-        summary = _summary(run)
+        summary = read_summary(run)
     except CheckpointError:
         summary = None
     best = summary.best if isinstance(summary, TrainResult) else None
@@ -101,7 +122,8 @@ def _row(run: RunDirectory) -> RunRow:
     )
 
 
-def _summary(run: RunDirectory) -> Summary | None:
+def read_summary(run: RunDirectory) -> Summary | None:
+    """A run's summary; None where it has none, `CheckpointError` where it is damaged."""
     try:
         return read(run.summary_path, _SUMMARY, hint=_REPEAT)
     except FileNotFoundError:

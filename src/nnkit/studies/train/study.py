@@ -68,11 +68,16 @@ class Trained:
 
 
 def train(
-    resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
+    resolved: Resolved[TrainConfig],
+    *,
+    observers: Sequence[Observer] = (),
+    advise: bool = True,
+    last_epoch: int | None = None,
 ) -> Trained:
     """Train as configured; leave a run directory whatever happens after it is made.
 
-    Out of memory with `advise`, smaller batches are tried, so that the error names one that fits.
+    Out of memory with `advise`, smaller batches are tried, so that the error names one that fits. With
+    `last_epoch` training ends after that epoch; a schedule over all epochs is that of all.
     """
     started = time.perf_counter()
     resolved, dataset = complete_with_dataset(resolved)
@@ -105,7 +110,7 @@ def train(
             forward = compile_model(x) if config.compile else x.model
             with listening() as interrupt:
                 with _saved_when_interrupted(folder, state, saver), _explained(x, state), _flushed(log):
-                    _run_epochs(x, state, forward, saver, (log, *observers), interrupt)
+                    _run_epochs(x, state, forward, saver, (log, *observers), interrupt, last_epoch)
                 model = state.eval_model
                 model.load_state_dict(best.weights)
                 has_test = config.test and len(x.data.splits["test"]) > 0
@@ -135,6 +140,7 @@ def _run_epochs(
     saver: Saver,
     observers: Sequence[Observer],
     interrupt: Interrupt,
+    last_epoch: int | None,
 ) -> None:
     """Train to the last epoch, or to the one after which a rule says to stop."""
     if saver.stopped_by is not None:  # all was trained when the checkpoint was made
@@ -150,7 +156,7 @@ def _run_epochs(
             reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
             saver.stopped_by = "; ".join(reasons) or _ended(x, state)
             saver.after_epoch(event)
-            if reasons:
+            if reasons or state.epoch == last_epoch:
                 return
         interrupt.check()
 
