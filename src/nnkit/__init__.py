@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 from nnkit.metadata import tolerate_malformed_entry_points
 
 if TYPE_CHECKING:
-    from nnkit.api import bench, compare_pooling, components, count_params, evaluate, load, train
+    from nnkit.api import bench, compare_pooling, components, count_params, evaluate, load, train, verify_run
 
 tolerate_malformed_entry_points()  # before anything imports torch
 
-__all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
+__all__ = [
+    "bench",
+    "compare_pooling",
+    "components",
+    "count_params",
+    "evaluate",
+    "load",
+    "train",
+    "verify_run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.count_params.config import CountParamsConfig
 from nnkit.studies.evaluate.config import EvaluateConfig
+from nnkit.studies.runs import RunsVerifyConfig
 from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Bucketing
 
@@ -32,13 +33,23 @@ if TYPE_CHECKING:
     from nnkit.results.compare_pooling import ComparePoolingResult
     from nnkit.results.count_params import CountResult
     from nnkit.results.evaluate import EvaluateResult
+    from nnkit.results.runs_verify import RunsVerifyResult
     from nnkit.results.train import TrainResult
     from nnkit.results.train_seeds import TrainSeedsResult
     from nnkit.studies.bench.study import Watch
     from nnkit.studies.cell_study import Watcher
     from nnkit.training.observers import Observer
 
-__all__ = ["bench", "compare_pooling", "components", "count_params", "evaluate", "load", "train"]
+__all__ = [
+    "bench",
+    "compare_pooling",
+    "components",
+    "count_params",
+    "evaluate",
+    "load",
+    "train",
+    "verify_run",
+]
 
 C = TypeVar("C", bound=CommandConfig)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -213,6 +224,19 @@ def bench(
     if result.run_dir is not None:
         write_bench(result.run_dir, result)
     return result
+
+
+@takes(RunsVerifyConfig)
+def verify_run(run: Path | str, *, observers: Sequence[Observer] = (), **options: Any) -> RunsVerifyResult:
+    """Train a run again with the options of `nnkit runs verify` as keywords; is it equal to the bit?
+
+    Nothing is written into the run. A run that differs comes back all the same, with where it differs first;
+    one that cannot be repeated raises, as where its data is missing.
+    """
+    config = _resolve(RunsVerifyConfig, (), (), {"run": str(run), **options}).config
+    from nnkit.studies.runs_verify import study
+
+    return study.verify_run(config, observers=observers)
 
 
 def load(run: Path | str) -> nn.Module:

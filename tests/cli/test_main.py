@@ -21,6 +21,7 @@ MINE = {
     "cache": ["cache"],
     "cache-list": ["cache", "list"],
     "cache-clear": ["cache", "clear"],
+    "runs-verify": ["runs", "verify"],
 }
 
 

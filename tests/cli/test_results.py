@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cli.conftest import Answer
 from data.image_files import random_png, write_folder
 from nnkit import files, registry
 from nnkit.api import evaluate
+from nnkit.cli import main
 from nnkit.present.bench import bench_table
 from nnkit.present.bench_compare import bench_compare_table
 from nnkit.present.compare_pooling import comparison_table
@@ -25,6 +27,7 @@ from nnkit.present.info import info_text
 from nnkit.present.list_ import list_table
 from nnkit.present.new_plugin import new_plugin_text
 from nnkit.present.runs import files_left, run_text, runs_table
+from nnkit.present.runs_verify import runs_verify_text
 from nnkit.present.train import train_table
 from nnkit.results.bench import BenchResult
 from nnkit.results.bench_compare import BenchCompareResult
@@ -32,6 +35,7 @@ from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.doctor import DoctorResult
 from nnkit.results.evaluate import EvaluateResult
 from nnkit.results.new_plugin import NewPluginResult
+from nnkit.results.runs_verify import RunsVerifyResult
 from nnkit.results.train import TrainResult
 from nnkit.studies.count_params.study import count_params
 from nnkit.studies.info.study import info
@@ -155,6 +159,46 @@ def test_runs_are_listed_and_shown_from_the_folder_named(
         assert answer("runs", "show", name, "--runs-dir", runs_dir)[:2] == (0, page.document())
     assert shown("runs", "show", finished, width=width) == run_text(page, width=width) + "\n"
     assert answer("runs", "show", finished.name, "--runs-dir", tmp_path)[0] == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_run_is_verified_and_one_that_was_changed_exits_4(
+    answer: Ask, capfd: pytest.CaptureFixture[str], finished: Path, tmp_path: Path, width: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    code, document, err = answer(
+        "runs", "verify", finished.name, "--runs-dir", finished.parents[1], "--quiet"
+    )
+    assert (code, err) == (0, "")
+    verdict = ("equal", "weights_equal", "metrics_equal", "first_difference")
+    assert [document[key] for key in verdict] == [True, True, True, None]
+    assert document["schema"] == "nnkit.runs-verify/1"
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    log = (run / "metrics.jsonl").read_text().splitlines()
+    first = json.loads(log[0])
+    (run / "metrics.jsonl").write_text("\n".join([json.dumps({**first, "loss": 7.0}), *log[1:]]) + "\n")
+    code, document, err = answer("runs", "verify", run, "--quiet")
+    assert code == 4
+    assert [document[key] for key in verdict[:3]] == [False, True, False]
+    assert document["first_difference"] == {
+        "place": "metrics.jsonl", "epoch": 1, "step": 1, "key": "loss", "stored": 7.0,
+        "repeated": first["loss"],
+    }  # fmt: skip
+    told = json.loads(err.splitlines()[-1])["error"]
+    assert told["code"] == 4
+    assert "does not repeat itself: metrics.jsonl, epoch 1, step 1: loss" in told["message"]
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main.run(["runs", "verify", str(run), "--quiet"]) == 4
+    text = capfd.readouterr().out
+    again = RunsVerifyResult.model_validate(document)
+    shown = runs_verify_text(again, width=width).splitlines()
+    same = [line for line in text.splitlines() if "trained again" not in line]
+    assert same == [line for line in shown if "trained again" not in line]
+    (run / "config.toml").unlink()
+    code, document, err = answer("runs", "verify", run, "--quiet")
+    assert (code, document) == (1, None)
+    assert "has no config.toml, so it cannot be repeated" in err
 
 
 def test_runs_are_looked_for_where_the_environment_says(

@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Entry] = {
         subcommands={
             "list": Entry("runs:list_runs", "runs:RunsListConfig"),
             "show": Entry("runs:show_run", "runs:RunsShowConfig"),
+            "verify": Entry("runs:verify_run", "runs:RunsVerifyConfig"),
         },
     ),
     "cache": Entry(

@@ -1,4 +1,4 @@
-"""`nnkit runs list` and `nnkit runs show`."""
+"""`nnkit runs list`, `nnkit runs show` and `nnkit runs verify`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from nnkit.cli import output
 
 
 def runs() -> None:
-    """List the runs, or show one.
+    """List the runs, show one, or train one again to see whether it repeats itself.
 
-    Example: nnkit runs list
+    \b
+    Examples:
+      nnkit runs list
+      nnkit runs verify 20261120-141800-mnist-mnist-convnet-3fa9c1
     """
 
 
@@ -42,3 +45,27 @@ def show_run(**values: Any) -> None:
     config = resolve(study.RunsShowConfig, given.options).config
     result = study.show_run(config.run, config.runs_dir)
     output.emit(result.document(), run_text(result, width=output.width()), as_json=given.json)
+
+
+def verify_run(**values: Any) -> None:
+    """Train a run again from its own config.toml, and say whether it repeats itself to the bit.
+
+    The repetition is trained in a temporary folder, which is removed; the run's folder is only read. Weights
+    and metrics are compared, times are not. Exit code 0: equal; 4: it differs, and the first difference is
+    shown; 1: it cannot be repeated.
+
+    \b
+    Examples:
+      nnkit runs verify 20261120-141800-mnist-mnist-convnet-3fa9c1
+      nnkit runs verify 20261120-141800-mnist-mnist-convnet-3fa9c1 --epochs 1
+    """
+    given = o.read(values)
+    from nnkit import api
+    from nnkit.cli.progress import Progress
+    from nnkit.present.runs_verify import runs_verify_text
+    from nnkit.studies.runs_verify.study import check_equal
+
+    with Progress(quiet=given.quiet) as progress:
+        result = api.verify_run(observers=[progress], **given.layers)
+    output.emit(result.document(), runs_verify_text(result, width=output.width()), as_json=given.json)
+    check_equal(result)

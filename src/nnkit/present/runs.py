@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from nnkit.present.train import train_table
 from nnkit.present.train_seeds import train_seeds_table
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.environment import EnvironmentChange
 from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, SavedCheckpoints, Summary
 from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.directory import RunDirectory
@@ -73,6 +75,7 @@ def run_text(result: RunResult, *, width: int = WIDTH) -> str:
         ("checkpoints", _saved(result.checkpoints)),
         ("resume with", result.resume),
         ("resumed", _how_exact(result.checkpoints)),
+        *(("changed on resuming", change) for change in changed(result.environment_changes)),
     ]
     return joined(
         key_values([(key, value) for key, value in pairs if value], width=width),
@@ -81,6 +84,18 @@ def run_text(result: RunResult, *, width: int = WIDTH) -> str:
         (result.config or "").strip(),
         _files(result.files),
     )
+
+
+def changed(changes: Sequence[EnvironmentChange], most: int = 12) -> list[str]:
+    """Each thing that differs between two environments on a line: "library torch: 2.8.0, then 2.9.0"."""
+    lines = [f"{each.name}: {_value(each.before)}, then {_value(each.after)}" for each in changes]
+    rest = len(lines) - most
+    return [*lines[:most], *([f"and {counted(rest, 'other thing')}"] if rest > 0 else [])]
+
+
+def _value(value: str | None) -> str:
+    """A value on one line: twelve digits of a hash are enough to tell two apart."""
+    return "none" if value is None else value[:12] if re.fullmatch(r"[0-9a-f]{64}", value) else value
 
 
 def _saved(saved: SavedCheckpoints | None) -> str | None:

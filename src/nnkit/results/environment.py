@@ -16,3 +16,11 @@ class Environment(Part):
     cores: int | None
     versions: Mapping[str, str | None]
     command: tuple[str, ...]
+
+
+class EnvironmentChange(Part):
+    """One thing that differs between two environments, as "library torch"; None where it is not there."""
+
+    name: str
+    before: str | None
+    after: str | None

@@ -10,6 +10,7 @@ from pydantic import Field
 from nnkit.results.base import Number, Part, Result
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.environment import EnvironmentChange
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs.status import Status
@@ -83,7 +84,8 @@ class SavedCheckpoints(Part):
 class RunResult(Result):
     """One run. `summary` and `config` are None where the run has none; `files` are relative to `run_dir`.
 
-    `resume` is the command that goes on with a run that was broken off.
+    `resume` is the command that goes on with a run that was broken off. `environment_changes` is what changed
+    between the parts of a run that was resumed.
     """
 
     schema_name: Literal["nnkit.run/1"] = Field(
@@ -97,3 +99,4 @@ class RunResult(Result):
     files: tuple[str, ...]
     checkpoints: SavedCheckpoints | None = None
     resume: str | None = None
+    environment_changes: tuple[EnvironmentChange, ...] = ()

@@ -24,6 +24,7 @@ from nnkit.results.info import InfoResult
 from nnkit.results.list_ import ListResult
 from nnkit.results.new_plugin import NewPluginResult
 from nnkit.results.runs import RunResult, RunsResult
+from nnkit.results.runs_verify import RunsVerifyResult
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
 
@@ -44,6 +45,7 @@ RESULTS: Mapping[str, Kind] = {
     "runs-show": RunResult,
     "cache-list": CacheResult,
     "cache-clear": CacheClearResult,
+    "runs-verify": RunsVerifyResult,
     "new-plugin": NewPluginResult,
     "check-plugin": CheckPluginResult,
     "dry-run": DryRunResult,

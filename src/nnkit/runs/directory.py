@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from nnkit import files
 from nnkit.errors import CheckpointError, NnkitError, UsageError, did_you_mean
+from nnkit.runs import provenance
 from nnkit.runs.checkpoints import Checkpoints
-from nnkit.runs.environment import environment
 from nnkit.runs.metrics_log import MetricsFile, read_records
 from nnkit.runs.status import State, Status, utc_now
 
@@ -139,8 +139,9 @@ class RunDirectory:
         files.write_text(self.path / CONFIG, text)
 
     def write_environment(self, extra: Mapping[str, Any]) -> None:
-        """Write what the run ran on."""
-        files.write_json(self.path / ENVIRONMENT, {**environment(), **extra})
+        """Write what the run runs on, and keep what it ran on before where it goes on."""
+        now = {**provenance.full_environment(), **extra}
+        files.write_json(self.path / ENVIRONMENT, provenance.with_earlier(now, self.environment()))
 
     def write_splits(self, indices: Mapping[str, NDArray[np.int64]]) -> None:
         """Write which images were in which split: positions in the source, int64 (N,)."""

@@ -1,4 +1,4 @@
-"""Versions and machine, for environment.json and `nnkit doctor`."""
+"""Versions and machine, for environment.json, `nnkit bench` and `nnkit doctor`."""
 
 from __future__ import annotations
 

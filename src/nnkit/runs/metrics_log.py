@@ -13,6 +13,9 @@ from nnkit import files
 from nnkit.errors import CheckpointError
 from nnkit.types import EpochResult
 
+TIMES = ("train_s", "data_wait_s", "seconds", "images_per_s")
+"""What a record says of how fast the machine was: no two runs agree on it."""
+
 
 class MetricsFile:
     """The log of a run while it is written; the file is opened by the first record."""

@@ -8,13 +8,14 @@ from typing import Annotated
 from pydantic import TypeAdapter, ValidationError
 
 from nnkit.errors import CheckpointError
-from nnkit.options import CommandConfig, Option, RunsDir
+from nnkit.options import CommandConfig, Count, DeviceName, FolderConfig, Option, RunsDir, Threads
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.reading import explain, read
 from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, SavedCheckpoints, Summary
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
+from nnkit.runs import provenance
 from nnkit.runs.directory import RunDirectory, default_runs_dir, resume_command, run_directories
 from nnkit.runs.status import State
 
@@ -34,6 +35,27 @@ class RunsShowConfig(RunsListConfig):
     run: Annotated[Path, Option("A run's folder, or its name under the runs folder", argument=True)]
 
 
+class RunsVerifyConfig(FolderConfig):
+    """The options of `nnkit runs verify`."""
+
+    run: Annotated[Path, Option("A run's folder, or its name under the runs folder", argument=True)]
+    epochs: Annotated[
+        Count | None, Option("Only the first epochs; then their metrics alone are compared", default="all")
+    ] = None
+    threads: Annotated[
+        Threads, Option("CPU threads that torch computes with", default="as many as the run had")
+    ] = None
+    device: Annotated[
+        DeviceName | None,
+        Option(
+            "auto, cpu, cuda, cuda:1 or mps",
+            "NAME",
+            default="the run's",
+            takes="auto, cpu, cuda, cuda:1 or mps",
+        ),
+    ] = None
+
+
 def list_runs(runs_dir: Path | None = None) -> RunsResult:
     """The runs under the runs folder, newest first."""
     folder = default_runs_dir(runs_dir)
@@ -49,12 +71,13 @@ def show_run(run: Path, runs_dir: Path | None = None) -> RunResult:
     return RunResult(
         run_dir=str(found.path),
         status=status.model_copy(update={"state": status.current}),
-        summary=_summary(found),
+        summary=read_summary(found),
         config=found.config_text(),
         epochs=read_epochs(found),
         files=tuple(found.file_names()),
         checkpoints=_checkpoints(found),
         resume=_resume(found, status.current),
+        environment_changes=provenance.changes_within(found.environment()),
     )
 
 
@@ -80,7 +103,7 @@ def _resume(run: RunDirectory, state: State) -> str | None:
 def _row(run: RunDirectory) -> RunRow:
     status = run.status()
     try:
-        summary = _summary(run)
+        summary = read_summary(run)
     except CheckpointError:
         summary = None
     metric, best = _best(summary)
@@ -114,7 +137,8 @@ def _num_epochs(summary: Summary | None) -> int | None:
     return None if summary is None or isinstance(summary, BenchResult) else summary.epochs
 
 
-def _summary(run: RunDirectory) -> Summary | None:
+def read_summary(run: RunDirectory) -> Summary | None:
+    """A run's summary; None where it has none, `CheckpointError` where it is damaged."""
     try:
         return read(run.summary_path, _SUMMARY, hint=_REPEAT)
     except FileNotFoundError:

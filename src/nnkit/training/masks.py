@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nnkit.data.loaders import TrainLoader
 from nnkit.errors import UsageError
+from nnkit.training.determinism import refusal
 from nnkit.training.memory import is_out_of_memory
 from nnkit.types import Batch, Data
 
@@ -79,7 +80,9 @@ def _refusal(model: nn.Module, data: Data, size: list[int], device: torch.device
     except UsageError as error:
         return error.message
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        return None if is_out_of_memory(error) else str(error).splitlines()[0] if str(error) else repr(error)
+        if is_out_of_memory(error) or (isinstance(error, RuntimeError) and refusal(error)):
+            return None  # the first step tells better
+        return str(error).splitlines()[0] if str(error) else repr(error)
     finally:
         model.train(was_training)
     finite = not isinstance(output, Tensor) or bool(output.isfinite().all())

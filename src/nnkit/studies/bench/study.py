@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from nnkit.config import Resolved
 from nnkit.errors import NnkitError, PartialError, UsageError
 from nnkit.results.bench import ArmFidelity, BenchEnvironment, BenchResult
 from nnkit.results.metrics import Transform
+from nnkit.runs import provenance
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.environment import environment
 from nnkit.runs.status import State
@@ -252,6 +252,7 @@ def _surroundings() -> BenchEnvironment:
     """What the times depend on."""
     load = os.getloadavg() if hasattr(os, "getloadavg") else None
     flags = {key: os.environ[key] for key in FLAGS if key in os.environ}
+    checkout = provenance.nnkit_commit()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return BenchEnvironment(
         **environment(),
@@ -259,15 +260,5 @@ def _surroundings() -> BenchEnvironment:
         load_average=load,
         gpus=tuple(gpus),
         flags=flags,
-        commit=_commit(),
+        commit=checkout.commit if checkout is not None else None,
     )
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that nnkit runs from; None where it is installed as a package."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        ran = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return ran.stdout.strip()

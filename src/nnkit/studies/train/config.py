@@ -91,6 +91,15 @@ class TrainConfig(PlaceConfig):
     seed: Seed = 0
     seeds: SeedsIfAny = None
     jobs: Annotated[Jobs | None, Option("Seeds trained in parallel, with --seeds", default="1")] = None
+    deterministic: Annotated[
+        bool,
+        Option(
+            "Only kernels that give the same bits each time, which on a GPU are slower; an operation that "
+            "has none ends the run. On the CPU runs repeat without this, unless a component uses such an "
+            "operation",
+            flags=("--deterministic",),
+        ),
+    ] = False
     test: Annotated[bool, Option("Do not evaluate the test split", flags=("--no-test",), sets=False)] = True
     checkpoint_every: Annotated[
         CheckpointEvery | None,

@@ -55,6 +55,8 @@ def check_settings(folder: RunDirectory, config: TrainConfig) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)
 
 
@@ -74,7 +76,7 @@ def check_data(folder: RunDirectory, data: Data) -> None:
 
 def why_not_exact(x: Experiment) -> str | None:
     """Why the run, broken off and resumed, is not promised to equal one that was not, to the bit."""
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" and not (x.device.type == "cuda" and x.config.deterministic):
         return f"on {x.device.type} some kernels add up in any order"
     if x.config.compile:
         plan = x.train.plan(epoch=1, seed=x.config.seed, order=x.config.order)

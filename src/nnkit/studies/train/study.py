@@ -37,7 +37,7 @@ from nnkit.studies.train.experiment import (
 from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.oom import out_of_memory
 from nnkit.studies.train.saving import Saver
-from nnkit.training import least_squares, random_state
+from nnkit.training import determinism, least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
 from nnkit.training.interrupts import Interrupt, listening
@@ -70,11 +70,16 @@ class Trained:
 
 
 def train(
-    resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
+    resolved: Resolved[TrainConfig],
+    *,
+    observers: Sequence[Observer] = (),
+    advise: bool = True,
+    last_epoch: int | None = None,
 ) -> Trained:
     """Train as configured; leave a run directory whatever happens after it is made.
 
-    Out of memory with `advise`, smaller batches are tried, so that the error names one that fits.
+    Out of memory with `advise`, smaller batches are tried, so that the error names one that fits. With
+    `last_epoch` training ends after that epoch; a schedule over all epochs is that of all.
     """
     started = time.perf_counter()
     resolved, dataset = complete_with_dataset(resolved)
@@ -91,14 +96,15 @@ def train(
     data = limited(data, config.limit)
     if missing := classes_without_images(data, SPLITS if config.test else ("train", "val")):
         logger.warning("%s", missing)
-    data = data_to(data, device)
-    with random_state.kept(device):
+    # before anything is on the device: cuBLAS reads once how it may add up
+    with determinism.deterministic(config.deterministic), random_state.kept(device):
+        data = data_to(data, device)
         x = prepare(config, data, device)
         forecast = x.train.plan(epoch=1, seed=config.seed, order=config.order).forecast
         for observer in observers:
             if isinstance(observer, PlanObserver):
                 observer.on_plan(images_per_epoch=forecast.num_images)
-        with _recorded(x, advise=advise) as (folder, saved):
+        with _recorded(x, advise=advise) as (folder, saved), determinism.explained():
             fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
             x.solver = fitted(x.model, x.data)
             state = start_state(x)
@@ -111,7 +117,7 @@ def train(
                 with _saved_when_interrupted(folder, state, saver), _explained(x, state), _flushed(log):
                     # Where the checkpoint was made when all was trained, nothing is left to do here.
                     for event in _events(x, state, forward, interrupt) if saver.stopped_by is None else ():
-                        if _ends(event, x, state, saver, (log, *observers)):
+                        if _ends(event, x, state, saver, (log, *observers)) or state.epoch == last_epoch:
                             break
                         interrupt.check()
                 model = state.eval_model
@@ -174,6 +180,7 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
         folder.write_environment(
             {
                 "device": str(x.device),
+                "device_name": torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else None,
                 "threads": torch.get_num_threads(),
                 "resume_not_exact": resuming.why_not_exact(x),
             }
@@ -265,7 +272,8 @@ def _explained(x: Experiment, state: TrainState) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        if is_out_of_memory(error) or state.step or state.epoch:
+        about_kernels = isinstance(error, RuntimeError) and determinism.refusal(error) is not None
+        if about_kernels or is_out_of_memory(error) or state.step or state.epoch:
             raise
         config = x.config
         parts = f'the model "{config.model}" and the loss "{config.loss}"'
