@@ -44,6 +44,10 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--label-smoothing": ("0.125", 0.125),
         "--ema": ("0.75", 0.75),
         "--limit": ("11", 11),
+        "--accumulate": ("3", 3),
+        "--on-oom": ("shrink", "shrink"),
+        "--checkpoint-every": ("5min", "5min"),
+        "--keep-checkpoints": ("4", 4),
         "--deterministic": (None, True),
         "--no-test": (None, False),
         "--out": ("new", "new"),
@@ -108,6 +112,8 @@ ALSO = {
     "--solver": ("--dataset", TRANSFORM, "--model", "separable"),
 }
 """What an option asks for beside it."""
+ELSEWHERE = {"--resume"}
+"""It wants a run: tests/reliability/test_row_06_resume_settings.py."""
 GENERAL = {"--config", "--set", "--dry-run", "--json", "--quiet", "--debug", "--help", "-h"}
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -125,7 +131,7 @@ def argument_of(command: str) -> list[str]:
 @pytest.mark.parametrize("command", OPTIONS)
 def test_every_option_of_a_command_has_an_example_here(command: str) -> None:
     assert command in COMMANDS
-    assert set(OPTIONS[command]) == options_of(command) - GENERAL
+    assert set(OPTIONS[command]) == options_of(command) - GENERAL - ELSEWHERE
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,16 @@ def page(trained: Trained) -> RunResult:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_head_is_the_runs_status(page: RunResult, width: int) -> None:
     head, status = read_pairs(run_text(page, width=width))[0], page["status"]
-    assert head == [
+    assert head[:-1] == [
         ("run", page["run_dir"]), ("state", "finished"), ("reason", "epochs"),
         *((key, status[key]) for key in ("started", "heartbeat", "host")),
     ]  # fmt: skip
+    key, saved = head[-1]
+    assert key == "checkpoints"
+    assert page.checkpoints is not None
+    assert saved.startswith(
+        f"{page.checkpoints.number}, the newest after epoch {page.checkpoints.epoch}, step"
+    )
 
 
 @pytest.mark.parametrize("width", WIDTHS)

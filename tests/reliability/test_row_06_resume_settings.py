@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -151,12 +152,27 @@ def test_a_run_in_use_is_refused(train: Train) -> None:
         held.close()
 
 
+def test_a_dry_run_shows_the_settings_of_the_run_and_trains_nothing(
+    train: Train, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = train(dataset="tiny:several=true", ema=0.5).run_dir
+    before = files_of(run)
+    capfd.readouterr()
+    assert main.run(["train", "--resume", str(run), "--epochs", "7", "--dry-run", "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["config"]["dataset"], shown["config"]["ema"]) == ("tiny:several=true", 0.5)
+    assert shown["config"]["epochs"] == 7
+    assert shown["origins"]["epochs"] == "option --epochs"
+    assert shown["origins"]["ema"] == f"file {run / 'config.toml'}"
+    assert files_of(run) == before
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--resume", "no-such-run"], "there is no run at no-such-run"),
         (["--resume", ""], "resume"),
-        (["--resume", "RUN", "--out", "x"], "a run that is resumed stays in its folder"),
+        (["--resume", "RUN", "--out", "x"], "a run is resumed by itself and stays in its folder"),
         (["--checkpoint-every", "0"], "a number of steps such as 100, or a time such as 30s, 5min or 1h"),
         (["--checkpoint-every", "5 minutes"], "a number of steps such as 100"),
         (["--keep-checkpoints", "0"], "keep_checkpoints"),
