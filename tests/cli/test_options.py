@@ -44,6 +44,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--label-smoothing": ("0.125", 0.125),
         "--ema": ("0.75", 0.75),
         "--limit": ("11", 11),
+        "--seeds": ("3,5-6", [3, 5, 6]),
+        "--jobs": ("1", 1),
         "--no-test": (None, False),
         "--out": ("new", "new"),
         "--seed": ("5", 5),
