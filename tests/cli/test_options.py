@@ -146,6 +146,9 @@ def test_an_option_sets_its_own_value_and_says_so(
     assert changed["config"][key] == value
     origin = "optimizer.lr" if (command, option) == LR else key
     assert changed["origins"][origin] == f"option {'--test' if option == '--no-test' else option}"
+    if (command, option) == ("train", "--seeds"):
+        assert "seed" not in changed["config"]  # whose place they take
+        del plain["config"]["seed"]
     if option == "--preset":
         assert changed["config"]["repeats"] == 30
     elif option not in ("--dataset", "--optimizer", "--solver"):  # of which other values follow
