@@ -49,6 +49,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--checkpoint-every": ("5min", "5min"),
         "--keep-checkpoints": ("4", 4),
         "--deterministic": (None, True),
+        "--seeds": ("3,5-6", [3, 5, 6]),
+        "--jobs": ("1", 1),
         "--no-test": (None, False),
         "--out": ("new", "new"),
         "--seed": ("5", 5),
@@ -151,6 +153,9 @@ def test_an_option_sets_its_own_value_and_says_so(
     assert changed["config"][key] == value
     origin = "optimizer.lr" if (command, option) == LR else key
     assert changed["origins"][origin] == f"option {'--test' if option == '--no-test' else option}"
+    if (command, option) == ("train", "--seeds"):
+        assert "seed" not in changed["config"]  # whose place they take
+        del plain["config"]["seed"]
     if option == "--preset":
         assert changed["config"]["repeats"] == 30
     elif option not in ("--dataset", "--optimizer", "--solver"):  # of which other values follow
