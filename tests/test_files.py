@@ -135,7 +135,9 @@ def test_files_that_may_still_be_written_stay(tmp_path):
     files.remove_stale_files(tmp_path / "none")
 
 
-@pytest.mark.parametrize("maker", ["0123456789ab.5", f"{files.host()}.{os.getpid()}"])
+@pytest.mark.parametrize(
+    "maker", ["0123456789ab.5", f"{files.host()}.{os.getpid()}"], ids=["elsewhere", "here"]
+)
 def test_a_temporary_file_goes_after_a_day_whoever_has_the_number_of_its_process(
     tmp_path: Path, maker: str
 ) -> None:
