@@ -350,7 +350,8 @@ DEFAULTS: dict[type[CommandConfig], dict[str, object]] = {
     TrainConfig: {
         "dataset": "digits", "stop": [], "optimizer": "adam", "schedule": "none", "batch_size": 64,
         "epochs": 10, "augment": "none", "precision": "fp32", "compile": False, "order": "interleaved",
-        "solver": "gradient", "label_smoothing": 0.0, "ema": 0.0, "seed": 0, "test": True, "device": "auto",
+        "solver": "gradient", "label_smoothing": 0.0, "ema": 0.0, "accumulate": 1, "on_oom": "stop",
+        "keep_checkpoints": 2, "deterministic": False, "seed": 0, "test": True, "device": "auto",
         "download": False,
     },
     ComparePoolingConfig: {

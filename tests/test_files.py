@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -190,12 +191,66 @@ def test_a_stray_that_another_process_removes_first_hides_no_other(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_removed_stays_without_an_error(tmp_path: Path) -> None:
+def test_folders_that_were_being_written_go_with_what_is_in_them(tmp_path: Path) -> None:
     folder = tmp_path / ".ab.0123456789ab.5.tmp"
     folder.mkdir()
+    (folder / "state.safetensors").write_bytes(b"a part")
     os.utime(folder, (0, 0))
     files.remove_stale_files(tmp_path)
-    assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_what_cannot_be_removed_stays_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    stale = tmp_path / ".ab.0123456789ab.5.tmp"
+    stale.write_bytes(b"x")
+    os.utime(stale, (0, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refused)
+        files.remove_stale_files(tmp_path)
+    assert stale.exists()
+
+
+def write_folder(path: Path, text: str, error: BaseException | None = None) -> None:
+    with files.new_folder(path) as temporary:
+        (temporary / "a").write_text(text)
+        assert temporary.parent == path.parent
+        if error is not None:
+            raise error
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_folder(tmp_path / "new", "b")
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(tmp_path / "other", "c", KeyboardInterrupt())
+    with pytest.raises(WriteError, match="new cannot be written"):
+        write_folder(tmp_path / "new", "d")
+    assert (tmp_path / "new" / "a").read_text() == "b"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_file_and_its_name_are_on_the_disk_before_the_call_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def renamed(old: Path, new: Path) -> None:
+        done.append("rename")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "replace", renamed)
+    files.write_text(tmp_path / "x", "text")
+    assert done == ["file", "rename", "folder"]
 
 
 def test_the_name_of_the_host_is_hashed_whatever_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

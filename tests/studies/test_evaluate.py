@@ -269,7 +269,7 @@ def test_another_task_is_refused(several: TinyPlugin) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run"):
         evaluate(tmp_path / "none")
-    with pytest.raises(CheckpointError, match="holds no checkpoints"):
+    with pytest.raises(CheckpointError, match="holds no weights"):
         evaluate(tmp_path)
 
 

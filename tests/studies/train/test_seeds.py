@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import nnkit
+from checkpoint_files import best_file
 from nnkit.errors import CheckpointError, InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.results.metrics import Classification
 from nnkit.results.train import TrainResult
@@ -44,7 +45,7 @@ def train(out: Path, seeds: object = "0-2", **options: Any) -> TrainSeedsResult:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "checkpoints/best/weights.safetensors")
+    return load_file(best_file(run))
 
 
 def same_training(a: Path, b: Path) -> None:
