@@ -351,7 +351,7 @@ DEFAULTS: dict[type[CommandConfig], dict[str, object]] = {
         "dataset": "digits", "stop": [], "optimizer": "adam", "schedule": "none", "batch_size": 64,
         "epochs": 10, "augment": "none", "precision": "fp32", "compile": False, "order": "interleaved",
         "solver": "gradient", "label_smoothing": 0.0, "ema": 0.0, "seed": 0, "test": True, "device": "auto",
-        "download": False,
+        "download": False, "deterministic": False, "keep_checkpoints": 2,
     },
     ComparePoolingConfig: {
         "dataset": "digits-varres", "model": "varres-net", "pooling": ["max", "avg"], "vary": "width",
