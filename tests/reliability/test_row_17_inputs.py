@@ -43,6 +43,7 @@ COMPLETE = {
     "runs list": ["runs", "list"],
     "runs show": ["runs", "show", "folder"],
     "cache clear": ["cache", "clear"],
+    "runs verify": ["runs", "verify", "folder"],
 }
 """What a command needs beside the option that is tried."""
 
@@ -115,7 +116,17 @@ def test_every_command_with_options_is_tried():
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize(
-    "command", [["list"], ["info"], ["evaluate"], ["runs", "show"], ["train"], [], ["info", "max", "--group"]]
+    "command",
+    [
+        ["list"],
+        ["info"],
+        ["evaluate"],
+        ["runs", "show"],
+        ["runs", "verify"],
+        ["train"],
+        [],
+        ["info", "max", "--group"],
+    ],
 )
 def test_arguments_are_refused(command, value, place, capsys):
     refused([*command, real(value)], capsys)

@@ -9,7 +9,7 @@ from nnkit.cli import output
 
 
 def runs() -> None:
-    """List the runs, show one, or train one again to see whether it repeats itself.
+    """List the runs, show one, or verify that one repeats itself.
 
     \b
     Examples:
