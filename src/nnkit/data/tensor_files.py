@@ -37,10 +37,18 @@ def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -
             raise _as_os_error(error) from error
 
 
-def _as_os_error(error: SafetensorError) -> OSError:
+def _as_os_error(error: Exception) -> OSError:
     """What the system said, which safetensors hands on as text: "No space left on device (os error 28)"."""
     code = re.search(r"os error (\d+)", str(error))
     return OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    """`OSError` where it is the system that refuses, `ValueError` where the file is damaged."""
+    refused = _as_os_error(error)
+    if refused.errno is not None and not files.is_damage(refused):
+        return OSError(refused.errno, refused.strerror, str(path))
+    return ValueError(str(error) or type(error).__name__)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -50,7 +58,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise _unreadable(path, error) from None
     if checksum != f"{_of_tensors(tensors):08x}":
         raise ValueError("its checksum is wrong")
     return tensors, header
@@ -68,7 +76,7 @@ def _header(path: Path) -> tuple[dict[str, Any], str]:
         with safe_open(path, "pt") as file:
             words = (file.metadata() or {}).get(_KEY, "").split(" ", 2)
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise _unreadable(path, error) from None
     if len(words) != 3 or words[0] != f"{_of_text(words[2]):08x}":
         raise ValueError("its header is not nnkit's, or was changed")
     header = json.loads(words[2])
