@@ -7,6 +7,7 @@ whole, too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -68,6 +69,17 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """What the system refuses within the block, in words on `path`: a `WriteError`."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise _explained(path, error) from error
+
+
 def _sync(path: Path) -> None:
     """Bring a file's content to the disk."""
     descriptor = os.open(path, os.O_RDWR)  # Windows refuses to flush what was opened to read
@@ -99,6 +111,14 @@ def _explained(path: Path, error: OSError) -> WriteError:
         message += f" ({shutil.disk_usage(path.parent).free / 2**20:,.0f} MiB are free there)"
     kept = "what it held before is kept" if path.exists() else "nothing of it is left"
     return WriteError(message, error, hint=f"{kept}; make room, or write to another place")
+
+
+def is_damage(error: OSError) -> bool:
+    """Whether a file that cannot be read will not be readable later either: it is gone, or the disk failed.
+
+    Too many open files, too little memory and missing permissions say nothing of the file.
+    """
+    return error.errno in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
 
 
 def remove_stale_files(folder: Path) -> None:

@@ -95,7 +95,7 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        left_out = (*TIMES, "run_dir", "log_bytes", "solver_s")
+        left_out = (*TIMES, "run_dir", "log_bytes", "log_crc32", "solver_s")
         return {key: without_times(item) for key, item in value.items() if key not in left_out}
     return list(map(without_times, value)) if isinstance(value, (list, tuple)) else value
 

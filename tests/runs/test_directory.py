@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Iterator[RunDirectory]:
     made.close()
 
 
-STATUS_KEYS = {"state", "pid", "process_started", "host", "started", "heartbeat"}
+STATUS_KEYS = {"state", "pid", "process_started", "process_start", "host", "started", "heartbeat"}
 
 
 def status(folder: RunDirectory) -> dict[str, Any]:

@@ -27,8 +27,13 @@ def test_a_run_of_this_process_runs_until_it_says_otherwise() -> None:
 def test_another_process_with_the_number_of_a_dead_one_is_not_taken_for_it() -> None:
     own = Status.of_this_process("running", None)
     assert own.process_started is not None
-    reused = own.model_copy(update={"process_started": own.process_started - 60})
+    earlier = own.process_started - 60
+    reused = own.model_copy(update={"process_started": earlier, "process_start": None})
     assert reused.current == "killed"
+    if own.process_start is not None:
+        boot, ticks = own.process_start.split()
+        for start in (f"{boot} {int(ticks) - 1}", f"{boot[::-1]} {ticks}"):
+            assert own.model_copy(update={"process_start": start}).current == "killed"
 
 
 def test_a_process_that_is_gone_was_killed() -> None:

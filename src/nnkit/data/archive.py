@@ -118,7 +118,7 @@ def _guarded(path: Path, images: Iterator[tuple[str, bytes]]) -> Iterator[tuple[
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:
         # On damaged bytes tarfile, zipfile and zlib raise a dozen kinds, from struct.error to RecursionError.
-        cause = str(error) or type(error).__name__
+        cause = (str(error) or type(error).__name__)[:200]  # zipfile quotes whole names, of any length
         raise DataError(
             f"{path} is damaged: {cause}", hint="get it again; compare its size with the original's"
         ) from None

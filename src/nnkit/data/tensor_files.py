@@ -5,8 +5,6 @@ The same tensors and header give the same bytes. safetensors itself has no check
 
 from __future__ import annotations
 
-import os
-import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,13 +28,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -
         try:
             save_file(contiguous, temporary, metadata)
         except SafetensorError as error:
-            raise _as_os_error(error) from error
-
-
-def _as_os_error(error: SafetensorError) -> OSError:
-    """What the system said, which safetensors hands on as text: "No space left on device (os error 28)"."""
-    code = re.search(r"os error (\d+)", str(error))
-    return OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))
+            raise tensor_headers.as_os_error(error) from error
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -46,7 +38,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise tensor_headers.unreadable(path, error) from None
     if checksum != _checksum(tensors):
         raise ValueError("its checksum is wrong")
     return tensors, header

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,13 +34,27 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
         with safe_open(path, "numpy") as file:
             words = (file.metadata() or {}).get(_KEY, "").split(" ", 2)
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None
+        raise unreadable(path, error) from None
     if len(words) != 3 or words[0] != _checksum(words[2]):
         raise ValueError("its header is not nnkit's, or was changed")
     header = json.loads(words[2])
     if not isinstance(header, dict):
         raise ValueError("its header is no table")
     return header, words[1]
+
+
+def as_os_error(error: Exception) -> OSError:
+    """What the system said, which safetensors hands on as text: "No space left on device (os error 28)"."""
+    code = re.search(r"os error (\d+)", str(error))
+    return OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))
+
+
+def unreadable(path: Path, error: Exception) -> Exception:
+    """`OSError` where it is the system that refuses, `ValueError` where the file is damaged."""
+    refused = as_os_error(error)
+    if refused.errno is not None and not files.is_damage(refused):
+        return OSError(refused.errno, refused.strerror, str(path))
+    return ValueError(str(error) or type(error).__name__)
 
 
 def _checksum(text: str) -> str:

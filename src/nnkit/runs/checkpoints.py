@@ -2,27 +2,33 @@
 
 `checkpoints/index.json` names the folders: `last`, newest first, and `best`. A folder is written under a
 temporary name, brought to the disk, renamed, and only then named by an index that is replaced atomically; so
-whatever happens, the index names whole folders. What no index names any more is removed.
+whatever happens, the index names whole folders. What no index names any more is removed. The index has a
+checksum of its own, and one of each file that it names: a file that is put in another's place is noticed.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from nnkit import files
-from nnkit.results.base import Part
+from nnkit.errors import CheckpointError
+from nnkit.results.base import Document, Part
 
 logger = logging.getLogger("nnkit")
 
 STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
 INDEX = "index.json"
+MAX_HEADER = 100_000_000
+"""The bytes of the longest header that safetensors reads."""
 FOLDER = r"(last|best)-(\d{8,12})(?:-(\d{1,9}))?"
 Kind = Literal["last", "best"]
 FolderName = Annotated[str, Field(pattern=f"^{FOLDER}$")]
@@ -39,10 +45,14 @@ class Entry(Part):
 
 
 class Index(Part):
-    """index.json: the checkpoints to resume from, newest first, and the one that holds the best weights."""
+    """index.json: the checkpoints to resume from, newest first, and the one that holds the best weights.
+
+    `checksums` are those of the files in the folders, see `_checksum`.
+    """
 
     last: tuple[Entry, ...] = ()
     best: FolderName | None = None
+    checksums: Mapping[FolderName, str] = {}
 
     @property
     def folders(self) -> set[str]:
@@ -81,7 +91,11 @@ class Checkpoints:
                 name = made[-1].name
             made.append(self._write("last", step, state))
             entry = Entry(folder=made[-1].name, epoch=epoch, step=step, best=name)
-            index = Index(last=(entry, *index.last)[: max(1, keep)], best=name)
+            index = Index(
+                last=(entry, *index.last)[: max(1, keep)],
+                best=name,
+                checksums={**index.checksums, **{path.name: _checksum(_file_in(path)) for path in made}},
+            )
             self._write_index(index)
         except BaseException:
             for folder in made:
@@ -90,13 +104,18 @@ class Checkpoints:
         self._remove_all_but(index.folders)
 
     def _write_index(self, index: Index) -> None:
-        files.write_json(self.path / INDEX, {"schema": "nnkit.checkpoints/1", **index.document()})
+        checksums = {name: found for name, found in index.checksums.items() if name in index.folders}
+        document = {
+            "schema": "nnkit.checkpoints/1",
+            **index.model_copy(update={"checksums": checksums}).document(),
+        }
+        files.write_json(self.path / INDEX, {**document, "checksum": _of_document(document)})
 
     def _write(self, kind: Kind, step: int, write: Callable[[Path], None]) -> Path:
         """A new folder with the one file that `write` writes, under its final name and on the disk."""
         path = self._free(kind, step)
         with files.new_folder(path) as temporary:
-            write(temporary / (STATE if kind == "last" else WEIGHTS))
+            write(_file_in(temporary, kind))
         return path
 
     def _free(self, kind: Kind, step: int) -> Path:
@@ -116,10 +135,13 @@ class Checkpoints:
         """The index; where it is damaged, what the folders' own names say, which a warning tells."""
         path = self.path / INDEX
         try:
-            return Index.model_validate_json(path.read_bytes())
+            document = json.loads(path.read_bytes())
+            if document.pop("checksum", None) != _of_document(document):
+                raise ValueError("its checksum is wrong")
+            return Index.model_validate(document)
         except FileNotFoundError:
             found = self._by_names()
-        except (OSError, ValidationError):
+        except (ValueError, TypeError, AttributeError, RecursionError):  # with pydantic's and JSON's own
             found = self._by_names()
             logger.warning("%s is damaged: the checkpoints are taken by the names of their folders", path)
         return found
@@ -134,7 +156,14 @@ class Checkpoints:
         by_kind = {kind: [m[0] for m in newest_first if m[1] == kind] for kind in ("last", "best")}
         best = next(iter(by_kind["best"]), None)
         last = [
-            Entry(folder=m[0], epoch=0, step=int(m[2]), best=best) for m in newest_first if m[1] == "last"
+            Entry(
+                folder=m[0],
+                epoch=0,
+                step=int(m[2]),
+                best=next((b[0] for b in newest_first if b[1] == "best" and int(b[2]) <= int(m[2])), None),
+            )
+            for m in newest_first
+            if m[1] == "last"
         ]
         return Index(last=tuple(last), best=best)
 
@@ -142,6 +171,15 @@ class Checkpoints:
         """The file of the best weights; None before the first epoch has ended."""
         name = self.index().best
         return self.weights_in(name) if name else None
+
+    def check(self, path: Path) -> None:
+        """`CheckpointError` where a file is there and is not the one that the run saved under its name."""
+        expected = self.index().checksums.get(path.parent.name)
+        if expected is not None and path.is_file() and _checksum(path) != expected:
+            raise CheckpointError(
+                f"{path} is damaged: it is not the file that the run saved there",
+                hint="put it back from a copy, or train again",
+            )
 
     def weights_in(self, folder: str) -> Path:
         """The file of weights in a folder that an entry names."""
@@ -158,8 +196,25 @@ class Checkpoints:
         if names.index(folder) == 0:
             return
         kept = index.last[names.index(folder) :]
-        self._write_index(Index(last=kept, best=kept[0].best))
+        self._write_index(Index(last=kept, best=kept[0].best, checksums=index.checksums))
 
     def size(self) -> int:
         """Bytes on the disk."""
         return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+
+
+def _file_in(folder: Path, kind: str = "") -> Path:
+    """The one file in the folder of a checkpoint, of the kind that is given or that its name says."""
+    return folder / (STATE if (kind or folder.name).startswith("last") else WEIGHTS)
+
+
+def _checksum(path: Path) -> str:
+    """CRC-32 of a safetensors file's header, which holds checksums of the rest: the tensors are not read."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        header = file.read(min(int.from_bytes(length, "little"), MAX_HEADER))
+    return f"{zlib.crc32(header, zlib.crc32(length)):08x}"
+
+
+def _of_document(document: Document) -> str:
+    return f"{zlib.crc32(json.dumps(document, sort_keys=True).encode()):08x}"

@@ -12,7 +12,7 @@ import secrets
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from nnkit import files
-from nnkit.errors import CheckpointError, NnkitError, UsageError, did_you_mean
+from nnkit.errors import CheckpointError, NnkitError, UsageError, WriteError, did_you_mean
 from nnkit.runs import provenance
 from nnkit.runs.checkpoints import Checkpoints
 from nnkit.runs.metrics_log import MetricsFile, read_records
@@ -78,6 +78,7 @@ class RunDirectory:
         except FileExistsError:
             raise taken from None
         except OSError as error:
+            _remove_empty(made)
             raise NnkitError(
                 f"no run can be written at {path}: {error.strerror}",
                 hint="choose another --runs-dir or --out",
@@ -92,7 +93,13 @@ class RunDirectory:
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
         """Open the folder of a run to continue it. `UsageError` where another process uses it."""
-        run = cls(path)._locked()
+        try:
+            run = cls(path)._locked()
+        except OSError as error:
+            raise NnkitError(
+                f"{path / LOCK} cannot be locked: {error.strerror or error}",
+                hint="it keeps two processes from writing one run, and must be a file that you may write",
+            ) from None
         run._status = run.status()
         for folder in (path, run.checkpoints.path, path / "figures"):
             files.remove_stale_files(folder)
@@ -169,21 +176,31 @@ class RunDirectory:
             status = self._status.model_copy(update={"heartbeat": utc_now()})
             files.write_json(self.path / STATUS, status.document())
 
+    def set_last_state(self, state: State, **more: Any) -> None:
+        """`set_state` for a run that an error ends: a disk that is full hides no error before it.
+
+        Where it cannot be written, the run shows as killed once its process is gone.
+        """
+        with contextlib.suppress(WriteError):
+            self.set_state(state, **more)
+
     def close(self) -> None:
         """Close the log and give the folder free."""
-        self.log.close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        try:
+            self.log.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     def discard(self) -> None:
         """Remove what was made for a run that never started: its folder, and those above it where new."""
+        with contextlib.suppress(WriteError):
+            self.log.close()
         self.close()
         for path in self.path.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with contextlib.suppress(OSError):  # others write beside it
-            for folder in self._made:
-                folder.rmdir()
+        _remove_empty(self._made)
 
     # What a run has written
 
@@ -277,6 +294,13 @@ class RunDirectory:
         """Every file below the folder, sorted, but for the lock."""
         paths = (path for path in self.path.rglob("*") if path.is_file() and path.name != LOCK)
         return sorted(str(path.relative_to(self.path)) for path in paths)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove the folders that were made, innermost first, up to one in which others write."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _is_free(folder: Path) -> bool:

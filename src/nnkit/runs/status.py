@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from datetime import UTC, datetime
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import psutil
 from pydantic import Field
@@ -22,14 +23,22 @@ SAME_START_S = 2.0
 """Two readings of one process's start differ by less: systems count it in ticks since boot."""
 
 
+Time = Annotated[str, Field(pattern=r"^[0-9T:.+-]{10,40}$")]
+
+
 class Status(Part):
-    """status.json. Times are ISO 8601 in UTC; `process_started` is in seconds since 1970."""
+    """status.json. Times are ISO 8601 in UTC; `process_started` is in seconds since 1970.
+
+    `process_start` says when the process started by what no change of the clock alters: the boot of the
+    system, and ticks since then. None where the system does not say.
+    """
 
     state: State = "unknown"
     pid: int | None = None
     process_started: float | None = None
+    process_start: str | None = None
     host: str | None = None
-    started: str | None = None
+    started: Time | None = None
     heartbeat: str | None = None
     reason: str | None = None
     message: str | None = None
@@ -44,6 +53,7 @@ class Status(Part):
             state=state,
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),
+            process_start=_start_of(os.getpid()),
             host=socket.gethostname(),
             started=started or now,
             heartbeat=now,
@@ -67,8 +77,10 @@ class Status(Part):
             started = process.create_time()
         except psutil.AccessDenied:
             return self._heard_lately()
-        except psutil.Error:
+        except (psutil.Error, OverflowError):
             return False
+        if self.process_start is not None and (start := _start_of(self.pid)) is not None:
+            return start == self.process_start
         if self.process_started is None:  # written by a version that did not say it
             return self._heard_lately()
         return abs(started - self.process_started) < SAME_START_S
@@ -80,6 +92,16 @@ class Status(Part):
             return False
         heard = heard if heard.tzinfo else heard.replace(tzinfo=UTC)
         return (datetime.now(UTC) - heard).total_seconds() < SILENT_S
+
+
+def _start_of(pid: int) -> str | None:
+    """The boot and the clock ticks since then at which a process started; None where Linux's /proc is not."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        after_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]  # the name may hold anything
+        return f"{boot} {int(after_name.split()[19])}"  # field 22, "starttime", of proc(5)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def utc_now() -> str:

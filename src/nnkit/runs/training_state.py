@@ -8,14 +8,16 @@ the seed, the epoch and the step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from nnkit import files
 from nnkit.data import tensor_files
 from nnkit.errors import CheckpointError, quote
+from nnkit.runs.metrics_log import LogMark
 from nnkit.runs.plain_state import pack, unpack
 from nnkit.runs.weights import MAX_BYTES
 from nnkit.training.loop import EpochProgress, TrainState
@@ -27,7 +29,8 @@ FORMAT = 2
 class Beside:
     """What a checkpoint holds beside the loop's own state.
 
-    `log_bytes` is the length of metrics.jsonl at that moment; `seconds` the time that the run had taken;
+    `log_bytes` is the length of metrics.jsonl at that moment, `log_crc32` the checksum of so much of it;
+    `settings` are those that the run may not change; `seconds` is the time that the run had taken;
     `stopped_by` says why training had ended, None where it had not.
     """
 
@@ -36,15 +39,26 @@ class Beside:
     log_bytes: int
     seconds: float
     stopped_by: str | None = None
+    log_crc32: int | None = None
+    settings: dict[str, Any] | None = None
+
+    @property
+    def log_mark(self) -> LogMark:
+        """How far the log was written."""
+        return LogMark(self.log_bytes, self.log_crc32)
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """A checkpoint that was read: `restore` puts it into a run's objects."""
+    """A checkpoint that was read: `restore` puts it into a run's objects.
+
+    `best_weights` are those of the best epoch until then; empty where there was none.
+    """
 
     path: Path
     parts: Mapping[str, Any]
     beside: Beside
+    best_weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def restore(self, state: TrainState, loss: nn.Module) -> None:
         """Bring `state` and the buffers of `loss` to what they were; `CheckpointError` where one differs."""
@@ -116,7 +130,10 @@ def _load_buffers(module: nn.Module, saved: Mapping[str, Tensor]) -> None:
 
 
 def read(path: Path) -> SavedState:
-    """Read a checkpoint; `CheckpointError` where it is damaged or no checkpoint of nnkit's."""
+    """Read a checkpoint; `CheckpointError` where it is damaged or no checkpoint of nnkit's.
+
+    `OSError` where the system refuses what may be whole: too many open files, missing permissions.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError("it is larger than 8 GiB")
@@ -126,6 +143,8 @@ def read(path: Path) -> SavedState:
         parts = unpack(header["state"], tensors)
         beside = Beside(**parts.pop("beside"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and not files.is_damage(error):
+            raise
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged: {why}", hint="an older checkpoint may be whole") from None
     return SavedState(path, parts, beside)

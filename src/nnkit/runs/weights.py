@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnkit import files
 from nnkit.build import build
 from nnkit.data import tensor_files
 from nnkit.data.loaders import normalises
@@ -128,6 +129,7 @@ def best_path(run: Path) -> Path:
         raise CheckpointError(
             f"{run} holds no weights", hint="the run ended before its first epoch did, or is no run"
         )
+    directory.checkpoints.check(path)
     return path
 
 
@@ -170,6 +172,8 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tenso
     try:
         read, header = tensor_files.read(path) if tensors else ({}, tensor_files.read_header(path))
     except (ValueError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and not files.is_damage(error):
+            raise
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
     if header.get("format") != FORMAT:
         raise _damaged(path, f"format {quote(header.get('format'))}")

@@ -85,13 +85,13 @@ def _checkpoints(run: RunDirectory) -> SavedCheckpoints | None:
     states = run.checkpoints.states()
     if not states:
         return None
-    newest = states[0][0]
+    newest, not_exact = states[0][0], run.environment().get("resume_not_exact")
     return SavedCheckpoints(
         number=len(states),
         epoch=newest.epoch,
         step=newest.step,
         bytes=run.checkpoints.size(),
-        not_exact=run.environment().get("resume_not_exact"),
+        not_exact=not_exact if isinstance(not_exact, str) else None,
     )
 
 

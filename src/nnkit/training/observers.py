@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nnkit.runs.directory import RunDirectory
-from nnkit.runs.metrics_log import read_records
+from nnkit.runs.metrics_log import LogMark, read_records
 from nnkit.types import EpochResult, StepResult, lower_is_better
 
 
@@ -76,14 +76,14 @@ class MetricsLog:
         self.epochs.append(epoch)
         self.run.log.epoch(epoch)
 
-    def sync(self) -> int:
-        """Write the steps that wait, bring the file to the disk; its length in bytes."""
+    def sync(self) -> LogMark:
+        """Write the steps that wait, bring the file to the disk, and say how far that is."""
         self.flush()
         return self.run.log.sync()
 
-    def restore(self, length: int) -> None:
-        """Go on from the file's first `length` bytes; what follows was written after a checkpoint."""
-        self.run.log.cut(length)
+    def restore(self, mark: LogMark) -> None:
+        """Go on from what the file held at `mark`; what follows was written after a checkpoint."""
+        self.run.log.cut(mark)
         for record in read_records(self.run.log_path):
             if record["kind"] == "step":
                 self.first_epoch.append((record["step"], record["loss"]))

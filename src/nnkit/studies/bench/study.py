@@ -99,7 +99,7 @@ def _recorded(config: BenchConfig) -> Iterator[RunDirectory]:
         raise
     except BaseException as error:
         state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-        folder.set_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
+        folder.set_last_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
         raise
     finally:
         folder.close()

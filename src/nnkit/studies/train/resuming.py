@@ -8,11 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nnkit import config as configuration
+from nnkit import files
 from nnkit.config import resolve
-from nnkit.errors import CheckpointError, UsageError
-from nnkit.runs import training_state
+from nnkit.errors import CheckpointError, UsageError, quote
+from nnkit.runs import training_state, weights
+from nnkit.runs.checkpoints import Entry
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.training_state import SavedState
 from nnkit.studies.train.config import TrainConfig
@@ -28,6 +31,30 @@ FREE = (
 """What may differ from the run that is resumed: how long, where, and what is kept."""
 OVER_ALL_STEPS = ("cosine", "one-cycle")
 """The schedules whose learning rate at a step depends on how many steps there are."""
+
+
+def fixed_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings of a complete configuration that a run keeps when it is resumed, as JSON has them."""
+    kept = config.epochs if config.schedule in OVER_ALL_STEPS else None
+    plain = {key: value for key, value in configuration.dump(config).items() if key not in FREE}
+    found: dict[str, Any] = files.strict({**plain, "epochs": kept})
+    return found
+
+
+def check_config(folder: RunDirectory, saved: SavedState) -> None:
+    """`CheckpointError` where config.toml is not what the checkpoint was trained with."""
+    then = saved.beside.settings
+    now = fixed_settings(resolve(TrainConfig, {}, files=[folder.config_path]).config)
+    differences = [
+        f"{key}: trained with {quote(then.get(key))}, the file has {quote(now.get(key))}"
+        for key in sorted((then or {}).keys() | now.keys())
+        if then is not None and then.get(key) != now.get(key)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{folder.config_path} was changed since the run was trained:\n  " + "\n  ".join(differences),
+            hint="put the values back; for other settings start a new run",
+        )
 
 
 def check_settings(folder: RunDirectory, config: TrainConfig) -> None:
@@ -90,24 +117,42 @@ def read_newest(folder: RunDirectory) -> SavedState:
 
     `CheckpointError` where there is none.
     """
-    states = folder.checkpoints.states()
-    for entry, path in states:
+    wrong: list[str] = []
+    for entry, path in folder.checkpoints.states():
         try:
+            folder.checkpoints.check(path)
             saved = training_state.read(path)
-            if entry.best is not None and not folder.checkpoints.weights_in(entry.best).is_file():
-                raise CheckpointError(f"{path} belongs to the best weights of {entry.best}, which are gone")
+            folder.log.check(saved.beside.log_mark)
+            saved = replace(saved, best_weights=_best_weights(folder, entry, saved))
         except CheckpointError as error:
-            logger.warning("%s: the checkpoint before it is taken", error.message)
-        else:
-            return saved
-    if states:
+            wrong.append(error.message)
+            continue
+        for message in wrong:
+            logger.warning("%s: the checkpoint before it is taken", message)
+        return saved
+    if wrong:
         raise CheckpointError(
-            f"no checkpoint of {folder.path} is whole", hint="train again: its config.toml repeats the run"
+            f"no checkpoint of {folder.path} is whole: {'; '.join(wrong)}",
+            hint="train again: its config.toml repeats the run",
         )
     raise CheckpointError(
         f"{folder.path} holds no checkpoint to resume from",
         hint="the run ended before its first; `nnkit train --config` with its config.toml repeats it",
     )
+
+
+def _best_weights(folder: RunDirectory, entry: Entry, saved: SavedState) -> Mapping[str, Tensor]:
+    """The weights of the best epoch until a checkpoint; `CheckpointError` where they are gone or others."""
+    epoch = saved.beside.best["epoch"]
+    if not epoch:
+        return {}
+    path = folder.checkpoints.weights_in(entry.best) if entry.best is not None else None
+    if path is None or not path.is_file():
+        raise CheckpointError(f"the best weights that belong to {saved.path} are gone")
+    folder.checkpoints.check(path)
+    if (found := weights.read_card(path).epoch) != epoch:
+        raise CheckpointError(f"{path} holds the weights of epoch {found}, not of {epoch}, the best")
+    return weights.read_tensors(path)
 
 
 def check_something_left(folder: RunDirectory, saved: SavedState, config: TrainConfig) -> None:

@@ -13,6 +13,7 @@ from nnkit.runs import training_state, weights
 from nnkit.runs.directory import RunDirectory
 from nnkit.runs.training_state import Beside, SavedState
 from nnkit.studies.train.experiment import Experiment
+from nnkit.studies.train.resuming import fixed_settings
 from nnkit.training.loop import TrainState, require_finite
 from nnkit.training.observers import BestWeights, MetricsLog
 from nnkit.types import EpochResult, StepResult
@@ -51,12 +52,9 @@ class Saver:
         saved.restore(self._state, x.loss)
         for (_, rule), remembered in zip(x.rules, beside.rules, strict=True):
             rule.load_state_dict(remembered["state"])
-        self._log.restore(beside.log_bytes)
+        self._log.restore(beside.log_mark)
         if beside.best["epoch"]:
-            entry = next(e for e, path in self._folder.checkpoints.states() if path == saved.path)
-            assert entry.best is not None
-            found = weights.read_tensors(self._folder.checkpoints.weights_in(entry.best))
-            self._best.restore(beside.best, found)
+            self._best.restore(beside.best, dict(saved.best_weights))
         self._folder.checkpoints.forget_after(saved.path.parent.name)
         self._before_s = beside.seconds
         self.stopped_by = beside.stopped_by
@@ -93,13 +91,15 @@ class Saver:
 
     def _save(self, best: Callable[[Path], None] | None) -> None:
         require_finite(self._state)
-        state, x = self._state, self._x
+        state, x, mark = self._state, self._x, self._log.sync()
         beside = Beside(
             rules=[{"name": name, "state": rule.state_dict()} for name, rule in x.rules],
             best=self._best.state_dict(),
-            log_bytes=self._log.sync(),
+            log_bytes=mark.bytes,
+            log_crc32=mark.crc32,
             seconds=self.seconds,
             stopped_by=self.stopped_by,
+            settings=fixed_settings(x.config),
         )
         self._folder.checkpoints.save(
             state.epoch,

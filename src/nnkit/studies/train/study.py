@@ -17,7 +17,7 @@ from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
 from nnkit.data.splits import check_labels, classes_without_images, limited
-from nnkit.errors import DivergedError, InterruptedRun, UsageError
+from nnkit.errors import DivergedError, InterruptedRun, UsageError, WriteError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import PLACES, RunDirectory, resume_command
 from nnkit.runs.status import State
@@ -175,6 +175,19 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
     """The run's folder, new or that of the run to resume; what ends the block by an error stands in it."""
     folder, saved = _new_folder(x) if x.config.resume is None else _old_folder(x, x.config.resume)
     try:
+        _write_start(folder, x)
+        with _errors_recorded(folder, x, advise=advise):
+            yield folder, saved
+    except BaseException:
+        with contextlib.suppress(WriteError):  # a log that cannot be closed hides no error before it
+            folder.close()
+        raise
+    folder.close()
+
+
+def _write_start(folder: RunDirectory, x: Experiment) -> None:
+    """What a run's folder holds before the first step; one that cannot be written leaves no new folder."""
+    try:
         folder.set_state("running")
         folder.write_config(configuration.dumps(x.config, leave_out=PLACES))
         folder.write_environment(
@@ -186,10 +199,10 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
             }
         )
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
-        with _errors_recorded(folder, x, advise=advise):
-            yield folder, saved
-    finally:
-        folder.close()
+    except BaseException:
+        if folder.is_new:
+            folder.discard()
+        raise
 
 
 def _new_folder(x: Experiment) -> tuple[RunDirectory, None]:
@@ -202,9 +215,10 @@ def _old_folder(x: Experiment, run: Path) -> tuple[RunDirectory, SavedState]:
     """The folder of a run that `--resume` names, and its newest whole checkpoint."""
     folder = RunDirectory.reopen(RunDirectory.find(run, x.config.runs_dir).path)
     try:
+        saved = resuming.read_newest(folder)
+        resuming.check_config(folder, saved)
         resuming.check_settings(folder, x.config)
         resuming.check_data(folder, x.data)
-        saved = resuming.read_newest(folder)
         resuming.check_something_left(folder, saved, x.config)
         saved = resuming.goes_on(saved, folder, x.config)
     except BaseException:
@@ -219,16 +233,16 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
     try:
         yield
     except InterruptedRun as error:
-        folder.set_state("interrupted", reason=error.message)
+        folder.set_last_state("interrupted", reason=error.message)
         raise
     except UsageError as error:
         if not folder.has_log() and x.config.resume is None:  # it never started
             folder.discard()
         else:
-            folder.set_state("failed", reason=error.message)
+            folder.set_last_state("failed", reason=error.message)
         raise
     except DivergedError as error:
-        folder.set_state(
+        folder.set_last_state(
             "failed", reason="non-finite", epoch=error.epoch, step=error.step, message=error.message
         )
         error.hint = f"{error.hint}; what was done is in {folder.path}"
@@ -236,12 +250,12 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
     except BaseException as error:
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-        folder.set_state(state, reason=message)
+        folder.set_last_state(state, reason=message)
         if not (advise and is_out_of_memory(error) and x.config.solver == "gradient"):
             raise
         release_traceback(error)
         explained = out_of_memory(x)
-        folder.set_state(state, reason=str(explained))
+        folder.set_last_state(state, reason=str(explained))
         raise explained from error
 
 
