@@ -1,4 +1,7 @@
-"""No checkpoint runs code: pickles are refused unread, and a model's class comes from the registry alone."""
+"""No checkpoint runs code: pickles are refused unread, and a model's class comes from the registry alone.
+
+Row 1 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

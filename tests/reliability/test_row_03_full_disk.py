@@ -1,4 +1,7 @@
-"""Row 3: a disk that is full in the middle of a save loses nothing that was saved before."""
+"""A disk that is full in the middle of a save loses nothing that was saved before.
+
+Row 3 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A run that was broken off and resumed equals one that was not, to the bit, wherever it broke off."""
+"""A run that was broken off and resumed equals one that was not, to the bit, wherever it broke off.
+
+Row 5 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a resumed run may change, what it may not, and what is said where it cannot go on."""
+"""What a resumed run may change, what it may not, and what is said where it cannot go on.
+
+Row 6 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The same seed in two processes gives equal weights and metrics, another seed others."""
+"""The same seed in two processes gives equal weights and metrics, another seed others.
+
+Row 7 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Out of memory in training says which batch size would fit; of a cell of a bench, studies/test_bench.py."""
+"""Out of memory in training says which batch size would fit; of a cell of a bench, studies/test_bench.py.
+
+Row 10 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""When the epochs run out, `best` is the best epoch's weights to the bit, be the last epoch worse or not."""
+"""When the epochs run out, `best` is the best epoch's weights to the bit, be the last epoch worse or not.
+
+Row 11 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

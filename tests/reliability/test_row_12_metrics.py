@@ -1,4 +1,7 @@
-"""Metrics are NumPy's over all samples, each counted once, whatever the batches."""
+"""Metrics are NumPy's over all samples, each counted once, whatever the batches.
+
+Row 12 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

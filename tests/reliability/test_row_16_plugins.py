@@ -1,4 +1,7 @@
-"""Row 16: broken plugins break nothing but themselves."""
+"""Broken plugins break nothing but themselves.
+
+Row 16 of docs/reliability.md.
+"""
 
 import json
 import os

@@ -69,14 +69,22 @@ def test_the_lock_of_a_killed_process_stops_nobody(finished: Path) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        RunDirectory.reopen(finished)
-        os.write(writing, b"x")
-        signal.pause()
-    os.read(reading, 1)
-    with pytest.raises(UsageError, match="in use"):
-        RunDirectory.reopen(finished)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+        try:
+            run = RunDirectory.reopen(finished)
+            os.write(writing, b"x")
+            signal.pause()
+            run.close()
+        finally:
+            os._exit(1)
+    try:
+        os.close(writing)
+        assert os.read(reading, 1) == b"x"
+        with pytest.raises(UsageError, match="in use"):
+            RunDirectory.reopen(finished)
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     assert (finished / ".lock").is_file()
     assert nnkit.train(resume=finished, epochs=2).epochs == 2
 
@@ -106,6 +114,6 @@ def test_a_lock_that_may_not_be_written_is_named(finished: Path, monkeypatch: py
 
 def test_a_lock_that_is_a_folder_takes_no_new_run(tiny: TinyPlugin, tmp_path: Path) -> None:
     (tmp_path / "out/.lock").mkdir(parents=True)
-    with pytest.raises(NnkitError, match="no run can be written at"):
+    with pytest.raises(UsageError, match="is already there"):
         nnkit.train(dataset="tiny", out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]

@@ -1,4 +1,7 @@
-"""A benchmark's verdicts: rarely false, never blind, and no broken network passes its gate."""
+"""A benchmark's verdicts: rarely false, never blind, and no broken network passes its gate.
+
+Row 21 of docs/reliability.md.
+"""
 
 from __future__ import annotations
 

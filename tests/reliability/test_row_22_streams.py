@@ -1,4 +1,7 @@
-"""Row 22: a reader that goes away, no terminal, NO_COLOR, 40 columns."""
+"""A reader that goes away, no terminal, NO_COLOR, 40 columns.
+
+Row 22 of docs/reliability.md.
+"""
 
 import json
 import os

@@ -136,6 +136,8 @@ def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
             _check_zip_kind(path, member)
             if not member.is_dir() and name is not None:
                 yield name, _unzip(path, archive, member)
+            else:  # the list has no checksum: a damaged name that is no image's differs from the member's own
+                archive.open(member).close()
 
 
 def _check_zip_kind(path: Path, member: zipfile.ZipInfo) -> None:

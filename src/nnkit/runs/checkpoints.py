@@ -81,7 +81,8 @@ class Checkpoints:
         With `best`, the best weights are replaced in the same moment. `WriteError` where the system refuses,
         as on a full disk: the checkpoints before stay as they were.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        with files.explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         index = self.index()
         made: list[Path] = []
         try:

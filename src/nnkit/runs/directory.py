@@ -228,7 +228,8 @@ class RunDirectory:
     def figures(self) -> Path:
         """Where pictures go, each with the data behind it; made when it is asked for."""
         folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
+        with files.explained(folder):
+            folder.mkdir(exist_ok=True)
         return folder
 
     def cell(self, name: str) -> RunDirectory:
