@@ -105,7 +105,7 @@ def runs(tiny: TinyPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     with pytest.raises(Broken):
         nnkit.train(**OPTIONS, epochs=4, out=folder / "broken", observers=[BreaksOff()])
     nnkit.train(**OPTIONS, epochs=2, out=folder / "done", seed=5)
-    monkeypatch.setattr("nnkit.runs.directory.environment", dict)  # a sixth of the time of a start
+    monkeypatch.setattr("nnkit.runs.provenance.full_environment", dict)  # a sixth of the time of a start
     logging.getLogger("nnkit").setLevel(logging.CRITICAL)
     yield Runs(folder / "broken", folder / "done")
     logging.getLogger("nnkit").setLevel(logging.NOTSET)

@@ -215,7 +215,8 @@ def test_opening_a_run_removes_what_a_killed_process_left_in_it(folder: RunDirec
     for path in (*old, *kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-        os.utime(path, (0, 0))
+    for path in old:
+        os.utime(path, (0, 0))  # all that are a day old go
     folder.close()
     RunDirectory.reopen(folder.path).close()
     assert not [path for path in old if path.exists()]
