@@ -40,6 +40,10 @@ AGAIN = "get the archive again"
 
 _BLOCK = 512
 _END = bytes(_BLOCK)
+_RECORD = 22
+"""Bytes of the last record of a zip, without the comment that may follow."""
+_MANY = 0xFFFF
+"""A count of members that stands elsewhere, and the longest comment."""
 
 
 def is_archive(path: Path) -> bool:
@@ -129,6 +133,10 @@ def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
         members = archive.infolist()
         if len(members) > COUNT_LIMIT:
             raise _refused(path, "", f"it holds more than {COUNT_LIMIT:,} members")
+        if (count := _zip_count(path)) not in (_MANY, len(members) & _MANY):
+            raise DataError(
+                f"{path} is damaged: it lists {len(members)} members and says {count}", hint=AGAIN
+            )
         total = 0
         for member in members:
             name = _checked_name(path, member.filename)
@@ -138,6 +146,15 @@ def _read_zip(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, _unzip(path, archive, member)
             else:  # the list has no checksum: a damaged name that is no image's differs from the member's own
                 archive.open(member).close()
+
+
+def _zip_count(path: Path) -> int:
+    """How many members a zip says that it lists, in its last record: a damaged list may swallow some."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _RECORD - _MANY))
+        tail = stream.read()
+    at = tail.rfind(b"PK\5\6") + 10
+    return int.from_bytes(tail[at : at + 2], "little")
 
 
 def _check_zip_kind(path: Path, member: zipfile.ZipInfo) -> None:
