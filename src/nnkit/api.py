@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from nnkit.build import components
 from nnkit.config import Resolved, check_names, resolve
-from nnkit.errors import CheckpointError
+from nnkit.errors import CheckpointError, UsageError
 from nnkit.options import CommandConfig, is_repeatable, is_spec, members
 from nnkit.spec import Spec
 from nnkit.studies.bench.config import BenchConfig
@@ -257,17 +257,24 @@ def complete(command: str, *, config: Files = (), sets: Sequence[str] = (), **op
 def _resolve(model: type[C], config: Files, sets: Sequence[str], options: Mapping[str, Any]) -> Resolved[C]:
     files = [Path(path) for path in config]
     if run := options.get("resume"):
-        files = [_settings_of(run, options.get("runs_dir") or os.environ.get("NNKIT_RUNS")), *files]
+        command = next(name for name, each in LAYERED.items() if each is model)
+        runs_dir = options.get("runs_dir") or os.environ.get("NNKIT_RUNS")
+        files = [_settings_of(run, runs_dir, command), *files]
     resolved = resolve(model, options, files=files, sets=sets)
     check_names(resolved.config)
     return resolved
 
 
-def _settings_of(run: Path | str, runs_dir: Path | str | None) -> Path:
-    """The configuration of a run that is to go on."""
+def _settings_of(run: Path | str, runs_dir: Path | str | None, command: str) -> Path:
+    """The configuration of a run that is to go on. `UsageError` where another command goes on with it."""
     from nnkit.runs.directory import RunDirectory
 
     folder = RunDirectory.find(run, Path(runs_dir) if runs_dir else None)
     if not folder.config_path.is_file():
         raise CheckpointError(f"{folder.path} has no config.toml, so it cannot be resumed")
+    if folder.is_of_several() or folder.status().command not in (command, None):
+        raise UsageError(
+            f"`nnkit {command} --resume` does not go on with {folder.path}",
+            hint=f"this does: {folder.resume_command()}",
+        )
     return folder.config_path

@@ -18,6 +18,7 @@ from nnkit.data import streaming
 from nnkit.data.bucketing import plan_batches
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.data.resize_policy import with_policy
+from nnkit.data.workers import start_worker
 from nnkit.datasets.image_folder import ImageFolder
 from nnkit.errors import DataError, UsageError
 from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, DataPlace
@@ -253,7 +254,7 @@ def test_settings_that_do_not_go_together_are_refused_when_the_dataset_is_made(
 def test_all_that_crosses_to_a_worker_pickles(place: DataPlace) -> None:
     write_folder(place.root / "pets", pets())
     images = loaded(place, in_memory=False, num_workers=2).splits["train"].images
-    parts = (images.files, streaming._start_worker, streaming.pad_collate)  # type: ignore[attr-defined]
+    parts = (images.files, start_worker, streaming.pad_collate)  # type: ignore[attr-defined]
     files, _, collate = pickle.loads(pickle.dumps(parts))
     there, here = collate([files[index] for index in (3, 0, 5)]), images.fetch(np.array([3, 0, 5]))
     assert all(torch.equal(one, other) for one, other in zip(there, here, strict=True))

@@ -21,7 +21,7 @@ import torch
 import nnkit
 from nnkit.present import figures
 from nnkit.runs.directory import RunDirectory
-from nnkit.runs.metrics_log import read_records
+from nnkit.runs.lines import read_records
 from nnkit.studies.train.resuming import read_newest
 
 torch.set_num_threads(1)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from checkpoint_files import best_file, last_state
+from data.image_files import random_png, write_folder
 from nnkit.cli import main
 from nnkit.data import tensor_files
 from nnkit.training import loop
@@ -179,6 +181,90 @@ def test_a_process_ends_within_five_seconds_and_leaves_no_child(
     assert last_of(out)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended that was sent a signal: its exit code, how long it took, and its stderr."""
+
+    code: int
+    seconds: float
+    errors: str
+
+
+def stopped(
+    words: list[str], begun: Callable[[], bool], number: int, *, group: bool = True, env: dict[str, str]
+) -> Ended:
+    """Run nnkit until `begun`, send the signal to it, or to its whole group as a terminal does.
+
+    Nothing of the group may be left: a killed child may take a moment, its own child half a dozen seconds.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nnkit", *words],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not begun() and process.poll() is None:
+        time.sleep(0.02)
+    (os.killpg if group else os.kill)(process.pid, number)
+    asked = time.monotonic()
+    errors = process.communicate(timeout=60)[1]
+    seconds = time.monotonic() - asked
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    return Ended(process.returncode, seconds, errors)
+
+
+def has_lines(path: Path, number: int) -> Callable[[], bool]:
+    return lambda: path.is_file() and path.read_bytes().count(b"\n") >= number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "group"),
+    [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False), (signal.SIGHUP, 129, True)],
+)
+def test_workers_that_read_images_end_with_the_run_and_say_nothing(
+    tmp_path: Path, tiny: TinyPlugin, number: int, code: int, group: bool
+) -> None:
+    files = {f"{'ab'[at % 2]}/{at}.png": random_png(at, 8 + at % 9, 9) for at in range(100)}
+    folder, out = write_folder(tmp_path / "pets", files), tmp_path / "run"
+    dataset = f"image-folder:path={folder},in_memory=false,num_workers=2"
+    words = ["train", "--dataset", dataset, "--epochs", "100000", "--out", str(out)]
+    env = {**tiny.env, "NNKIT_CACHE": str(tmp_path / "cache")}
+    ended = stopped(words, has_lines(out / "metrics.jsonl", 3), number, group=group, env=env)
+    assert ended.code == code, ended.errors
+    assert ended.seconds < 5
+    assert f"go on with: nnkit train --resume {out}" in ended.errors
+    assert "Traceback" not in ended.errors
+    assert state_of(out)["state"] == "interrupted"
+    assert last_of(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "group"),
+    [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False), (signal.SIGHUP, 129, True)],
+)
+def test_a_benchmark_keeps_its_rounds_and_ends_with_its_workers(
+    tmp_path: Path, tiny: TinyPlugin, number: int, code: int, group: bool
+) -> None:
+    out = tmp_path / "run"
+    words = ["bench", "--limit", "16", "--repeats", "1000", "--loader", "dataloader", "--num-workers", "2"]
+    env = {**tiny.env, "NNKIT_CACHE": str(tmp_path / "cache")}
+    ended = stopped(
+        [*words, "--out", str(out)], has_lines(out / "rounds.jsonl", 4), number, group=group, env=env
+    )
+    assert ended.code == code, ended.errors
+    assert ended.seconds < 5
+    assert f"go on with: nnkit bench --resume {out}" in ended.errors
+    assert "Traceback" not in ended.errors
+    assert state_of(out)["state"] == "interrupted"
+    rounds = (out / "rounds.jsonl").read_text().count('"kind": "round"')
+    assert f"interrupted with {rounds} of 1000 rounds done" in ended.errors
 
 
 def test_ctrl_c_before_anything_began_is_told(

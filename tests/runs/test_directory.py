@@ -20,7 +20,7 @@ from nnkit import files
 from nnkit.errors import CheckpointError, NnkitError, UsageError
 from nnkit.runs import environment as run_environment
 from nnkit.runs.directory import RunDirectory, default_runs_dir
-from nnkit.runs.metrics_log import read_records
+from nnkit.runs.lines import read_records
 from nnkit.types import EpochResult
 
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Iterator[RunDirectory]:
     made.close()
 
 
-STATUS_KEYS = {"state", "pid", "process_started", "process_start", "host", "started", "heartbeat"}
+STATUS_KEYS = {"state", "command", "pid", "process_started", "process_start", "host", "started", "heartbeat"}
 
 
 def status(folder: RunDirectory) -> dict[str, Any]:

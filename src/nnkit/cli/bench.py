@@ -15,7 +15,7 @@ def bench(context: typer.Context, **values: Any) -> None:
 
     Four reference arms are always timed: reference-loop (torchvision's transforms per image),
     reference-batched, pil-loop, and exact, the pipeline as one operator. LIST is values between commas.
-    Exit 3 where cells failed.
+    Exit 3 where cells failed. An interrupted benchmark keeps its rounds: --resume RUN goes on.
 
     Example: nnkit bench --model separable --batch-size 64,256 --shuffle true,false
     """

@@ -7,9 +7,7 @@ takes, with the plan's index batches as its `batch_sampler` and `pad_collate` as
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +21,9 @@ from nnkit.data.cache import cached
 from nnkit.data.decode import Channels, decode
 from nnkit.data.images import Indices, Request, extended, largest_size, middle
 from nnkit.data.resizing import resize
+from nnkit.data.workers import signals_held_back, start_worker
 from nnkit.errors import DataError
 from nnkit.types import Padded, Size
-
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,12 +187,12 @@ class FileImages:
             batch_sampler=(indices.tolist() for indices, _ in requests),
             num_workers=self.num_workers,
             collate_fn=pad_collate,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             pin_memory=self.device.type == "cuda",
             # Its own: else it draws from torch's default generator, and with it shifts dropout's numbers.
             generator=torch.Generator(),
         )
-        with _signals_held_back():
+        with signals_held_back():
             results = iter(loader)
         try:
             for (_, shape), result in zip(requests, results, strict=True):
@@ -213,23 +210,3 @@ class FileImages:
         images = images.to(self.device, non_blocking=True)
         mask = None if mask is None else mask.to(self.device, non_blocking=True)
         return (images, mask) if shape is None else extended(images, mask, shape)
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Workers start with these signals held back, until `_start_worker` ignores them; they wait here too."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(_: int) -> None:
-    """One thread each; what stops the whole group is for the main process: it saves, then ends them."""
-    torch.set_num_threads(1)
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)

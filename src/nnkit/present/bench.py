@@ -24,7 +24,7 @@ from nnkit.present.drawing import (
 from nnkit.present.layout import WIDTH, fits, joined, key_values, table
 from nnkit.present.text import MISSING, count, counted, duration, number
 from nnkit.results.base import Interval
-from nnkit.results.bench import AtSetting, BenchArm, BenchCell, BenchResult, FastestCell, Selection
+from nnkit.results.bench import AtSetting, BenchArm, BenchCell, BenchResult, FastestCell, Selection, Sitting
 
 AXES: Mapping[str, Callable[[AtSetting], object]] = {
     "device": lambda at: at.device,
@@ -101,10 +101,18 @@ def _head(result: BenchResult) -> list[tuple[str, object]]:
         ("images", f"{count(result.images)} of {result.dataset}"),
         ("pipeline", result.pipeline),
         ("loader", result.loader),
-        ("rounds", f"{result.repeats}, interleaved"),
+        ("rounds", f"{result.repeats}, interleaved{_sittings(result.sittings)}"),
         ("machine", ", ".join([environment.cpu, cores, threads, *environment.gpus])),
         ("versions", f"torch {versions.get('torch')}, torchvision {versions.get('torchvision')}"),
     ]
+
+
+def _sittings(sittings: Sequence[Sitting] | None) -> str:
+    """That the rounds were not measured at one go, and how many of them each time."""
+    if sittings is None:
+        return ""
+    numbers = " + ".join(str(sitting.rounds) for sitting in sittings)
+    return f"; interrupted and resumed: measured in {len(sittings)} sittings, {numbers}"
 
 
 def _parts(result: BenchResult, draw: Draw) -> list[str]:

@@ -26,6 +26,14 @@ class BenchEnvironment(Environment):
     commit: str | None
 
 
+class Sitting(Part):
+    """Rounds that were measured at one go: their number, when it began, in ISO 8601, and the load then."""
+
+    rounds: int
+    started: str
+    load_average: tuple[float, ...] | None
+
+
 class AtSetting(Part):
     """One point of the grid."""
 
@@ -163,7 +171,11 @@ class BestCell(ReportedCell):
 
 
 class BenchResult(Result):
-    """What a benchmark measured. Times are of one pass over the images, in seconds."""
+    """What a benchmark measured. Times are of one pass over the images, in seconds.
+
+    `sittings` are those of a benchmark that was interrupted and resumed, in the order of their rounds; None
+    for one that was measured at one go.
+    """
 
     schema_name: Literal["nnkit.bench/1"] = Field(
         default="nnkit.bench/1", validation_alias="schema", serialization_alias="schema"
@@ -178,6 +190,7 @@ class BenchResult(Result):
     repeats: int
     min_effect: float
     seed: int
+    sittings: tuple[Sitting, ...] | None = None
     selection: Selection | None = None  # not of one saved before the rounds were parted
     arms: tuple[BenchArm, ...]
     comparisons: tuple[BenchComparison, ...]

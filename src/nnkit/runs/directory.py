@@ -12,6 +12,7 @@ import secrets
 import shlex
 import shutil
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,8 @@ from nnkit import files
 from nnkit.errors import CheckpointError, NnkitError, UsageError, WriteError, did_you_mean
 from nnkit.runs import provenance
 from nnkit.runs.checkpoints import Checkpoints
-from nnkit.runs.metrics_log import MetricsFile, read_records
+from nnkit.runs.lines import LinesFile, read_records
+from nnkit.runs.metrics_log import MetricsFile
 from nnkit.runs.status import State, Status, utc_now
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 10.0
 CONFIG, STATUS, SUMMARY, LOG = "config.toml", "status.json", "summary.json", "metrics.jsonl"
-ENVIRONMENT, SPLITS, LOCK = "environment.json", "splits.safetensors", ".lock"
+ENVIRONMENT, SPLITS, LOCK, ROUNDS = "environment.json", "splits.safetensors", ".lock", "rounds.jsonl"
 PLACES = ("out", "runs_dir", "resume")
 """The settings that say where a run was written, which is no part of repeating it."""
 
@@ -48,6 +50,8 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.log = MetricsFile(path / LOG)
+        self.rounds = LinesFile(path / ROUNDS)
+        """What a benchmark has measured so far."""
         self.checkpoints = Checkpoints(path / "checkpoints")
         self._lock: FileLock | None = None
         self._beat = 0.0
@@ -88,11 +92,15 @@ class RunDirectory:
             raise taken
         files.remove_stale_files(path)
         run._made, run.is_new = made, True
+        run._status = Status(command=command)
         return run
 
     @classmethod
-    def reopen(cls, path: Path) -> RunDirectory:
-        """Open the folder of a run to continue it. `UsageError` where another process uses it."""
+    def reopen(cls, path: Path, command: str | None = None) -> RunDirectory:
+        """Open the folder of a run to continue it. `UsageError` where another process uses it.
+
+        `command` is what made it, where that is known: earlier versions did not write it down.
+        """
         try:
             run = cls(path)._locked()
         except OSError as error:
@@ -100,7 +108,8 @@ class RunDirectory:
                 f"{path / LOCK} cannot be locked: {error.strerror or error}",
                 hint="it keeps two processes from writing one run, and must be a file that you may write",
             ) from None
-        run._status = run.status()
+        status = run.status()
+        run._status = status.model_copy(update={"command": command or status.command})
         for folder in (path, run.checkpoints.path, path / "figures"):
             files.remove_stale_files(folder)
         return run
@@ -165,7 +174,8 @@ class RunDirectory:
 
     def set_state(self, state: State, **more: Any) -> None:
         """Write status.json: the state, and why (`reason`, `message`, `epoch`, `step`)."""
-        self._status = Status.of_this_process(state, self._status.started, **more)
+        before = self._status
+        self._status = Status.of_this_process(state, before.started, command=before.command, **more)
         self.beat(force=True)
 
     def beat(self, *, force: bool = False) -> None:
@@ -185,9 +195,10 @@ class RunDirectory:
             self.set_state(state, **more)
 
     def close(self) -> None:
-        """Close the log and give the folder free."""
+        """Close the logs and give the folder free."""
         try:
             self.log.close()
+            self.rounds.close()
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -255,6 +266,24 @@ class RunDirectory:
         except ValidationError:
             return Status()
 
+    def resume_command(self) -> str:
+        """The command that goes on with this run where it broke off."""
+        command, where = self.status().command or "train", shlex.quote(str(self.path))
+        if self.is_of_several():
+            return f"nnkit {command} --config {shlex.quote(str(self.config_path))} --out {where}"
+        return f"nnkit {command} --resume {where}"
+
+    def can_resume(self) -> bool:
+        """Whether `resume_command` goes on: a training by itself needs a checkpoint."""
+        return self.status().command == "bench" or self.is_of_several() or bool(self.checkpoints.states())
+
+    def is_of_several(self) -> bool:
+        """Whether the run is of several seeds, each with a run of its own among the cells."""
+        try:
+            return "seeds" in tomllib.loads(self.config_text() or "")
+        except tomllib.TOMLDecodeError:
+            return False
+
     def state(self) -> State:
         """The state now: "killed" where it says running and its process is gone."""
         return self.status().current
@@ -307,11 +336,6 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 def _is_free(folder: Path) -> bool:
     """Whether a folder holds nothing but what a process left that was killed before its run began."""
     return all(path.name == LOCK or files.is_temporary(path) for path in folder.iterdir())
-
-
-def resume_command(path: Path) -> str:
-    """The command that goes on with a training."""
-    return f"nnkit train --resume {shlex.quote(str(path))}"
 
 
 def default_runs_dir(given: Path | None) -> Path:

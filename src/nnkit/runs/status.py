@@ -34,6 +34,7 @@ class Status(Part):
     """
 
     state: State = "unknown"
+    command: str | None = Field(default=None, description="what made the run, such as train")
     pid: int | None = None
     process_started: float | None = None
     process_start: str | None = None
@@ -46,7 +47,7 @@ class Status(Part):
     step: int | None = None
 
     @classmethod
-    def of_this_process(cls, state: State, started: str | None, **more: object) -> Status:
+    def of_this_process(cls, state: State, started: str | None = None, **more: object) -> Status:
         """The status of a run that this process has; `started` is kept from the status before."""
         now = utc_now()
         return cls(

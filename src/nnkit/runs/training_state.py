@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nnkit import files
 from nnkit.data import tensor_files
 from nnkit.errors import CheckpointError, quote
-from nnkit.runs.metrics_log import LogMark
+from nnkit.runs.lines import LogMark
 from nnkit.runs.plain_state import pack, unpack
 from nnkit.runs.weights import MAX_BYTES
 from nnkit.training.loop import EpochProgress, TrainState

@@ -26,7 +26,7 @@ def open_folder(
     """
     if out is not None and RunDirectory(out).config_path.is_file():
         _check_same(RunDirectory(out), config, kind)
-        folder = RunDirectory.reopen(out)
+        folder = RunDirectory.reopen(out, command)
     else:
         folder = RunDirectory.create(config.runs_dir, command, title, out=out)
         folder.write_config(configuration.dumps(config, leave_out=PLACES))

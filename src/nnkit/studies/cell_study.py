@@ -17,6 +17,7 @@ from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.cells import Cell, Finish, Outcome, finished_summary, train_cells
 from nnkit.training.devices import set_threads
+from nnkit.training.interrupts import interrupted
 from nnkit.training.observers import Observer
 
 R = TypeVar("R", bound=Result)
@@ -47,11 +48,10 @@ class _NeverStarted(Exception):
 class CellStudy:
     """The cells of a study, `jobs` at a time, and how each that is not finished ended.
 
-    `command` goes on with it; it calls its cells `noun`. `tested`: a cell without its test is not finished.
+    Its command calls its cells `noun`. `tested`: a cell without its test is not finished.
     `alike`: the cells differ in their seed alone, so that an error before any run has begun is the study's.
     """
 
-    command: str
     folder: RunDirectory
     cells: Sequence[Cell]
     noun: str = "cell"
@@ -136,21 +136,9 @@ class CellStudy:
     def _interrupted(self, error: BaseException) -> InterruptedRun:
         """What to raise after Ctrl-C or a signal: how far the study came, and how to go on."""
         done = sum(self.read(cell) is not None for cell in self.cells)
-        code = 130
-        if isinstance(error, InterruptedRun):
-            code = error.exit_code
-        elif isinstance(error, SystemExit) and isinstance(error.code, int):
-            code = error.code  # a signal that came between two cells
-        return InterruptedRun(
-            f"interrupted with {done} of {len(self.cells)} {self.noun}s done",
-            exit_code=code,
-            hint=f"to go on: {again(self.command, self.folder.path)}",
-        )
-
-
-def again(command: str, folder: Path) -> str:
-    """The command line that goes on with the study in a folder."""
-    return f"nnkit {command} --config {RunDirectory(folder).config_path} --out {folder}"
+        stopped = interrupted(error, f"{done} of {len(self.cells)} {self.noun}s")
+        stopped.hint = f"to go on: {self.folder.resume_command()}"
+        return stopped
 
 
 def failure(

@@ -7,6 +7,7 @@ with it. What crosses to it and back is plain data; the cell's result is the run
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import shutil
@@ -24,7 +25,7 @@ import torch
 from pydantic import TypeAdapter
 
 from nnkit.config import Resolved
-from nnkit.errors import InterruptedRun, NnkitError
+from nnkit.errors import CheckpointError, InterruptedRun, NnkitError, UsageError
 from nnkit.results.reading import read
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
@@ -33,6 +34,8 @@ from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.study import Trained
 from nnkit.training.interrupts import listening
 from nnkit.training.observers import Observer
+
+logger = logging.getLogger("nnkit")
 
 Finish = Callable[[Trained], object]
 """What is done with a run in the process that trained it. It is pickled: a function of a module."""
@@ -96,8 +99,8 @@ def train_cells(
 ) -> Generator[tuple[Cell, Outcome]]:
     """Train the cells, `jobs` at a time; yield each as it ends, finished or failed.
 
-    What an earlier attempt left in a cell's folder is removed first. The observers see the cells that are
-    trained in this process: all with one job. `InterruptedRun` on Ctrl-C or SIGTERM, when no process is left.
+    A cell that an earlier attempt broke off goes on from its own checkpoint. The observers see the cells that
+    are trained in this process: all with one job. `InterruptedRun` on a signal, when no process is left.
     """
     if jobs == 1 or len(cells) <= 1:
         for cell in cells:
@@ -107,12 +110,16 @@ def train_cells(
 
 
 def train_one(cell: Cell, finish: Finish | None = None, observers: Sequence[Observer] = ()) -> Outcome:
-    """Train a cell in this process. Every error is part of the answer: none of them stops the other cells."""
+    """Train a cell in this process. Every error is part of the answer: none of them stops the other cells.
+
+    What an earlier attempt left in its folder is resumed where there is a checkpoint, and removed where not.
+    """
     try:
-        if cell.folder.is_dir() and not cell.folder.is_symlink():
-            shutil.rmtree(cell.folder)
-        # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
-        trained = training.train(Resolved(cell.config, {}), observers=observers, advise=False)
+        trained = _resumed(cell, observers)
+        if trained is None:
+            if cell.folder.is_dir() and not cell.folder.is_symlink():
+                shutil.rmtree(cell.folder)
+            trained = _trained(cell.config, observers)
         if finish is not None:
             finish(trained)
     except InterruptedRun as error:
@@ -124,6 +131,28 @@ def train_one(cell: Cell, finish: Finish | None = None, observers: Sequence[Obse
     except Exception as error:  # a plugin, or torch out of memory, may raise anything
         return Outcome(f"{type(error).__name__}: {error}", 1)
     return Outcome()
+
+
+def _trained(config: TrainConfig, observers: Sequence[Observer]) -> Trained:
+    # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
+    return training.train(Resolved(config, {}), observers=observers, advise=False)
+
+
+def _resumed(cell: Cell, observers: Sequence[Observer]) -> Trained | None:
+    """The cell's run, gone on with from its checkpoint; None where it has none that can be read."""
+    run = RunDirectory(cell.folder)
+    broke_off = run.state() in ("interrupted", "killed")
+    if not broke_off or cell.folder.is_symlink() or not run.checkpoints.states():
+        return None
+    config = cell.config.model_copy(update={"resume": cell.folder, "out": None})
+    try:
+        return _trained(config, observers)
+    except CheckpointError as error:
+        logger.warning("%s: %s; it is trained from its beginning", cell.title, error.message)
+        return None
+    except UsageError as error:  # its settings or its data are not what they were
+        error.hint = f"remove {cell.folder}: its cell is then trained again"
+        raise
 
 
 def _checked(outcome: Outcome) -> Outcome:

@@ -35,6 +35,15 @@ def cache_folder() -> Path:
     )
 
 
+def resumed_elsewhere(resume: Path | None, **given: object) -> list[Mistake]:
+    """A mistake for each option that is given with `resume` and would make a run elsewhere."""
+    return [
+        Mistake(key, "a run is resumed by itself and stays in its folder", f"leave --{key} out")
+        for key, value in given.items()
+        if resume is not None and value is not None
+    ]
+
+
 def taken(folder: Path | None) -> list[Mistake]:
     """A mistake where the folder that a command is to write is there and holds something."""
     try:

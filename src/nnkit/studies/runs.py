@@ -16,7 +16,7 @@ from nnkit.results.runs import EpochRecord, RunResult, RunRow, RunsResult, Saved
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs import provenance
-from nnkit.runs.directory import RunDirectory, default_runs_dir, resume_command, run_directories
+from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.runs.status import State
 
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
@@ -97,7 +97,7 @@ def _checkpoints(run: RunDirectory) -> SavedCheckpoints | None:
 
 def _resume(run: RunDirectory, state: State) -> str | None:
     broken_off = state in ("killed", "interrupted", "failed")
-    return resume_command(run.path) if broken_off and run.checkpoints.states() else None
+    return run.resume_command() if broken_off and run.can_resume() else None
 
 
 def _row(run: RunDirectory) -> RunRow:

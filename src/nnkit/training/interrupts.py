@@ -31,6 +31,16 @@ class Interrupt:
             raise InterruptedRun(word, exit_code=self.exit_code)
 
 
+def interrupted(error: BaseException, done: str) -> InterruptedRun:
+    """What to raise for Ctrl-C, or for the exit on a signal, wherever it came; `done` is "2 of 3 rounds"."""
+    code = 130
+    if isinstance(error, InterruptedRun):
+        code = error.exit_code
+    elif isinstance(error, SystemExit) and isinstance(error.code, int):
+        code = error.code
+    return InterruptedRun(f"interrupted with {done} done", exit_code=code)
+
+
 def stopping_signals() -> list[signal.Signals]:
     """The signals that ask a run to stop, of those that the system has and that are not ignored."""
     found = [signal.SIGINT, signal.SIGTERM]
@@ -41,22 +51,27 @@ def stopping_signals() -> list[signal.Signals]:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Interrupt]:
+def listening(*, patience_s: float | None = None) -> Iterator[Interrupt]:
     """Catch the first of these signals while the block runs; outside the main thread none is caught.
 
-    A SIGHUP that is ignored already, as under nohup, stays ignored.
+    A SIGHUP that is ignored already, as under nohup, stays ignored. With `patience_s`, `InterruptedRun` is
+    raised wherever the block is when so many seconds have passed since the signal, on systems with timers.
     """
     asked = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
     old = {number: signal.getsignal(number) for number in stopping_signals()}
+    has_timer = patience_s is not None and hasattr(signal, "setitimer")
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.signal = number
         for each, handler in old.items():
             signal.signal(each, handler)
+        if patience_s is not None and has_timer:
+            signal.setitimer(signal.ITIMER_REAL, patience_s)
 
+    old_alarm = signal.signal(signal.SIGALRM, lambda number, frame: asked.check()) if has_timer else None
     for number in old:
         signal.signal(number, ask)
     try:
@@ -64,3 +79,7 @@ def listening() -> Iterator[Interrupt]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+        if has_timer:
+            if asked.signal:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old_alarm)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nnkit.runs.directory import RunDirectory
-from nnkit.runs.metrics_log import LogMark, read_records
+from nnkit.runs.lines import LogMark, read_records
 from nnkit.types import EpochResult, StepResult, lower_is_better
 
 

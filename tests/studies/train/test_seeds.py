@@ -23,6 +23,7 @@ from nnkit.results.metrics import Classification
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.studies.cells import Cell
+from nnkit.studies.runs import show_run
 from nnkit.studies.train import seeds as study
 from nnkit.studies.train.seeds import check_complete
 from nnkit.training import loop
@@ -222,6 +223,75 @@ def test_an_interruption_keeps_finished_seeds_and_says_how_to_go_on(
     assert watch.seeds == [1, 2]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert (result.validation, result.test) == (whole.validation, whole.test)
+
+
+class Resumed(Watch):
+    """Remembers where a training goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resumed: list[tuple[int, int]] = []
+
+    def on_resume(self, *, epochs_done: int, images_done: int) -> None:
+        self.resumed.append((epochs_done, images_done))
+
+
+class Killed(BaseException):
+    """Ends a training like a kill."""
+
+
+def die() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, None])
+def test_a_seed_that_broke_off_goes_on_from_its_checkpoint_to_the_bit(
+    stop: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, options = tmp_path / "all", {"augment": "affine", "epochs": 3}
+    whole = train(tmp_path / "whole", "0-2", **options)
+    act = die if stop is None else lambda: os.kill(os.getpid(), stop)
+    with monkeypatch.context() as patch:  # 6 steps an epoch: the second seed's ninth step
+        patch.setattr(loop, "_compute", after(27, act, loop._compute))
+        with pytest.raises((InterruptedRun, Killed)):
+            train(out, "0-2", **options)
+    broken = out / "cells" / "seed-1"
+    if stop is None:  # what a process that is gone leaves
+        status = json.loads((broken / "status.json").read_text())
+        (broken / "status.json").write_text(json.dumps({**status, "state": "running", "pid": 2**22 + 1}))
+    assert show_run(out).resume == f"nnkit train --config {out / 'config.toml'} --out {out}"
+    watch = Resumed()
+    result = train(out, "0-2", **options, watcher=watch, observers=[watch])
+    assert watch.titles == ["seed 1", "seed 2"]
+    assert watch.resumed == [(1, 0 if stop is None else 42)]
+    assert (result.validation, result.test) == (whole.validation, whole.test)
+    for ours, theirs in zip(result.runs, whole.runs, strict=True):
+        same_training(ours.run_dir, theirs.run_dir)
+
+
+def test_a_seed_whose_checkpoint_is_damaged_is_trained_from_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "all"
+    whole = train(tmp_path / "whole", "0-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_compute", after(4, lambda: os.kill(os.getpid(), signal.SIGINT), loop._compute))
+        with pytest.raises(InterruptedRun, match="0 of 2 seeds"):
+            train(out, "0-1")
+    for path in (out / "cells" / "seed-0" / "checkpoints").rglob("*.safetensors"):
+        path.write_bytes(b"torn")
+    watch = Resumed()
+    result = train(out, "0-1", observers=[watch])
+    assert watch.resumed == []
+    assert result.test == whole.test
+
+
+def test_resume_of_a_training_with_several_seeds_says_what_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "all"
+    train(out, "0-1", epochs=1)
+    with pytest.raises(UsageError, match="`nnkit train --resume` does not go on with") as refused:
+        nnkit.train(resume=out)
+    assert refused.value.hint == f"this does: nnkit train --config {out / 'config.toml'} --out {out}"
 
 
 def test_a_folder_with_another_training_is_refused_with_the_difference(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ An arm provides one pass over the images at a grid setting; `timing` measures it
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -123,6 +124,8 @@ class BatchArm:
     train_s: float | None = None
     """Seconds that training took, where that is known."""
     note: str = ""
+    digest: str = ""
+    """Of the weights that it read from a file, which may change from one sitting to the next."""
     copies: DeviceCopies = field(default_factory=DeviceCopies, repr=False)
     """The images on other devices; one for all arms of a benchmark."""
     _modules: dict[torch.device, nn.Module] = field(default_factory=dict, repr=False)
@@ -299,7 +302,7 @@ def model_arms(
         name = made.name if all(arm.name != made.name for arm in arms) else f"{made.name} ({text})"
         arms += batch_arms(
             name, "model", made.module, levels, floats, config,
-            train_s=made.train_s, note=made.note, copies=copies,
+            train_s=made.train_s, note=made.note, digest=made.digest, copies=copies,
         )  # fmt: skip
     return arms
 
@@ -312,6 +315,7 @@ class _Made:
     module: nn.Module
     train_s: float | None
     note: str
+    digest: str = ""
 
 
 def _find_run(text: str, config: BenchConfig) -> Path | None:
@@ -347,7 +351,18 @@ def _from_run(path: Path, data: Data) -> _Made:
         seconds = read(run.summary_path, TypeAdapter(TrainResult)).seconds if path.is_dir() else None
     except FileNotFoundError:
         seconds = None
-    return _Made(str(from_toml(card.model, "model")), weights.load(path), seconds, f"run {path.name}")
+    module, name = weights.load(path), str(from_toml(card.model, "model"))
+    return _Made(name, module, seconds, f"run {path.name}", digest_of(module.state_dict()))
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the names and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(data.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _from_spec(text: str, data: Data, seed: int) -> _Made:

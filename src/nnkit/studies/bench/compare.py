@@ -18,12 +18,11 @@ from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench.between_runs import FALSE_ALARMS, TAIL, Change, change_between, holm
 from nnkit.studies.bench.config import BenchCompareConfig
 from nnkit.studies.bench.grid import Setting
+from nnkit.studies.bench.machine import machine_differences
 from nnkit.studies.bench.measure import Plan, Watch, measure
 from nnkit.studies.bench.timing import Ratio, bootstrap_median_ratio, verdict
 from nnkit.studies.bench.verdicts import LOOP
 
-SAME = ("cpu", "cores", "threads", "gpus")
-"""What two environments must share for their times to be compared."""
 IMAGES = ("dataset", "pipeline", "images", "loader")
 """What two benchmarks must share for their times to be of the same work."""
 
@@ -106,7 +105,8 @@ def compare_sides(
     medians; of one run a side it is that of the rounds within them, and the gate cannot tell.
     """
     _check_images(first, second)
-    differences = _machine_differences(first, second)
+    one, *others = (result.environment for result in (*first.results, *second.results))
+    differences = machine_differences(one, others)
     times_a, times_b = first.cells(), second.cells()
     common = [key for key in times_a if key in times_b]
     if not common:
@@ -281,24 +281,8 @@ def _check_images(first: Side, second: Side) -> None:
                 )
 
 
-def _machine_differences(first: Side, second: Side) -> list[str]:
-    """What is not the same in the environments of all runs, against the first run of a."""
-    one, *others = (result.environment for result in (*first.results, *second.results))
-    found = [
-        f"{name}: {_shown(ours)} and {_shown(theirs)}"
-        for other in others
-        for name in SAME
-        if (ours := getattr(one, name)) != (theirs := getattr(other, name))
-    ]
-    return list(dict.fromkeys(found))
-
-
 def _title(key: Key) -> str:
     return f"{key[0]} at " + ", ".join(f"{name}={value}" for name, value in key[1].document().items())
-
-
-def _shown(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _runs_at(given: Path) -> list[Path]:

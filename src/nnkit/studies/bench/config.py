@@ -24,7 +24,7 @@ from nnkit.options import (
     read_list,
 )
 from nnkit.spec import Spec
-from nnkit.studies.paths import taken
+from nnkit.studies.paths import resumed_elsewhere, taken
 
 Flags = Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS]
 GridDevice = Annotated[
@@ -77,6 +77,10 @@ class BenchConfig(FolderConfig):
     min_effect: Annotated[Share, Option("Smallest difference that counts")] = 0.02
     preset: Annotated[Literal["report-grid", "report-30", "report-sweep"] | None, Option("{choices}")] = None
     limit: Annotated[Count | None, Option("Maximum number of test images", default="all")] = None
+    resume: Annotated[
+        Path | None,
+        Option("Measure the rounds that a benchmark still lacks, by folder or name", "RUN"),
+    ] = None
     out: Annotated[
         Path | None,
         Option(
@@ -95,7 +99,7 @@ class BenchConfig(FolderConfig):
                 Mistake("model", "model is empty", "name a network: --model separable, a run or its weights")
             ]
         )
-        return found + taken(self.out)
+        return found + resumed_elsewhere(self.resume, out=self.out) + taken(self.out)
 
 
 class BenchCompareConfig(CommandConfig):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from nnkit.config import Resolved
+from nnkit.data.workers import signals_held_back, start_worker
 from nnkit.errors import UsageError
 from nnkit.studies.bench.config import BenchConfig
 
@@ -124,8 +125,11 @@ def one_pass(images: Tensor, setting: Setting, loader: str) -> Iterator[Tensor]:
         drop_last=setting.drop_last,
         num_workers=setting.num_workers,
         pin_memory=setting.pin_memory,
+        worker_init_fn=start_worker,
     )
-    for (batch,) in batches:
+    with signals_held_back():
+        loaded = iter(batches)
+    for (batch,) in loaded:
         yield batch.to(device, non_blocking=setting.pin_memory)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,29 +16,37 @@ from torch import Tensor
 from nnkit import config as configuration
 from nnkit.build import plan
 from nnkit.config import Resolved
-from nnkit.errors import NnkitError, PartialError, UsageError
+from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.results.bench import ArmFidelity, BenchEnvironment, BenchResult
 from nnkit.results.metrics import Transform
 from nnkit.runs import provenance
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.environment import environment
-from nnkit.runs.status import State
-from nnkit.studies.bench.arms import Arm, Pass, model_arms, reference_arms
+from nnkit.studies.bench.arms import Arm, Pass, digest_of, model_arms, reference_arms
 from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.device_copies import DeviceCopies
 from nnkit.studies.bench.floors import Floors
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, settings_of, with_preset
+from nnkit.studies.bench.record import Record
 from nnkit.studies.bench.timing import interleave
 from nnkit.studies.bench.verdicts import LOOP, Cell, Measurements
 from nnkit.studies.paths import data_place
+from nnkit.studies.same_settings import check_settings
 from nnkit.surrogates.pipelines import Pipeline
 from nnkit.training.devices import set_threads
+from nnkit.training.interrupts import interrupted, listening
 from nnkit.training.memory import release_traceback
 from nnkit.training.metrics import TransformMetrics
 from nnkit.types import Batch, Data, Dataset
 
+logger = logging.getLogger("nnkit")
+
 CHUNK = 1000
 FLAGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_VISIBLE_DEVICES")
+PATIENCE_S = 3.0
+"""How long a run of an arm may go on after a signal: its round is lost in any case."""
+FREE = ("data_root", "download", *PLACES)
+"""What may differ from the benchmark that is resumed: where things are."""
 Watch = Callable[[int, int], None]
 
 
@@ -70,43 +79,77 @@ def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
 def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: bool = False) -> BenchResult:
     """Time everything in one interleaved run. `UsageError` where there is nothing to time.
 
-    A run directory is made before the work starts, where `out` is given or `save` is set.
+    A run directory is made before the work starts, where `out` is given or `save` is set. With `resume` the
+    rounds that the benchmark there has are kept, and those that it lacks are measured. `InterruptedRun` after
+    a signal; where there is a run directory, it says how to go on.
     """
     resolved, dataset = _complete(resolved)
     config = resolved.config
     set_threads(config.threads)
-    if not save and config.out is None:
-        return _benchmark(config, dataset, None, watch)
-    with _recorded(config) as folder:
-        result = _benchmark(config, dataset, folder.path, watch)
+    if not save and config.out is None and config.resume is None:
+        return _benchmark(config, dataset, None, Record(None), watch)
+    with _recorded(config) as (folder, record):
+        result = _benchmark(config, dataset, folder.path, record, watch)
         folder.write_summary(result.document())
         folder.set_state("finished", reason="every cell is timed")
     return result
 
 
 @contextlib.contextmanager
-def _recorded(config: BenchConfig) -> Iterator[RunDirectory]:
-    """The benchmark's folder, created now; an error that ends the block is recorded in its status."""
-    title = config.preset or config.dataset.name
-    folder = RunDirectory.create(config.runs_dir, "bench", title, out=config.out)
+def _recorded(config: BenchConfig) -> Iterator[tuple[RunDirectory, Record]]:
+    """The benchmark's folder, new or that of `resume`; an error that ends the block stands in its status."""
+    folder, record = _new_folder(config) if config.resume is None else _old_folder(config, config.resume)
     try:
-        folder.write_config(configuration.dumps(config, leave_out=PLACES))
-        folder.write_environment({})
         folder.set_state("running")
-        yield folder
-    except UsageError:  # found before anything was timed
-        folder.discard()
+        yield folder, record
+    except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
+        stopped = interrupted(error, f"{record.num_rounds} of {config.repeats} rounds")
+        record.sync()
+        folder.set_state("interrupted", reason=stopped.message)
+        stopped.hint = f"go on with: {folder.resume_command()}"
+        raise stopped from None
+    except UsageError as error:
+        if folder.is_new and not record.num_rounds:
+            folder.discard()
+        else:
+            folder.set_state("failed", reason=error.message.splitlines()[0])
         raise
     except BaseException as error:
-        state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-        folder.set_last_state(state, reason=f"{type(error).__name__}: {error}".splitlines()[0])
+        folder.set_last_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
         raise
     finally:
         folder.close()
 
 
+def _new_folder(config: BenchConfig) -> tuple[RunDirectory, Record]:
+    title = config.preset or config.dataset.name
+    folder = RunDirectory.create(config.runs_dir, "bench", title, out=config.out)
+    folder.write_config(configuration.dumps(config, leave_out=PLACES))
+    folder.write_environment({})
+    return folder, Record(folder)
+
+
+def _old_folder(config: BenchConfig, run: Path) -> tuple[RunDirectory, Record]:
+    """The folder that `--resume` names, and its rounds. `UsageError` where this is no part of them."""
+    folder = RunDirectory.reopen(RunDirectory.find(run, config.runs_dir).path, "bench")
+    try:
+        check_settings(folder, config, free=FREE, done="measured")
+        if folder.status().state == "finished":
+            raise UsageError(
+                f"{folder.path} is finished: it has all its {config.repeats} rounds",
+                hint="start a new benchmark: its config.toml repeats it",
+            )
+        record = Record(folder)
+        record.check_machine(_surroundings())
+    except BaseException:
+        folder.close()
+        raise
+    logger.info("going on after round %d of %d", record.num_rounds, config.repeats)
+    return folder, record
+
+
 def _benchmark(
-    config: BenchConfig, dataset: Dataset, run_dir: Path | None, watch: Watch | None
+    config: BenchConfig, dataset: Dataset, run_dir: Path | None, record: Record, watch: Watch | None
 ) -> BenchResult:
     """Load, time and judge."""
     pipeline = _pipeline_of(dataset, config)
@@ -120,11 +163,15 @@ def _benchmark(
         *model_arms(config.model, data, levels, floats, config, copies),
     ]
     fidelities = [_fidelity(arm, targets) for arm in arms]
-    measured = _measure(arms, Floors({"uint8": levels, "float": floats}, targets, copies), config, watch)
+    floors = Floors({"uint8": levels, "float": floats}, targets, copies)
+    contents = {"images": digest_of({"images": levels}), **_networks_read(arms)}
+    measured = _measure(
+        arms, floors, config, record, lambda names: record.begin(surroundings, names, contents), watch
+    )
     rows = tuple(measured.arm_row(arm, fidelity) for arm, fidelity in zip(arms, fidelities, strict=True))
     return BenchResult(
         run_dir=run_dir,
-        environment=surroundings,
+        environment=record.environment(),
         dataset=str(config.dataset),
         pipeline=str(pipeline),
         images=len(levels),
@@ -133,12 +180,18 @@ def _benchmark(
         repeats=config.repeats,
         min_effect=config.min_effect,
         seed=config.seed,
+        sittings=record.sittings(),
         selection=measured.selection,
         arms=rows,
         comparisons=measured.comparisons(rows),
         best=measured.best(rows),
         break_even_images=measured.first_break_even(rows),
     )
+
+
+def _networks_read(arms: Sequence[Arm]) -> dict[str, str]:
+    """The digests of the weights that arms have from files."""
+    return {f"weights of {arm.name}": digest for arm in arms if (digest := getattr(arm, "digest", ""))}
 
 
 def _test_images(data: Data, limit: int | None) -> tuple[Tensor, Tensor]:
@@ -181,20 +234,33 @@ def _as_batch(targets: Tensor) -> Batch:
     return Batch(targets, targets, np.arange(len(targets)))
 
 
-def _measure(arms: Sequence[Arm], floors: Floors, config: BenchConfig, watch: Watch | None) -> Measurements:
-    """Every cell and every floor once per round."""
+def _measure(
+    arms: Sequence[Arm],
+    floors: Floors,
+    config: BenchConfig,
+    record: Record,
+    begin: Callable[[tuple[str, ...]], None],
+    watch: Watch | None,
+) -> Measurements:
+    """Every cell and every floor once per round; `begin` is called with the names of all before the first."""
     num_images = len(floors.targets)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(config.seed)
         cells, passes = _prepare(arms, floors, settings_of(config), num_images)
-        timings = interleave(
-            passes,
-            rounds=config.repeats,
-            seed=config.seed,
-            device={key: torch.device(key.split("|")[1]) for key in passes},
-            catch=(Exception,),
-            watch=watch,
-        )
+        before = record.measured
+        begin(tuple(passes))
+        with listening(patience_s=PATIENCE_S) as interrupt:
+            timings = interleave(
+                passes,
+                rounds=config.repeats,
+                seed=config.seed,
+                device={key: torch.device(key.split("|")[1]) for key in passes},
+                catch=(Exception,),
+                watch=watch,
+                before=before,
+                keep=record.keep,
+                check=interrupt.check,
+            )
     measured = Measurements(cells, timings, num_images, config.repeats, config.min_effect)
     error = measured.error(next(cell for cell in cells if cell.arm.name == LOOP))
     if error is not None:

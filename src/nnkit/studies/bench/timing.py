@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,10 @@ RESAMPLED_AT_ONCE = 4_000_000
 
 Verdict = Literal["faster", "slower", "no difference"]
 Arm = Callable[[], object]
+
+
+def no_op(*_: object) -> None:
+    """What is done where nothing is asked for."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,22 @@ class Ratio:
         return Ratio(1 / self.value, 1 / self.high, 1 / self.low)
 
 
+@dataclass(frozen=True)
+class Round:
+    """One run of every arm, or the warm-up: seconds by the arm's name, and why an arm failed in it."""
+
+    seconds: Mapping[str, float]
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an earlier call of `interleave` has kept: its warm-up, and its rounds in their order."""
+
+    warm_up: Round
+    rounds: tuple[Round, ...]
+
+
 def interleave(
     arms: Mapping[str, Arm],
     *,
@@ -100,40 +120,62 @@ def interleave(
     device: torch.device | Mapping[str, torch.device] | None = None,
     catch: tuple[type[Exception], ...] = (),
     watch: Callable[[int, int], None] | None = None,
+    before: Measured | None = None,
+    keep: Callable[[Round], None] = no_op,
+    check: Callable[[], None] = no_op,
 ) -> dict[str, Timing]:
     """Time each arm once per round; its device is synchronised before the clock starts and stops.
 
     `device` is of all arms, or of each by name. An arm that raises one of `catch` is left out of the rounds
     that follow, and its timing says why. `watch` is called with the number of rounds done and of all rounds.
+
+    With `before`, what an earlier call with the same arms and seed has kept, the missing rounds follow after
+    a new warm-up. `keep` is called with the warm-up, then with each round when it is complete. `check` is
+    called between the runs of arms, and may raise to stop: the round that is not complete is lost.
     """
     order = np.random.default_rng(seed)
     names = list(arms)
     devices = device if isinstance(device, Mapping) else dict.fromkeys(names, device)
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    first: dict[str, float] = {}
-    errors: dict[str, str] = {}
+    done = [] if before is None else list(before.rounds)
+    errors: dict[str, str] = {} if before is None else dict(before.warm_up.errors)
+    for earlier in done:
+        order.permutation(len(names))
+        errors.update(earlier.errors)
 
-    def run(name: str) -> float | None:
-        try:
-            return _clock(arms[name], devices[name])
-        except catch as error:
-            errors[name] = f"{type(error).__name__}: {error}".splitlines()[0]
-            return None
+    def run(planned: Sequence[str]) -> Round:
+        seconds: dict[str, float] = {}
+        failed: dict[str, str] = {}
+        for name in planned:
+            check()
+            if name in errors or name in failed:
+                continue
+            try:
+                taken = _clock(arms[name], devices[name])
+            except catch as error:
+                check()  # what stops the run may also have broken the arm, which then did not fail by itself
+                failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            else:
+                seconds.setdefault(name, taken)
+        errors.update(failed)
+        return Round(seconds, failed)
 
-    for name in names:
-        for _ in range(warm_up):
-            seconds = run(name) if name not in errors else None
-            if seconds is not None:
-                first.setdefault(name, seconds)
-    for done in range(rounds):
-        for index in order.permutation(len(names)):
-            name = names[index]
-            seconds = run(name) if name not in errors else None
-            if seconds is not None:
-                samples[name].append(seconds)
+    warmed_up = run([name for name in names for _ in range(warm_up)])
+    keep(warmed_up)
+    for number in range(len(done) + 1, rounds + 1):
+        done.append(run([names[index] for index in order.permutation(len(names))]))
+        keep(done[-1])
         if watch is not None:
-            watch(done + 1, rounds)
-    return {name: Timing(tuple(samples[name]), first.get(name), errors.get(name)) for name in names}
+            watch(number, rounds)
+    check()
+    first = (warmed_up if before is None else before.warm_up).seconds
+    return {
+        name: Timing(
+            tuple(each.seconds[name] for each in done if name in each.seconds),
+            first.get(name),
+            errors.get(name),
+        )
+        for name in names
+    }
 
 
 def _clock(arm: Arm, device: torch.device | None) -> float:

@@ -34,7 +34,7 @@ from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.cell_folder import open_folder
-from nnkit.studies.cell_study import CellStudy, Watcher, again, failure
+from nnkit.studies.cell_study import CellStudy, Watcher, failure
 from nnkit.studies.cells import Cell, Finish, threads_each
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.count_params.match import Match, closest_setting
@@ -126,7 +126,7 @@ def compare_pooling(
     title = f"{config.dataset.name}-{config.model.name}"
     folder = open_folder(config, COMMAND, title, out=config.out, kind="comparison")
     cells = _cells(config, arms, folder)
-    study = CellStudy(COMMAND, folder, list(cells.values()), jobs=config.jobs, threads=config.threads)
+    study = CellStudy(folder, list(cells.values()), jobs=config.jobs, threads=config.threads)
     comparison = _Comparison(config, arms, cells, study)
     return study.run(lambda: _result(comparison), watcher=watcher, finish=finish)
 
@@ -143,7 +143,7 @@ def check_complete(result: ComparePoolingResult) -> None:
         num_failed=len(result.failed),
         num_cells=len(result.results) * len(result.seeds),
         noun="cell",
-        hint=f"to try those again: {again(COMMAND, result.run_dir)}",
+        hint=f"to try those again: {RunDirectory(result.run_dir).resume_command()}",
     )
 
 

@@ -21,7 +21,8 @@ from nnkit.results.runs_verify import FirstDifference, RunsVerifyResult
 from nnkit.results.train import TrainResult
 from nnkit.runs import provenance, training_state, weights
 from nnkit.runs.directory import RunDirectory
-from nnkit.runs.metrics_log import TIMES, read_records
+from nnkit.runs.lines import read_records
+from nnkit.runs.metrics_log import TIMES
 from nnkit.studies.runs import RunsVerifyConfig, read_summary
 from nnkit.studies.runs_verify import differences
 from nnkit.studies.train import study as training

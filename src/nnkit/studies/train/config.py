@@ -26,7 +26,7 @@ from nnkit.options import (
 )
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
-from nnkit.studies.paths import taken
+from nnkit.studies.paths import resumed_elsewhere, taken
 from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
 
@@ -140,12 +140,7 @@ class TrainConfig(PlaceConfig):
                 for key in OF_GRADIENTS
                 if getattr(self, key) != type(self).model_fields[key].default
             ]
-        if self.resume is not None:
-            found += [
-                Mistake(key, "a run is resumed by itself and stays in its folder", f"leave --{key} out")
-                for key in ("out", "seeds")
-                if getattr(self, key) is not None
-            ]
+        found += resumed_elsewhere(self.resume, out=self.out, seeds=self.seeds)
         return found + self._mistakes_of_seeds()
 
     def _mistakes_of_seeds(self) -> list[Mistake]:

@@ -18,6 +18,7 @@ from nnkit.runs import training_state, weights
 from nnkit.runs.checkpoints import Entry
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.training_state import SavedState
+from nnkit.studies import same_settings
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import Experiment
 from nnkit.types import SPLITS, Data
@@ -59,32 +60,13 @@ def check_config(folder: RunDirectory, saved: SavedState) -> None:
 
 def check_settings(folder: RunDirectory, config: TrainConfig) -> None:
     """`UsageError` where more than `FREE` differs from the run's configuration, with the differences."""
-    before = resolve(TrainConfig, {}, files=[folder.config_path]).config
-    old, new = configuration.dump(before), configuration.dump(config)
-    differences = [
-        f"{key}: the run has {_shown(getattr(before, key))}, this asks for {_shown(getattr(config, key))}"
-        for key in sorted(old.keys() | new.keys())
-        if key not in FREE and old.get(key) != new.get(key)
-    ]
-    if differences:
-        raise UsageError(
-            f"{folder.path} was trained with other settings:\n  " + "\n  ".join(differences),
-            hint="leave these out, or start a new run without --resume",
-        )
+    before = same_settings.check_settings(folder, config, free=FREE, done="trained")
     if config.epochs != before.epochs and config.schedule in OVER_ALL_STEPS:
         raise UsageError(
             f"the schedule {config.schedule} ends with epoch {before.epochs}: it cannot go on to epoch "
             f"{config.epochs}",
             hint="resume with as many epochs as before, or start a new run with more",
         )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
 
 
 def check_data(folder: RunDirectory, data: Data) -> None:

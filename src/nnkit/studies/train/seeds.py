@@ -11,7 +11,7 @@ from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import FailedSeed, OverSeeds, SeedRun, TrainSeedsResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.cell_folder import open_folder
-from nnkit.studies.cell_study import CellStudy, Watcher, again, failure
+from nnkit.studies.cell_study import CellStudy, Watcher, failure
 from nnkit.studies.cells import Cell, Finish, threads_each
 from nnkit.studies.statistics import Estimate, estimate
 from nnkit.studies.train.config import TrainConfig
@@ -51,7 +51,6 @@ def train_seeds(
     folder = open_folder(config, COMMAND, title, out=config.out, kind="training")
     cells = {seed: Cell(f"seed {seed}", _one(config, seed, folder)) for seed in config.seeds}
     study = CellStudy(
-        COMMAND,
         folder,
         list(cells.values()),
         noun=NOUN,
@@ -77,7 +76,7 @@ def check_complete(result: TrainSeedsResult) -> None:
         num_failed=len(result.failed),
         num_cells=len(result.seeds),
         noun=NOUN,
-        hint=f"to try those again: {again(COMMAND, result.run_dir)}",
+        hint=f"to try those again: {RunDirectory(result.run_dir).resume_command()}",
     )
 
 

@@ -19,7 +19,7 @@ from nnkit.data.resize_policy import with_policy
 from nnkit.data.splits import check_labels, classes_without_images, limited
 from nnkit.errors import DivergedError, InterruptedRun, UsageError, WriteError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
-from nnkit.runs.directory import PLACES, RunDirectory, resume_command
+from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.status import State
 from nnkit.runs.training_state import SavedState
 from nnkit.studies.metrics import as_split_metrics, split_metrics
@@ -53,8 +53,6 @@ from nnkit.training.observers import (
     StartObserver,
 )
 from nnkit.types import SPLITS, EpochResult, StepResult
-
-logger = logging.getLogger("nnkit")
 
 logger = logging.getLogger("nnkit")
 
@@ -213,7 +211,7 @@ def _new_folder(x: Experiment) -> tuple[RunDirectory, None]:
 
 def _old_folder(x: Experiment, run: Path) -> tuple[RunDirectory, SavedState]:
     """The folder of a run that `--resume` names, and its newest whole checkpoint."""
-    folder = RunDirectory.reopen(RunDirectory.find(run, x.config.runs_dir).path)
+    folder = RunDirectory.reopen(RunDirectory.find(run, x.config.runs_dir).path, "train")
     try:
         saved = resuming.read_newest(folder)
         resuming.check_config(folder, saved)
@@ -276,7 +274,7 @@ def _told_how_to_resume(folder: RunDirectory) -> Iterator[None]:
     try:
         yield
     except InterruptedRun as error:
-        error.hint = f"go on with: {resume_command(folder.path)}"
+        error.hint = f"go on with: {folder.resume_command()}"
         raise
 
 
