@@ -215,6 +215,13 @@ def test_what_cannot_be_removed_stays_without_an_error(
     assert stale.exists()
 
 
+def test_half_a_character_is_written_as_its_escape_and_read_back(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "x", {"a": "\ud800 ü"})
+    assert json.loads((tmp_path / "x").read_text(encoding="utf-8")) == {"a": "\ud800 ü"}
+    files.write_json(tmp_path / "x", {"a": "ü"})
+    assert "ü" in (tmp_path / "x").read_text(encoding="utf-8")
+
+
 def write_folder(path: Path, text: str, error: BaseException | None = None) -> None:
     with files.new_folder(path) as temporary:
         (temporary / "a").write_text(text)

@@ -26,6 +26,8 @@ from nnkit.errors import WriteError
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]+\.([0-9a-f]+)\.([0-9]+)\.tmp")
 _STALE_S = 86_400
+_LOADED = time.time()
+"""When this process began, by the clock of then: what it writes itself is younger, whatever is set later."""
 
 
 @contextlib.contextmanager
@@ -153,16 +155,30 @@ def host() -> str:
 
 
 def _is_stale(path: Path, maker_host: str, maker: int) -> bool:
-    is_old = time.time() - path.stat().st_mtime > _STALE_S
-    if is_old or maker_host != host():
-        return is_old  # also on this host: another process may have the number by now
+    written = path.stat().st_mtime
+    is_old = time.time() - written > _STALE_S
+    if maker_host != host():
+        return is_old
     try:
         os.kill(maker, 0)
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        return False
-    return False
+        return is_old
+    # Another process may have the number by now: one that began after the file was written.
+    return is_old and _began(maker) > written
+
+
+def _began(process: int) -> float:
+    """When a process began, in seconds since 1970; later than all others where the system does not say."""
+    if process == os.getpid():
+        return _LOADED
+    import psutil  # not at the top: few files are a day old
+
+    try:
+        return psutil.Process(process).create_time()
+    except psutil.Error:
+        return math.inf
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -184,7 +200,13 @@ def write_json(path: Path, value: object) -> None:
 
 def dumps(value: object, *, indent: int | None = None) -> str:
     """Strict JSON: numbers that are not finite become null, paths and enums their text."""
-    return json.dumps(strict(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    plain = strict(value)
+    text = json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a character, as a damaged file may hold: JSON has an escape for it
+        return json.dumps(plain, indent=indent, allow_nan=False)
+    return text
 
 
 def strict(value: Any) -> Any:
