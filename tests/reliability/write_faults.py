@@ -266,11 +266,11 @@ def prepare() -> None:
         return [drawing.write_file(RunDirectory(trained.result.run_dir).figures / "a.json", b"{}")]
 
     figures.draw_training = draw
-    sys.modules["nnkit.runs.directory"].environment = dict  # type: ignore[attr-defined]
+    sys.modules["nnkit.runs.provenance"].full_environment = dict  # type: ignore[attr-defined]
     if "bench" in sys.argv:
         measured = nnkit.bench(limit=4, repeats=3, batch_size=4, threads=1)
 
-        def again(config: Any, dataset: Any, run_dir: Path | None, watch: Any) -> Any:
+        def again(config: Any, dataset: Any, run_dir: Path | None, record: Any, watch: Any) -> Any:
             return measured.model_copy(update={"run_dir": run_dir})
 
         bench_study._benchmark = again
