@@ -67,7 +67,8 @@ def test_a_full_disk_at_every_write(
     assert len(rows) >= calls
     for row in rows:
         if row["code"] == 0:
-            assert row["call"] == "fsync", row  # of a folder: some systems cannot
+            # fsync of a folder: some systems cannot. mkdir of a folder that is there: nothing is written.
+            assert row["call"] in ("fsync", "mkdir"), row
         else:
             assert row["code"] == 1, row
             check_message(row)
