@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import os
 import signal
@@ -178,10 +177,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _terminated)
-    code = run(sys.argv[1:])
-    # Python would look through all of torch's objects for cycles before it exits: up to seconds.
-    gc.freeze()
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
