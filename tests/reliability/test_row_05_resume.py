@@ -168,7 +168,7 @@ def test_three_epochs_and_three_more_are_six(train: Train, tmp_path: Path, name:
     assert_equal_to_the_bit(found, whole)
 
 
-def test_files_read_by_workers_go_on_in_the_middle_of_an_epoch(train: Train, tmp_path: Path) -> None:
+def test_files_read_by_workers_continue_in_the_middle_of_an_epoch(train: Train, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for kind in ("cat", "dog"):
         (tmp_path / "pets" / kind).mkdir(parents=True)

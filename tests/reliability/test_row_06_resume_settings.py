@@ -41,7 +41,7 @@ def files_of(run: Path) -> dict[str, bytes]:
     }
 
 
-def test_more_epochs_go_on_in_the_same_folder_and_the_configuration_says_so(
+def test_more_epochs_continue_in_the_same_folder_and_the_configuration_says_so(
     train: Train, tiny: TinyPlugin
 ) -> None:
     first = train()

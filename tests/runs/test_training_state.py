@@ -95,7 +95,7 @@ def assert_same(found: Any, expected: Any, place: str = "") -> None:
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_what_is_read_is_torchs_own_state_and_enough_to_go_on(
+def test_what_is_read_is_torchs_own_state_and_enough_to_resume(
     tmp_path: Path, optimizer: str, schedule: str, ema: float
 ) -> None:
     path, loss = tmp_path / "state.safetensors", nn.CrossEntropyLoss()

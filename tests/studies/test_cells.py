@@ -121,7 +121,7 @@ def test_a_cell_without_a_summary_or_without_its_test_is_not_finished(tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"test": null}', '{"test": {}}', "[" * 100_000])
-def test_a_damaged_summary_is_an_error_that_names_the_file_and_says_how_to_go_on(
+def test_a_damaged_summary_is_an_error_that_names_the_file_and_how_to_resume(
     tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "summary.json").write_text(text)

@@ -44,7 +44,6 @@ def compare(**values: Any) -> None:
     Times are in units of reference-loop's in the same rounds. Runs differ by more than the rounds within
     one run show, so --fail-above needs several runs a side: exit 4 on a regression, 1 where it cannot tell.
 
-
     Example: nnkit bench compare before.toml after.toml --runs 5 --fail-above 5%
     """
     given = o.read(values)

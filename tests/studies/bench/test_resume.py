@@ -90,7 +90,9 @@ def samples(result: BenchResult) -> dict[str, tuple[float, ...]]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_an_interrupt_keeps_the_rounds_and_says_how_to_go_on(number: int, code: int, tmp_path: Path) -> None:
+def test_an_interrupt_keeps_the_rounds_and_names_the_command_that_resumes(
+    number: int, code: int, tmp_path: Path
+) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # heard also where the tests run under nohup
     try:
         stopped = stop(tmp_path / "a run", number=number)

@@ -92,7 +92,7 @@ def test_a_folder_of_any_sizes_trains_under_each_policy(pets: Any, settings: str
     assert np.isfinite(result.best["metrics"]["loss"])
     assert result.test is not None
     sizes = result.test["accuracy_by_resolution"]
-    assert 3 < len(sizes) <= 12, "results are told by ranges of the images' original sizes"
+    assert 3 < len(sizes) <= 12, "metrics are reported per range of original sizes"
     assert any(" to " in name for name in sizes)
     again = evaluate(result.run_dir, split="test", threads=1)
     assert again.metrics["accuracy_by_resolution"] == sizes

@@ -69,7 +69,7 @@ def test_a_finished_run_and_one_without_a_checkpoint_show_none(
     assert done.checkpoints is not None
 
 
-def test_a_run_that_is_not_promised_to_go_on_to_the_bit_says_why(broken: Any, tmp_path: Path) -> None:
+def test_a_run_that_is_not_promised_to_resume_to_the_bit_says_why(broken: Any, tmp_path: Path) -> None:
     broken()
     folder = RunDirectory(tmp_path / "a run")
     folder.write_environment({"resume_not_exact": "on cuda some kernels add up in any order"})

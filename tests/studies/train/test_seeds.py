@@ -201,7 +201,7 @@ def after(calls: int, act: Callable[[], None], function: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_keeps_finished_seeds_and_says_how_to_go_on(
+def test_an_interruption_keeps_finished_seeds_and_names_the_command_that_resumes(
     number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "all"
@@ -314,7 +314,7 @@ def test_a_folder_with_another_training_is_refused_with_the_difference(tmp_path:
         train(tmp_path / "mine")
 
 
-def test_a_seed_that_fails_stands_in_the_result_and_the_others_go_on(
+def test_a_seed_that_fails_stands_in_the_result_and_the_others_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
