@@ -14,12 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import nnkit
 from nnkit.results.environment import EnvironmentChange
 from nnkit.runs import git
 from nnkit.runs.environment import environment
 from nnkit.runs.git import GitState
 
+_PACKAGE = Path(__file__).parents[1]
+"""The folder of nnkit's source."""
 _VARIABLES = re.compile(
     r"(OMP|MKL|OPENBLAS|KMP|GOMP|VECLIB|NUMEXPR|CUBLAS|CUDA|CUDNN|NCCL|NVIDIA|PYTORCH|TORCH|ATEN|DNNL|ONEDNN|"
     r"NNKIT)_\w+|PYTHONHASHSEED"
@@ -60,7 +61,7 @@ def distributions() -> dict[str, str]:
 @functools.cache
 def source_hash() -> str:
     """SHA-256 over nnkit's Python files, their places in the package among them, in sorted order."""
-    root, total = Path(nnkit.__file__).parent, hashlib.sha256()
+    root, total = _PACKAGE, hashlib.sha256()
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
         content = path.read_bytes()
         total.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
@@ -76,9 +77,7 @@ def nnkit_commit() -> GitState | None:
 
 
 def _checkout() -> Path | None:
-    folder = Path(nnkit.__file__).parents[
-        2
-    ]  # above src/; a virtual environment may lie in another repository
+    folder = _PACKAGE.parents[1]  # above src/; a virtual environment may lie in another repository
     return folder if git.repository(folder) == folder else None
 
 
