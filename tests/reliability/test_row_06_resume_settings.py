@@ -177,6 +177,7 @@ def test_a_dry_run_shows_the_settings_of_the_run_and_trains_nothing(
         (["--resume", ""], "resume"),
         (["--resume", "RUN", "--out", "x"], "a run is resumed by itself and stays in its folder"),
         (["--checkpoint-every", "0"], "a number of steps such as 100, or a time such as 30s, 5min or 1h"),
+        (["--checkpoint-every", "0s"], "a number of steps such as 100"),
         (["--checkpoint-every", "5 minutes"], "a number of steps such as 100"),
         (["--keep-checkpoints", "0"], "keep_checkpoints"),
     ],
@@ -221,7 +222,7 @@ def test_changed_code_of_a_model_is_told_by_name(train: Train, monkeypatch: pyte
 
 
 def test_every_so_many_steps_or_seconds_a_checkpoint_is_made(
-    train: Train, monkeypatch: pytest.MonkeyPatch
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
     from nnkit.runs.checkpoints import Checkpoints
@@ -238,3 +239,8 @@ def test_every_so_many_steps_or_seconds_a_checkpoint_is_made(
     steps.clear()
     train(epochs=2, checkpoint_every="4")
     assert steps == [4, 6, 8, 12, 12]
+    steps.clear()
+    config = tmp_path / "steps.toml"
+    config.write_text("checkpoint_every = 5\n")
+    train(epochs=2, config=config)
+    assert steps == [5, 6, 10, 12]

@@ -92,7 +92,18 @@ def test_all_goes_but_what_is_not_the_caches(cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("age", "removed"),
-    [("60d", 0), ("30d", 2), ("5w", 2), ("6w", 0), ("9d", 3), ("239h", 3), ("241h", 2), ("1m", 3), ("1s", 3)],
+    [
+        ("60d", 0),
+        ("30d", 2),
+        ("5w", 2),
+        ("6w", 0),
+        ("9d", 3),
+        ("239h", 3),
+        ("241h", 2),
+        ("1min", 3),
+        ("1.5w", 2),
+        ("1s", 3),
+    ],
 )
 def test_only_what_was_not_used_for_so_long_goes(cache: Path, age: str, removed: int) -> None:
     done = clear(older_than=age)
@@ -100,7 +111,9 @@ def test_only_what_was_not_used_for_so_long_goes(cache: Path, age: str, removed:
     assert len(done.left) == 3 - removed == list_cache().total.files
 
 
-@pytest.mark.parametrize("age", ["", "30", "d", "-1d", "1.5d", "1e9d", "30 d", "30y", "٣d", "1234567d"])
+@pytest.mark.parametrize(
+    "age", ["", "30", "d", "-1d", "0d", "90m", "1e9d", "30 d", "30y", "٣d", "1234567890d"]
+)
 def test_what_is_no_age_is_refused(cache: Path, age: str) -> None:
     with pytest.raises(ConfigError, match="older_than"):
         clear(older_than=age)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnkit.durations import largest_unit
 from nnkit.present.layout import WIDTH, fits, joined, table
 from nnkit.present.text import MISSING, byte_count, counted
 from nnkit.results.cache import CacheClearResult, CacheEntry, CacheResult, CacheSize
 
-_UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _DAMAGED = "A damaged file is made anew when it is needed; `nnkit cache clear NAME` removes it by its name."
 
 
@@ -60,8 +60,4 @@ def _table(entries: Sequence[CacheEntry], width: int) -> str:
 
 
 def _span(seconds: float | None) -> str:
-    """A time in its largest unit: "45 s", "3 h", "12 d"."""
-    if seconds is None:
-        return MISSING
-    unit, size = next((pair for pair in _UNITS if seconds >= 2 * pair[1]), _UNITS[-1])
-    return f"{seconds / size:.0f} {unit}"
+    return MISSING if seconds is None else largest_unit(seconds)

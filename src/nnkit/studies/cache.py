@@ -11,12 +11,11 @@ from typing import Annotated
 from pydantic import Field
 
 from nnkit.data.cache_files import CacheFile, cache_files
+from nnkit.durations import PATTERN, seconds
 from nnkit.errors import NnkitError, PartialError, UsageError, did_you_mean, hints, quote
 from nnkit.options import CommandConfig, Option
 from nnkit.results.cache import CacheClearResult, CacheEntry, CacheFailure, CacheResult, CacheSize
 from nnkit.studies.paths import cache_folder
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class CacheClearConfig(CommandConfig):
@@ -29,11 +28,11 @@ class CacheClearConfig(CommandConfig):
         ),
     ] = ()
     older_than: Annotated[
-        Annotated[str, Field(pattern=r"^[0-9]{1,6}[smhdw]$")] | None,
+        Annotated[str, Field(pattern=rf"^{PATTERN}$")] | None,
         Option(
-            "Only what was not used for so long: 30d, 12h or 90m",
+            "Only what was not used for so long: 30d, 12h or 90min",
             "AGE",
-            takes="an age in whole seconds, minutes, hours, days or weeks, such as 90m, 12h or 30d",
+            takes="an age in seconds, minutes, hours, days or weeks, such as 90min, 12h or 30d",
         ),
     ] = None
 
@@ -56,7 +55,7 @@ def clear_cache(config: CacheClearConfig | None = None) -> CacheClearResult:
     entries = _entries(folder)
     chosen = _named(config.names, entries) if config.names else [e for e in entries if e.kind != "damaged"]
     if config.older_than is not None:
-        limit = int(config.older_than[:-1]) * _SECONDS[config.older_than[-1]]
+        limit = seconds(config.older_than)
         chosen = [entry for entry in chosen if entry.unused_s > limit]
     removed, failed = [], []
     for entry in chosen:

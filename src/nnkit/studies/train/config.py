@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from nnkit.bucketing import old_spelling
+from nnkit.durations import PATTERN
 from nnkit.errors import Mistake
 from nnkit.options import (
     Count,
@@ -32,7 +33,8 @@ from nnkit.types import EXACT_SIZES
 
 CheckpointEvery = Annotated[
     str,
-    Field(pattern=r"^([1-9]\d{0,9}|\d{1,9}(\.\d{1,9})?(s|min|h))$"),
+    # In a TOML file a number of steps is a number.
+    Field(pattern=rf"^([1-9][0-9]{{0,9}}|{PATTERN})$", coerce_numbers_to_str=True, strict=False),
     Option("", takes="a number of steps such as 100, or a time such as 30s, 5min or 1h"),
 ]
 Accumulate = Annotated[int, Field(ge=1, le=65_536)]

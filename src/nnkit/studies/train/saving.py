@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from nnkit import config as configuration
+from nnkit import durations
 from nnkit.runs import training_state, weights
 from nnkit.runs.directory import RunDirectory
 from nnkit.runs.training_state import Beside, SavedState
@@ -17,8 +17,6 @@ from nnkit.studies.train.resuming import fixed_settings
 from nnkit.training.loop import TrainState, require_finite
 from nnkit.training.observers import BestWeights, MetricsLog
 from nnkit.types import EpochResult, StepResult
-
-_UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 class Saver:
@@ -115,16 +113,14 @@ def due_every(every: str | None) -> Callable[[int], bool]:
     """Whether to save after a step, by its number: each "100" steps, or each "30s", "5min" or "1h"."""
     if every is None:
         return lambda step: False
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)?", every)
-    assert match is not None
-    if match[2] is None:
-        steps = int(match[1])
+    if every.isdecimal():
+        steps = int(every)
         return lambda step: step % steps == 0
-    seconds, last = float(match[1]) * _UNITS[match[2]], [time.monotonic()]
+    interval, last = durations.seconds(every), [time.monotonic()]
 
     def due(step: int) -> bool:
         now = time.monotonic()
-        if now - last[0] < seconds:
+        if now - last[0] < interval:
             return False
         last[0] = now
         return True
