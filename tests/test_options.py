@@ -175,3 +175,11 @@ def test_each_key_of_a_file_is_a_field(model: type[CommandConfig], tmp_path: Pat
 
 def test_one_spec_counts_as_one_model() -> None:
     assert [model.spec for model in api.count_params("varres-net:width=8").models] == ["varres-net:width=8"]
+
+
+@pytest.mark.parametrize("kind", [Path, str])
+def test_one_file_and_one_setting_count_as_one(kind: type[Path | str], tmp_path: Path) -> None:
+    path = tmp_path / "few.toml"
+    path.write_text('dataset = "mnist"\nepochs = 7\n[model]\nname = "varres-net"\n')
+    config = api.complete("train", config=kind(path), sets="model.width=9").config
+    assert (config.epochs, str(config.model)) == (7, "varres-net:width=9")

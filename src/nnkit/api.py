@@ -53,7 +53,8 @@ __all__ = [
 
 C = TypeVar("C", bound=CommandConfig)
 F = TypeVar("F", bound=Callable[..., Any])
-Files = Sequence[Path | str]
+Files = Path | str | Sequence[Path | str]
+Sets = str | Sequence[str]
 LAYERED: Mapping[str, type[CommandConfig]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
@@ -99,7 +100,7 @@ def _keywords(model: type[CommandConfig]) -> Iterator[Parameter]:
 def train(
     *,
     config: Files = (),
-    sets: Sequence[str] = (),
+    sets: Sets = (),
     observers: Sequence[Observer] = (),
     seeds: None = None,
     **options: Any,
@@ -110,7 +111,7 @@ def train(
 def train(
     *,
     config: Files = (),
-    sets: Sequence[str] = (),
+    sets: Sets = (),
     observers: Sequence[Observer] = (),
     watcher: Watcher | None = None,
     seeds: Sequence[int] | str | int,
@@ -122,15 +123,15 @@ def train(
 def train(
     *,
     config: Files = (),
-    sets: Sequence[str] = (),
+    sets: Sets = (),
     observers: Sequence[Observer] = (),
     watcher: Watcher | None = None,
     **options: Any,
 ) -> TrainResult | TrainSeedsResult:
     """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
 
-    `config` are TOML files and `sets` texts such as "model.width=81"; the options beat both. Raises the
-    errors of `nnkit.errors`.
+    `config` is a TOML file or several, `sets` a text such as "model.width=81" or several; the options
+    beat both. Raises the errors of `nnkit.errors`.
 
     With `seeds`, as "0-4" or [0, 1], by keyword or in a file, it trains once per seed and returns a
     `TrainSeedsResult`: each seed's run, the means and their intervals. Seeds that fail stand in its `failed`.
@@ -156,9 +157,7 @@ def train(
 
 
 @takes(EvaluateConfig)
-def evaluate(
-    run: Path | str, *, config: Files = (), sets: Sequence[str] = (), **options: Any
-) -> EvaluateResult:
+def evaluate(run: Path | str, *, config: Files = (), sets: Sets = (), **options: Any) -> EvaluateResult:
     """Evaluate a run with the options of `nnkit evaluate` as keywords."""
     resolved = _resolve(EvaluateConfig, config, sets, {"run": str(run), **options})
     from nnkit.studies.evaluate import study
@@ -186,7 +185,7 @@ def count_params(specs: Sequence[Spec | str] | Spec | str, **options: Any) -> Co
 
 @takes(ComparePoolingConfig)
 def compare_pooling(
-    *, config: Files = (), sets: Sequence[str] = (), watcher: Watcher | None = None, **options: Any
+    *, config: Files = (), sets: Sets = (), watcher: Watcher | None = None, **options: Any
 ) -> ComparePoolingResult:
     """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
 
@@ -206,7 +205,7 @@ def compare_pooling(
 def bench(
     *,
     config: Files = (),
-    sets: Sequence[str] = (),
+    sets: Sets = (),
     watch: Watch | None = None,
     save: bool = False,
     **options: Any,
@@ -246,7 +245,7 @@ def load(run: Path | str) -> nn.Module:
     return weights.load(run)
 
 
-def complete(command: str, *, config: Files = (), sets: Sequence[str] = (), **options: Any) -> Resolved[Any]:
+def complete(command: str, *, config: Files = (), sets: Sets = (), **options: Any) -> Resolved[Any]:
     """What a command would do: its configuration as its study completes it, and where each value is from."""
     resolved = _resolve(LAYERED[command], config, sets, options)
     study = import_module(f"nnkit.studies.{command.replace('-', '_')}.study")
@@ -254,8 +253,9 @@ def complete(command: str, *, config: Files = (), sets: Sequence[str] = (), **op
     return completed
 
 
-def _resolve(model: type[C], config: Files, sets: Sequence[str], options: Mapping[str, Any]) -> Resolved[C]:
-    files = [Path(path) for path in config]
+def _resolve(model: type[C], config: Files, sets: Sets, options: Mapping[str, Any]) -> Resolved[C]:
+    files = [Path(path) for path in ([config] if isinstance(config, Path | str) else config)]
+    sets = [sets] if isinstance(sets, str) else sets
     if run := options.get("resume"):
         command = next(name for name, each in LAYERED.items() if each is model)
         runs_dir = options.get("runs_dir") or os.environ.get("NNKIT_RUNS")
