@@ -93,25 +93,22 @@ class CellStudy:
             self._train_missing(watcher, finish, observers)
             result = make_result()
             folder.write_summary(result.document())
+            self._set_end()
         except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
             stopped = self._interrupted(error)
-            folder.set_state("interrupted", reason=stopped.message)
+            folder.set_last_state("interrupted", reason=stopped.message)
             raise stopped from None
         except _NeverStarted as stop:
             if folder.is_new:
                 folder.discard()
             else:
-                folder.set_state("failed", reason=stop.error.message.splitlines()[0])
+                folder.set_last_state("failed", reason=stop.error.message.splitlines()[0])
             raise stop.error from None
         except BaseException as error:
-            folder.set_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
+            folder.set_last_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
         finally:
             folder.close()
-        failed = len(self.errors)
-        done = f"all {self.noun}s are done"
-        reason = f"{failed} of {len(self.cells)} {self.noun}s failed" if failed else done
-        folder.set_state("failed" if failed else "finished", reason=reason)
         return result
 
     def _train_missing(
@@ -132,6 +129,11 @@ class CellStudy:
                 self.folder.beat()
                 if watcher is not None:
                     watcher.cell_done(cell, summary, str(outcome))
+
+    def _set_end(self) -> None:
+        failed, noun = len(self.errors), f"{self.noun}s"
+        reason = f"{failed} of {len(self.cells)} {noun} failed" if failed else f"all {noun} are done"
+        self.folder.set_state("failed" if failed else "finished", reason=reason)
 
     def _interrupted(self, error: BaseException) -> InterruptedRun:
         """What to raise after Ctrl-C or a signal: how far the study came, and how to go on."""

@@ -22,6 +22,7 @@ from nnkit.errors import CheckpointError, InterruptedRun, NnkitError, PartialErr
 from nnkit.results.metrics import Classification
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
+from nnkit.runs.directory import RunDirectory
 from nnkit.studies.cells import Cell
 from nnkit.studies.runs import show_run
 from nnkit.studies.train import seeds as study
@@ -425,3 +426,19 @@ def test_several_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert watch.seeds == []
     for ours, theirs in zip(two.runs, one.runs, strict=True):
         same_training(ours.run_dir, theirs.run_dir)
+
+
+def test_the_folder_is_given_free_when_its_last_state_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[str] = []
+    close = RunDirectory.close
+
+    def closed(folder: RunDirectory) -> None:
+        if folder.path == tmp_path / "all":
+            states.append(folder.status().state)
+        close(folder)
+
+    monkeypatch.setattr(RunDirectory, "close", closed)
+    train(tmp_path / "all", [0])
+    assert states == ["finished"]
