@@ -18,7 +18,7 @@ help:
 	@echo "make audit    asks PyPI for known vulnerabilities of what is installed (needs the network)"
 	@echo "make coverage the suite again, with the branches that it runs, by package"
 	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
-	@echo "              MODULE=data/cache: all faults of one module; SAMPLE=2000 SEED=1: another sample"
+	@echo "              MODULE=data/cache: all faults of one module, MODULE=all: of all; SAMPLE=2000 SEED=1"
 	@echo "make schemas  writes docs/schemas: the JSON schema of each command's --json"
 	@echo "make docs     write docs/cli.md from the commands themselves"
 	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"

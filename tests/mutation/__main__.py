@@ -2,11 +2,12 @@
 
     python -m mutation sample --size 1000 --seed 0    a random sample over all modules
     python -m mutation module data/cache              all mutants of one module
+    python -m mutation module all                     all mutants
     python -m mutation tables --write docs/testing.md the results as tables, with branch coverage
     python -m mutation undetected                     what survived, with the lines that the mutants change
 
 Run it in the root of the checkout with `tests` on the path. A run that was stopped goes on when it is started
-again, unless sources or tests were changed in between.
+again; where sources or tests were changed in between, with the verdicts that still hold.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     sample.add_argument("--size", type=int, default=1000)
     sample.add_argument("--seed", type=int, default=0)
     module = commands.add_parser("module", help="all mutants of one module")
-    module.add_argument("module", help="data/cache, nnkit.data.cache or src/nnkit/data/cache.py")
+    module.add_argument("module", help="data/cache, nnkit.data.cache, src/nnkit/data/cache.py, or all")
     for command in (sample, module):
         command.add_argument("--jobs", type=int, default=2)
         command.add_argument("--again", action="store_true", help="try once more what survived or hung")
@@ -77,7 +78,7 @@ def _try_mutants(options: argparse.Namespace) -> int:
     if options.command == "sample":
         names = sampling.draw(by_module, options.size, seed=options.seed)
     else:
-        names = by_module[module_name(options.module, by_module)]
+        names = [name for module in modules(options.module, by_module) for name in by_module[module]]
     print("finding out which test reaches what (minutes, where tests or sources changed)", file=sys.stderr)
     engine.collect_stats(settings)
     engine.choose(names, again=options.again)
@@ -104,10 +105,15 @@ def _keep(
     if options.command == "sample":
         kept.sample = record
     else:
-        kept.modules[next(iter(chosen))] = record
+        kept.modules |= {module: record.of(module, len(members)) for module, members in chosen.items()}
     kept.modules = {module: found for module, found in kept.modules.items() if module in kept.sizes}
     results.save(RESULTS, kept)
     return record, kept.sizes
+
+
+def modules(given: str, known: dict[str, list[str]]) -> list[str]:
+    """The modules that a command line names: one, or all."""
+    return list(known) if given == "all" else [module_name(given, known)]
 
 
 def module_name(given: str, known: dict[str, list[str]]) -> str:

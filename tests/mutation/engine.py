@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from mutation.plugin import LOG, SECONDS, STATS, scratch
 ROOT = Path(__file__).parents[2]
 COPY = Path("mutants")
 STORE = "verdicts.json"
+HASHES = "hashes.json"
+"""A hash of each source and each test file, as they were when the verdicts were found."""
 ALL_STATS = "all-stats.json"
 """The statistics before the tests of each function were cut to the budget."""
 
@@ -86,18 +88,46 @@ def verdict(exit_code: int | None) -> str | None:
 
 
 def prepare() -> None:
-    """Brings the copy of the project up to date, and forgets every verdict where sources or tests changed."""
+    """Brings the copy of the project up to date, and forgets verdicts that changes may have made wrong.
+
+    Where anything changed, a mutant stays killed as long as its module and the test that killed it stand in
+    files that did not; every other verdict is found anew.
+    """
     COPY.mkdir(exist_ok=True)
     drop_torn_files()
     drop_what_was_removed()
     _python(MAKE_MUTANTS)
     now, noted = fingerprint(), COPY / "fingerprint"
     if not noted.exists() or noted.read_text() != now:
-        for path in metas():
-            _write_codes(path, {})
-        for name in (STORE, LOG):
-            (COPY / name).unlink(missing_ok=True)
+        forget()
         noted.write_text(now)
+
+
+def forget() -> None:
+    """Keeps the verdicts that hold whatever changed, as `prepare` says, and no other."""
+    hashes, before = _hashes(), _read(COPY / HASHES)
+    sources = {_module(path): str(path.relative_to(COPY).with_suffix("")) for path in metas()}
+    codes = _codes()
+
+    def holds(record: Mapping[str, Any]) -> bool:
+        name = record["mutant"]
+        if verdict(codes.get(name)) != score.KILLED:
+            return False
+        killer = str(record["killer"]).removeprefix("collecting ").split("::")[0]
+        files = (sources.get(order.module_of(name), ""), killer)
+        return all(file in hashes and hashes[file] == before.get(file) for file in files)
+
+    kept = [record for record in tried() if holds(record)]
+    for path in metas():
+        _write_codes(path, {})
+    (COPY / STORE).write_text(json.dumps({record["mutant"]: codes[record["mutant"]] for record in kept}))
+    (COPY / LOG).write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+    (COPY / HASHES).write_text(json.dumps(hashes))
+
+
+def _hashes() -> dict[str, str]:
+    paths = [*Path("src").rglob("*.py"), *Path("tests").rglob("test_*.py")]
+    return {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
 
 
 def fingerprint() -> str:
@@ -124,7 +154,7 @@ def mutants() -> dict[str, list[str]]:
 
 
 def verdicts() -> dict[str, str | None]:
-    """The verdict on each mutant that was tried since sources or tests changed."""
+    """The verdict on each mutant that was tried, as far as it still holds."""
     return {name: verdict(code) for name, code in _codes().items()}
 
 
@@ -307,7 +337,7 @@ def cut(stats: dict[str, Any], budget_s: float) -> dict[str, Any]:
 
 
 def _codes() -> dict[str, int | None]:
-    """Exit codes of all runs since sources or tests changed, with what the last run added."""
+    """Exit codes of all runs, as far as they still hold, with what the last run added."""
     codes: dict[str, int | None] = _read(COPY / STORE)
     for path in metas():
         added = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mutation.order import module_of
 from mutation.score import UNDETECTED, Tally
 
 
@@ -37,6 +38,15 @@ class Record:
         """The verdicts of all modules together."""
         verdicts = {verdict for counts in self.counts.values() for verdict in counts}
         return Tally({v: sum(counts.get(v, 0) for counts in self.counts.values()) for v in verdicts})
+
+    def of(self, module: str, size: int) -> Record:
+        """What the run found in one module, of which it was to try `size` mutants."""
+        return dataclasses.replace(
+            self,
+            asked=size,
+            counts={module: self.counts[module]},
+            undetected={name: why for name, why in self.undetected.items() if module_of(name) == module},
+        )
 
     @property
     def is_complete(self) -> bool:

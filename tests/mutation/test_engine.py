@@ -97,6 +97,42 @@ def test_what_survived_or_hung_can_be_tried_again() -> None:
     assert engine.verdicts() == {A: "killed", C: "survived"}
 
 
+def record(mutant: str, killer: str | None) -> str:
+    return json.dumps({"mutant": mutant, "killer": killer}) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        (None, {A, B}),
+        ("src/nnkit/a.py", set()),
+        ("tests/test_a.py", {B}),
+        ("tests/test_b.py", {A}),
+        ("tests/test_c.py", {A, B}),
+    ],
+)
+def test_a_mutant_stays_killed_while_its_module_and_its_killer_are_unchanged(
+    copy: Path, tmp_path: Path, changed: str | None, kept: set[str]
+) -> None:
+    files = ["src/nnkit/a.py", "src/nnkit/data/__init__.py", *(f"tests/test_{name}.py" for name in "abc")]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(file)
+    engine.forget()
+    engine.choose([A, B, C, OTHER])
+    for name, exit_code in ((A, 1), (B, 1), (C, 0), (OTHER, -24)):
+        found(name, exit_code)
+    killers = {A: "tests/test_a.py::test_x[y]", B: "collecting tests/test_b.py", C: None, OTHER: None}
+    (copy / plugin.LOG).write_text("".join(record(name, killer) for name, killer in killers.items()))
+    if changed is not None:
+        (tmp_path / changed).write_text("changed")
+    engine.forget()
+    assert engine.verdicts() == dict.fromkeys(kept, "killed")
+    assert {each["mutant"] for each in engine.tried()} == kept
+    engine.choose([A, B, C])
+    assert to_try() == {A, B, C} - kept
+
+
 @pytest.mark.parametrize(
     ("exit_code", "verdict"),
     [
