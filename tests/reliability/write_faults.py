@@ -1,8 +1,8 @@
 """Runs in which the n-th call that writes fails, or is never reached because the process ends before it.
 
-A process that has torch loaded forks each run: `python -m reliability.write_faults FOLDER KIND COMMAND`
-prints what came of each n, as JSON. Calls that write are those that create, rename, truncate or remove a file
-or folder, bring one to the disk, or write bytes, of which half are written.
+A process that has torch loaded forks each run: `python -m reliability.write_faults FOLDER KIND COMMAND
+[EVERY]` prints what came of each n, as JSON. Calls that write are those that create, rename, truncate or
+remove a file or folder, bring one to the disk, or write bytes, of which half are written.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def snapshot(run: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in run.glob("checkpoints/*/*.safetensors")}
 
 
-def begin(folder: Path, kind: Kind, command: Command) -> list[dict[str, Any]]:
-    """What came of a fault at each call that writes."""
+def begin(folder: Path, kind: Kind, command: Command, every: int = 1) -> list[dict[str, Any]]:
+    """What came of a fault at each call that writes, or at every so many-th."""
     log, template = folder / "log", folder / "template"
     arguments = list(BENCH if command == "bench" else TRAIN)
     whole = folder / "whole"
@@ -210,6 +210,8 @@ def begin(folder: Path, kind: Kind, command: Command) -> list[dict[str, Any]]:
     expected = None if command == "bench" else state_of(whole)
     found = []
     for at, call in enumerate(calls.read_text().splitlines(), start=1):
+        if at % every:
+            continue
         run = fresh(f"run-{at}")
         before = snapshot(run)
         code, text = child(lambda run=run, at=at: act(run, at), log)  # type: ignore[misc]
@@ -279,5 +281,9 @@ def prepare() -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     prepare()
-    rows = few_files(place) if sys.argv[2] == "few" else begin(place, sys.argv[2], sys.argv[3])  # type: ignore[arg-type]
+    rows = (
+        few_files(place)
+        if sys.argv[2] == "few"
+        else begin(place, sys.argv[2], sys.argv[3], *map(int, sys.argv[4:]))
+    )  # type: ignore[arg-type]
     print(re.sub("\x00", "", json.dumps(rows)))
