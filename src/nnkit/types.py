@@ -460,7 +460,9 @@ def lower_is_better(metric: str) -> bool:
     """Whether less of a metric is better: losses, errors and times; accuracies and PSNR are not."""
     split, _, rest = metric.partition("_")
     # "train_s" is a time, not the metric "s" of the training split: the whole name counts first.
-    return metric.startswith(_LOWER_IS_BETTER) or (split in ("train", "val") and rest.startswith(_LOWER_IS_BETTER))
+    return metric.startswith(_LOWER_IS_BETTER) or (
+        split in ("train", "val") and rest.startswith(_LOWER_IS_BETTER)
+    )
 
 
 def resolution_name(height: int, width: int) -> str:
