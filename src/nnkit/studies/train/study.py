@@ -132,7 +132,7 @@ def train(
 
 
 def _resume(saver: Saver, saved: SavedState, state: TrainState, observers: Sequence[Observer]) -> None:
-    """Bring the run to where its checkpoint was, and tell who looks at it."""
+    """Restore the checkpoint, and notify the observers that take part in resuming."""
     saver.restore(saved)
     images_done = state.progress.num_images if state.progress is not None else 0
     logger.info("going on after step %d, with %d whole epochs", state.step, state.epoch)
