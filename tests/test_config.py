@@ -17,7 +17,7 @@ from nnkit.config import dump, dumps, read_toml, resolve
 from nnkit.errors import ConfigError, Mistake, UsageError
 from nnkit.options import CommandConfig
 from nnkit.spec import Spec, Text, parse, typed
-from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.config import BenchConfig, BenchOpsConfig
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.train.config import TrainConfig
@@ -626,6 +626,9 @@ SENTENCES: list[tuple[type[CommandConfig], str, object, str]] = [
      "'auto' is not cpu, cuda, cuda:1 or mps; several are written between commas"),
     (BenchConfig, "batch_size", "0", "'0' is not a whole number from 1 to 2147483648; several are written "
      "between commas"),
+    (BenchOpsConfig, "size", ["x"], "'x' is not a whole number from 1 to 1048576"),
+    (BenchOpsConfig, "size", [8, "x"], "8, 'x' is not a whole number from 1 to 1048576"),
+    (TrainConfig, "bucketing", "foo", "'foo' gives no settings of bucketing"),
     (ComparePoolingConfig, "seeds", "x",
      "'x' is not of the form \"0-4\", \"0,1,5\" or \"3\", with at most 1000 seeds below 2**63"),
 ]  # fmt: skip

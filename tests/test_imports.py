@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import nnkit
+from nnkit.runs import directory
 
 ROOT = Path(nnkit.__file__).parent
 FAMILIES = ("datasets", "models", "poolings", "losses", "stopping_rules")
@@ -20,6 +21,18 @@ def test_a_component_imports_of_its_own_family_what_is_private_alone(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"nnkit.{family}"):
             assert node.module.split(".")[-1].startswith("_"), f"a component imports {node.module}"
+
+
+def test_files_of_a_run_are_named_in_runs_alone():
+    names = {value for value in vars(directory).values() if isinstance(value, str) and Path(value).suffix}
+    assert {"config.toml", "metrics.jsonl", "status.json", "summary.json"} <= names
+    for path in ROOT.rglob("*.py"):
+        if path.relative_to(ROOT).parts[0] == "runs":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                named = getattr(node.right, "value", None)
+                assert named not in names, f"{path}:{node.lineno} opens {named} past RunDirectory"
 
 
 def test_no_import_is_relative():

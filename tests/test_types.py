@@ -67,6 +67,8 @@ def test_less_is_better_of_losses_and_errors_and_more_of_the_rest() -> None:
     for prefix in ("", "train_", "val_"):
         assert all(lower_is_better(prefix + name) for name in lower)
         assert not any(lower_is_better(prefix + name) for name in higher)
+    for time in ("seconds", "train_s", "data_wait_s"):  # as an epoch's metrics have them, of no split
+        assert lower_is_better(time)
 
 
 def test_a_resolution_is_named_height_first() -> None:

@@ -31,7 +31,7 @@ def read_settings(value: object) -> dict[str, Any]:
     if isinstance(value, str) and "=" in value:
         return dict(parse(f"bucketing:{value}").settings)
     raise UsageError(
-        f"bucketing: {quote(value)} gives no settings",
+        f"{quote(value)} gives no settings of bucketing",
         hint="write bucketing as max_buckets=32,pad_to=batch, or as a table",
     )
 

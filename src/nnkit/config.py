@@ -171,7 +171,9 @@ def _layer(origin: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as it was written: 5 and not '5'."""
+    """A value as it was written: 5 and not '5', and the values of a repeated option between commas."""
+    if isinstance(value, (list, tuple)) and value:
+        return ", ".join(map(_shown, value))
     return quote(str(value) if isinstance(value, (str, Path)) else value)
 
 

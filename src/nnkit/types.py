@@ -43,10 +43,11 @@ class Batch:
 
     `inputs` is float (B, C, H, W), normalised for the model. `targets` is int64 (B,) class indices or
     float (B, C, H, W) images in [0, 1]. `indices` is int64 (B,), positions in the split. `mask` is bool
-    (B, 1, H, W), true where a padded batch holds image, at the top left; None where every pixel does. Outside
-    it the inputs are 0, also after normalisation. `original_size` is the height and width that all its images
-    had before they were resized or padded; None where that differs. `resolution` names the original size or
-    the range of them that metrics are reported by ("32x32", "32x32 to 64x48"): in evaluation a batch has one.
+    (B, 1, H, W), true where a batch padded at the bottom and right holds image; None where every pixel does.
+    Outside it the inputs are 0, also after normalisation. `original_size` is the height and width that all
+    its images had before they were resized or padded; None where that differs. `resolution` names the
+    original size or the range of them that metrics are reported by ("32x32", "32x32 to 64x48"): in evaluation
+    a batch has one.
     """
 
     inputs: Tensor
@@ -458,7 +459,11 @@ _LOWER_IS_BETTER = ("loss", "mse", "mae_sum", "max_abs_error", "seconds", "train
 
 def lower_is_better(metric: str) -> bool:
     """Whether less of a metric is better: losses, errors and times; accuracies and PSNR are not."""
-    return metric.removeprefix("train_").removeprefix("val_").startswith(_LOWER_IS_BETTER)
+    split, _, rest = metric.partition("_")
+    # "train_s" is a time, not the metric "s" of the training split: the whole name counts first.
+    return metric.startswith(_LOWER_IS_BETTER) or (
+        split in ("train", "val") and rest.startswith(_LOWER_IS_BETTER)
+    )
 
 
 def resolution_name(height: int, width: int) -> str:

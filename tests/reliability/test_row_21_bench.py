@@ -93,8 +93,8 @@ class Blurred(nn.Module):
 def test_the_fidelity_gate_flags_what_does_not_do_the_transforms(
     wrong: type[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_arms, "_from_spec", lambda *_: bench_arms._Made("wrong", wrong(), 0.0, ""))
-    result = bench(model=["wrong"], limit=64, repeats=3, threads=1)
+    monkeypatch.setattr(bench_arms, "_from_spec", lambda *_: bench_arms._Network("wrong", wrong(), 0.0, ""))
+    result = bench(model=["linear"], limit=64, repeats=3, threads=1)
     assert result.arms[-1]["fidelity"]["class"] == "approximate"
     assert not any(found["replaces"] for found in result.comparisons if found["a"] == "wrong")
     assert result.best is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fake_plugins import write_plugin
 from nnkit import registry
 from nnkit.errors import GateError, UsageError
+from nnkit.options import DataConfig
 from nnkit.studies.check_plugin import check_passed, check_plugin
 from nnkit.testing import CHECKS, Subject, run_check
 from nnkit.types import DataPlace
@@ -172,4 +174,19 @@ def test_an_unknown_package_and_an_unknown_component_are_usage_errors(install: I
     result = check_plugin(package, specs=["broken:power=3"])
     assert {check.component for check in result.checks} == {"broken:power=3"}
     assert result.failed == 0
+    check_passed(result)
+
+
+def test_no_component_of_nnkit_fails_a_check_with_its_bare_name(tmp_path: Path) -> None:
+    result = check_plugin("nnkit", config=DataConfig(data_root=tmp_path))
+    assert [
+        (check.component, check.check, check.message) for check in result.checks if check.status == "failed"
+    ] == []
+    skipped = {(check.component, check.message) for check in result.checks if check.status == "skipped"}
+    for component, reason in {
+        "time-limit": r"TimeLimit\.minutes: this setting is required",
+        "threshold": "expected a number as one of below and above",
+        "image-folder": r"ImageFolder\.path: this setting is required",
+    }.items():
+        assert any(name == component and re.match(reason, why) for name, why in skipped), component
     check_passed(result)

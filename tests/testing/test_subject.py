@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnkit.testing import Subject
+from nnkit.errors import DataError, UsageError
+from nnkit.testing import Skipped, Subject
 from nnkit.types import Pooling, nested
 
 
@@ -40,7 +41,7 @@ def test_its_weights_come_from_the_seed_and_the_callers_random_numbers_are_left_
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, r"Net\.width: this setting is required .*settings are given with --spec"),
+        ({"in_channels": 1}, r"Net\.width: this setting is required .*settings are given with --spec"),
         ({"width": "three"}, r"Net\.width: "),
         ({"width": 3, "in_channels": 2}, "2 given, but the dataset has 1"),
     ],
@@ -50,3 +51,38 @@ def test_settings_that_do_not_fit_are_a_failed_check_that_says_why(
 ) -> None:
     with pytest.raises(AssertionError, match=message):
         Subject("models", Net, settings).make()
+
+
+class Bounded:
+    """A rule whose settings are optional one by one, and of which one is needed; or that needs a file."""
+
+    def __init__(self, *, below: float | None = None, above: float | None = None, file: bool = False) -> None:
+        if file:
+            raise DataError("the file is missing")
+        if (below is None) == (above is None):
+            raise UsageError("expected one of below and above")
+
+
+class Broken:
+    """A rule that nothing can make."""
+
+    def __init__(self) -> None:
+        raise ValueError("no")
+
+
+def test_what_needs_settings_that_nobody_gave_is_skipped_with_the_reason() -> None:
+    with pytest.raises(
+        Skipped, match=r"Net\.width: this setting is required .*settings are given with --spec"
+    ):
+        Subject("models", Net).make()
+    with pytest.raises(Skipped, match="expected one of below and above; settings are given with --spec"):
+        Subject("stopping_rules", Bounded).make()
+    with pytest.raises(UsageError, match="expected one of below and above"):
+        Subject("stopping_rules", Bounded, {"below": 1.0, "above": 2.0}).make()
+    with pytest.raises(ValueError, match="no"):
+        Subject("stopping_rules", Broken).make()
+
+
+def test_what_needs_files_that_are_not_here_is_skipped_with_the_reason() -> None:
+    with pytest.raises(Skipped, match="its files are not here: the file is missing"):
+        Subject("stopping_rules", Bounded, {"file": True}).make()

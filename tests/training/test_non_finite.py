@@ -68,7 +68,7 @@ def run(model: nn.Module, loss: nn.Module, optimizer: torch.optim.Optimizer) -> 
     return state.step
 
 
-@pytest.mark.parametrize(("spoil", "what"), [(buffer, "a weight"), (output, "an output")])
+@pytest.mark.parametrize(("spoil", "what"), [(buffer, "a weight or buffer"), (output, "an output")])
 def test_a_buffer_or_an_output_that_is_not_finite_is_found_at_its_step(
     spoil: Callable[[Spoiled, Tensor], Tensor], what: str
 ) -> None:

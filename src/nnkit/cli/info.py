@@ -16,11 +16,12 @@ def info(**values: Any) -> None:
     Example: nnkit info patience
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit.config import check_names, resolve
     from nnkit.present.info import info_text
     from nnkit.studies.info.config import InfoConfig
 
     config = resolve(InfoConfig, given.options).config
+    check_names(config)
     from nnkit.studies.info.study import info as study
 
     result = study(

@@ -53,7 +53,7 @@ class KorniaAugmentation:
     def __call__(self, images: Tensor, mask: Tensor | None, sizes: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images (B, C, H, W) changed at random, and their mask, which stays: an image keeps its rectangle.
 
-        `sizes`, int64 (B, 2), are the height and width of each, which a padded one has at the top left.
+        `sizes`, int64 (B, 2), are the height and width of each; padding is at the bottom and right.
         Pixels that leave the rectangle of an image are lost, and zeros replace them.
         """
         if mask is None:

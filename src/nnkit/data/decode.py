@@ -12,9 +12,8 @@ What is made of the kinds of images:
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, Literal
 
 import numpy as np
@@ -41,41 +40,53 @@ class TooManyPixelsError(DataError):
 
 
 class PixelBudget:
-    """How many bytes the images of one source may take once decoded; threads may share it."""
+    """How many bytes the images of one source may take once decoded."""
 
     def __init__(self, source: str, num_bytes: int, hint: str) -> None:
         self._source, self._limit, self._hint = source, num_bytes, hint
         self._used = 0
-        self._lock = threading.Lock()
 
     def take(self, num_bytes: int, name: str) -> None:
         """Count an image before it is decoded; `TooManyPixelsError` names the one that is too many."""
-        with self._lock:
-            self._used += num_bytes
-            used = self._used
-        if used > self._limit:
+        self._used += num_bytes
+        if self._used > self._limit:
             raise TooManyPixelsError(
                 f"{self._source} takes more than {self._limit / 2**30:.3g} GiB decoded, up to {quote(name)}",
                 hint=self._hint,
             )
 
 
-def decode(
-    data: bytes, name: str, channels: Channels | None = None, budget: PixelBudget | None = None
-) -> Pixels:
+class Packed:
+    """An image of which the header alone is read; `name` is for the message of a `DataError`."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        if not data:
+            raise _empty(name)
+        self._name = name
+        with _explained(name):
+            self._image = _open(io.BytesIO(data), name)
+
+    @property
+    def num_bytes(self) -> int:
+        """What its pixels take once decoded, stored grey or in colour."""
+        return self._image.height * self._image.width * (1 if _is_stored_grey(self._image) else 3)
+
+    def pixels(self, channels: Channels | None = None) -> Pixels:
+        """The pixels, uint8 (C, H, W), as `decode` gives them. Called once: it closes the image."""
+        # Closing also frees Pillow's own copy of the pixels; leaving `with image` closes the file alone.
+        with _explained(self._name), closing(self._image) as image:
+            orientation = _orientation(image)
+            pixels = _upright(_pixels(image, self._name), orientation)
+        return _with_channels(pixels, channels)
+
+
+def decode(data: bytes, name: str, channels: Channels | None = None) -> Pixels:
     """The image in `data`, uint8 (C, H, W); `name` is for the message of a `DataError`.
 
     `channels` None: 1 where the image is grey, also when it is stored as RGB, else 3. An RGB image
     requested in one channel is converted as Pillow does (0.299 R + 0.587 G + 0.114 B).
     """
-    if not data:
-        raise _empty(name)
-    with _opened(io.BytesIO(data), name) as image:
-        if budget is not None:
-            budget.take(image.height * image.width * (1 if _is_stored_grey(image) else 3), name)
-        orientation = _orientation(image)
-        pixels = _upright(_pixels(image, name), orientation)
-    return _with_channels(pixels, channels)
+    return Packed(data, name).pixels(channels)
 
 
 def read_header(stream: IO[bytes], name: str) -> tuple[Size, bool]:
@@ -86,7 +97,7 @@ def read_header(stream: IO[bytes], name: str) -> tuple[Size, bool]:
     if not stream.read(1):
         raise _empty(name)
     stream.seek(0)
-    with _opened(stream, name) as image:
+    with _explained(name), _open(stream, name) as image:
         if image.mode == "F":
             raise _floating(name)
         is_turned = _orientation(image) in TURNED
@@ -94,14 +105,19 @@ def read_header(stream: IO[bytes], name: str) -> tuple[Size, bool]:
         return size, _is_stored_grey(image)
 
 
+def _open(stream: IO[bytes], name: str) -> Image.Image:
+    """The image, whose pixels are not decoded yet."""
+    image = Image.open(stream, formats=FORMATS)
+    if image.height * image.width > PIXEL_LIMIT:
+        raise _too_large(name, f"{image.height}×{image.width}")
+    return image
+
+
 @contextmanager
-def _opened(stream: IO[bytes], name: str) -> Iterator[Image.Image]:
-    """The image, whose pixels are not decoded yet; what is wrong with it, also later, is a `DataError`."""
+def _explained(name: str) -> Iterator[None]:
+    """What is wrong with an image is a `DataError`, whenever Pillow finds it."""
     try:
-        with Image.open(stream, formats=FORMATS) as image:
-            if image.height * image.width > PIXEL_LIMIT:
-                raise _too_large(name, f"{image.height}×{image.width}")
-            yield image
+        yield
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

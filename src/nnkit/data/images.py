@@ -273,7 +273,7 @@ class _Windows:
         return self._table.index_select(0, places)
 
     def gather(self, found: Tensor, shape: Size) -> Padded:
-        """The images that were looked up, each at the top left of `shape`, and their mask."""
+        """The images that were looked up, each padded at the bottom and right to `shape`, and their mask."""
         height, width = (min(side, most) for side, most in zip(shape, self._most, strict=True))
         sides, first = found[:, :2, None], found[:, 2:, None]
         rows, columns = self._count_up[:height], self._count_up[:width]

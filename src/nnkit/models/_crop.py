@@ -11,9 +11,9 @@ def centre_of_mass_crop(images: Tensor, side: int, mask: Tensor | None = None) -
 
     The weight of a pixel is its value minus the smallest value of its image and channel, as MNIST's digits
     were centred (LeCun, Cortes and Burges, "The MNIST database"). A constant image is cropped at its middle.
-    Outside the image the window repeats the image's edge. With `mask`, bool (B, 1, H, W), true in a rectangle
-    at the top left, each image is that rectangle alone. Gradients flow to the cropped pixels; the position of
-    the window has no gradient.
+    Outside the image the window repeats the image's edge. With `mask`, bool (B, 1, H, W), false where
+    the image is padded at the bottom and right, each image is the rest alone. Gradients flow to the cropped
+    pixels; the position of the window has no gradient.
     """
     num_rows, num_columns = _sizes(images, mask)
     with torch.no_grad():

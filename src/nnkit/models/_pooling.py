@@ -41,7 +41,7 @@ def check_takes_mask(pooling: nn.Module) -> None:
 def halved(mask: Tensor) -> Tensor:
     """The mask, bool (B, 1, H, W), after a 2×2 max pool.
 
-    A pooled cell is image if all four of its pixels are. As the image is a rectangle at the top left, the
+    A pooled cell is image if all four of its pixels are. Padding is at the bottom and right, so the
     lower right pixel says so.
     """
     return mask[:, :, 1::2, 1::2]

@@ -39,7 +39,8 @@ class VarresNet(nn.Module):
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits (B, num_classes) of inputs (B, in_channels, H, W).
 
-        `mask`, bool (B, 1, H, W), is true where there is image: a rectangle of at least 8×8 at the top left.
+        `mask`, bool (B, 1, H, W), is true where there is image: a rectangle of at least 8×8, padded at the
+        bottom and right.
         A smaller one gives values that are not finite; to check for it here would cost a synchronisation.
         """
         check_large_enough(*inputs.shape[2:], minimum=8, why="three 2×2 pools leave nothing of it")

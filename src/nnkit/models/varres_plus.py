@@ -73,7 +73,7 @@ class VarresPlus(nn.Module):
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits (B, num_classes) of inputs (B, in_channels, H, W).
 
-        `mask`, bool (B, 1, H, W), is true where there is image: a rectangle at the top left.
+        `mask`, bool (B, 1, H, W), is true where there is image: a rectangle padded at the bottom and right.
         """
         features = inputs
         if self.crop is not None:

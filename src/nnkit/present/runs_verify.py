@@ -50,9 +50,9 @@ def _equal(equal: bool | None) -> str:
 
 
 def _where(first: FirstDifference) -> str:
-    numbers = (("epoch", first.epoch), ("step", first.step))
-    told = [f"{name} {number:,}" for name, number in numbers if number is not None]
-    return f"{', '.join([_PLACES[first.place], *told])}: {first.key}"
+    counters = (("epoch", first.epoch), ("step", first.step))
+    position = [f"{name} {value:,}" for name, value in counters if value is not None]
+    return f"{', '.join([_PLACES[first.place], *position])}: {first.key}"
 
 
 def _value(value: Value) -> str:

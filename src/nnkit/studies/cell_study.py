@@ -24,7 +24,7 @@ R = TypeVar("R", bound=Result)
 
 
 class Watcher(Protocol):
-    """Is told how a study of many cells goes."""
+    """Receives the progress of a study of many cells."""
 
     def begin(self, folder: Path, num_cells: int, num_done: int) -> None:
         """Called once, before the first cell; `num_done` were finished by an earlier start."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nnkit.errors import Mistake
+from nnkit.errors import Mistake, UsageError
 from nnkit.options import DataConfig
+from nnkit.runs.directory import RunDirectory
 from nnkit.types import DataPlace
 
 
@@ -42,6 +43,15 @@ def resumed_elsewhere(resume: Path | None, **given: object) -> list[Mistake]:
         for key, value in given.items()
         if resume is not None and value is not None
     ]
+
+
+def no_run(run: Path, runs_dir: Path | None) -> list[Mistake]:
+    """A mistake where there is no run of this folder or name."""
+    try:
+        RunDirectory.find(run, runs_dir)
+    except UsageError as error:
+        return [Mistake("run", error.message, error.hint)]
+    return []
 
 
 def taken(folder: Path | None) -> list[Mistake]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import TypeAdapter, ValidationError
 
-from nnkit.errors import CheckpointError
+from nnkit.errors import CheckpointError, Mistake
 from nnkit.options import CommandConfig, Count, DeviceName, FolderConfig, Option, RunsDir, Threads
 from nnkit.results.bench import BenchResult
 from nnkit.results.compare_pooling import ComparePoolingResult
@@ -18,6 +18,7 @@ from nnkit.results.train_seeds import TrainSeedsResult
 from nnkit.runs import provenance
 from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
 from nnkit.runs.status import State
+from nnkit.studies.paths import no_run
 
 _SUMMARY: TypeAdapter[Summary] = TypeAdapter(Summary)
 _REPEAT = "remove it, or repeat the run with its config.toml"
@@ -54,6 +55,10 @@ class RunsVerifyConfig(FolderConfig):
             takes="auto, cpu, cuda, cuda:1 or mps",
         ),
     ] = None
+
+    def mistakes(self) -> list[Mistake]:
+        """A run that is not there."""
+        return no_run(self.run, self.runs_dir)
 
 
 def list_runs(runs_dir: Path | None = None) -> RunsResult:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnkit import schema
 from nnkit.build import fit_settings, make_nested
-from nnkit.errors import ConfigError
+from nnkit.errors import ConfigError, DataError, UsageError
 from nnkit.spec import Spec
 from nnkit.types import DataPlace, Task
 
@@ -72,15 +72,31 @@ class Subject:
     def make(self, *, seed: int = 0) -> Any:
         """A new object, as a command would build it; random weights, nested ones too, from `seed`.
 
-        `AssertionError` where the settings do not fit the class, or one that it requires is missing.
+        `AssertionError` where the settings do not fit the class. `Skipped` where none are given and it
+        requires some, or where files that it reads are not here.
         """
         try:
             settings = fit_settings(self.cls, Spec(self.cls.__name__, self.settings), known=self.world)
         except ConfigError as error:
-            raise AssertionError(f"{error.message}; {_HOW_TO_GIVE}") from error
+            only_missing = len(error.mistakes) == len(self._missing())
+            failure = Skipped if only_missing and not self.settings else AssertionError
+            raise failure(f"{error.message}; {_HOW_TO_GIVE}") from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.cls(**make_nested(settings))
+            try:
+                return self.cls(**make_nested(settings))
+            except DataError as error:
+                raise Skipped(f"its files are not here: {error.message}") from error
+            except UsageError as error:
+                if self.settings:
+                    raise
+                raise Skipped(f"{error.message}; {_HOW_TO_GIVE}") from error
+
+    def _missing(self) -> list[str]:
+        """The settings that the class requires and nobody gave."""
+        given = self.settings.keys() | self.world.keys()
+        settings = schema.settings_of(self.cls)
+        return [name for name, setting in settings.items() if setting.required and name not in given]
 
 
 def images(num_images: int, world: Mapping[str, Any]) -> Tensor:

@@ -53,10 +53,10 @@ def explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        told = refusal(error)
-        if told is None:
+        explained_error = refusal(error)
+        if explained_error is None:
             raise
-        raise told from error
+        raise explained_error from error
 
 
 def refusal(error: RuntimeError) -> NnkitError | None:

@@ -189,7 +189,7 @@ def finite_weights(model: nn.Module) -> Tensor:
 def require_finite(state: TrainState) -> None:
     """`DivergedError` unless every weight is finite; synchronises. Ask it before saving between steps."""
     if not bool(finite_weights(state.model)):
-        raise _diverged("a weight", state.epoch + 1, state.step)
+        raise _diverged("a weight or buffer", state.epoch + 1, state.step)
 
 
 def seed_step(seed: int, epoch: int, number: int, device: torch.device = _CPU) -> None:
@@ -328,7 +328,8 @@ def _add(sums: EpochProgress, loss: nn.Module, value: Tensor, output: Tensor, ba
 def _check_finite(flag: _Flag | None) -> None:
     # On a GPU this waits for the step before, which is done by now; never for the one in flight.
     if flag is not None and not bool(flag.loss & flag.outputs & flag.weights):
-        what = "the loss" if not bool(flag.loss) else "an output" if not bool(flag.outputs) else "a weight"
+        found = {"the loss": flag.loss, "an output": flag.outputs, "a weight or buffer": flag.weights}
+        what = next(name for name, is_finite in found.items() if not bool(is_finite))
         raise _diverged(what, flag.epoch, flag.step)
 
 

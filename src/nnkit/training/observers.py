@@ -48,7 +48,7 @@ class PlanObserver(Observer, Protocol):
 
 @runtime_checkable
 class ResumeObserver(Observer, Protocol):
-    """An observer that is also told where a resumed run goes on, before its first step."""
+    """An observer that is also called before the first step of a resumed run, with where it resumes."""
 
     def on_resume(self, *, epochs_done: int, images_done: int) -> None:
         """Called once: whole epochs, and images of the epoch under way."""

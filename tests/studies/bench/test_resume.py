@@ -231,8 +231,8 @@ def test_an_arm_that_failed_stays_out_of_the_rounds_that_follow(
                 raise RuntimeError("out of memory, as it were")
             return torch.zeros(len(images), 1, 28, 28)
 
-    monkeypatch.setattr(arms, "_from_spec", lambda *parts: arms._Made("failing", Failing(), None, ""))
-    stop(tmp_path / "run", model=["failing"])
+    monkeypatch.setattr(arms, "_from_spec", lambda *parts: arms._Network("failing", Failing(), None, ""))
+    stop(tmp_path / "run", model=["linear"])
     result = nnkit.bench(resume=tmp_path / "run")
     assert result.arms[-1].cells[0].error == "RuntimeError: out of memory, as it were"
     assert Failing.calls == 4  # the second sitting's output

@@ -104,10 +104,10 @@ def test_a_cell_that_fails_holds_its_error_and_the_grid_goes_on(monkeypatch):
             return torch.zeros(len(images), 1, 28, 28)
 
     def made(text, data, seed):
-        return bench_arms._Made("failing", Failing(), None, "")
+        return bench_arms._Network("failing", Failing(), None, "")
 
     monkeypatch.setattr(bench_arms, "_from_spec", made)
-    result = bench(model=["failing"], batch_size="4,8", limit=16, repeats=3, threads=1)
+    result = bench(model=["linear"], batch_size="4,8", limit=16, repeats=3, threads=1)
     cells = arm(result, "failing")["cells"]
     assert cells[0]["error"] is None
     assert "out of memory, as it were" in cells[1]["error"]

@@ -16,6 +16,7 @@ import tiny_plugin
 from nnkit.cli.main import run
 from nnkit.data import loaders
 from nnkit.data.loaders import TrainLoader
+from nnkit.studies.train import experiment
 from tiny_plugin import TinyPlugin
 
 ROOT = Path(nnkit.__file__).parent
@@ -47,6 +48,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(tiny_plugin.TinyNet, "__init__", "model")
     count(torch.optim.Adam, "__init__", "optimizer")
     count(torch.nn.CrossEntropyLoss, "__init__", "loss")
+    count(experiment, "describe_mistakes", "completion of the configuration")
     original = loaders.plan_batches
 
     def planned(*args: Any, **kwargs: Any) -> Any:
@@ -68,13 +70,14 @@ def test_each_component_is_made_once_and_each_epoch_planned_once(
 ) -> None:
     assert command(tiny) == 0
     assert made == {
-        "dataset": 1, "model": 1, "optimizer": 1, "loss": 1, "plan of epoch 1": 1, "plan of epoch 2": 1,
+        "completion of the configuration": 1, "dataset": 1, "model": 1, "optimizer": 1, "loss": 1,
+        "plan of epoch 1": 1, "plan of epoch 2": 1,
     }  # fmt: skip
 
 
 def test_a_dry_run_makes_the_dataset_alone(tiny: TinyPlugin, made: Counter[str]) -> None:
     assert command(tiny, "--dry-run") == 0
-    assert made == {"dataset": 1}
+    assert made == {"completion of the configuration": 1, "dataset": 1}
 
 
 def test_from_the_command_to_the_first_batch_there_are_few_calls(

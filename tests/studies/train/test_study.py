@@ -202,8 +202,10 @@ def test_evaluate_gives_the_numbers_of_training(quick: Any, split: str) -> None:
 def test_parts_that_do_not_fit_are_named_with_the_cause_and_leave_no_folder(
     quick: Any, tiny: TinyPlugin
 ) -> None:
-    with pytest.raises(UsageError, match=r'"mse" cannot train on "tiny"'):
+    with pytest.raises(UsageError, match=r'"mse" cannot train on "tiny"') as refused:
         quick(loss="mse")
+    assert "the loss does not take outputs of shape" in refused.value.message
+    assert "RuntimeError" not in refused.value.message  # what torch says of it names no component
     assert not tiny.runs.exists()
 
 

@@ -16,17 +16,17 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from nnkit import registry
 from nnkit.build import plan
 from nnkit.errors import UsageError
 from nnkit.results.reading import read
 from nnkit.results.train import TrainResult
 from nnkit.runs import weights
-from nnkit.runs.directory import RunDirectory, default_runs_dir, run_directories
+from nnkit.runs.directory import RunDirectory
 from nnkit.spec import from_toml, parse
 from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.bench.device_copies import DeviceCopies
 from nnkit.studies.bench.grid import UNAVAILABLE, Setting, one_pass
+from nnkit.studies.bench.networks import find_run
 from nnkit.surrogates.pipelines import How, Pipeline
 from nnkit.surrogates.pipelines.analysis import analyse
 from nnkit.training.least_squares import fit_least_squares, fit_of
@@ -297,7 +297,7 @@ def model_arms(
     """
     arms: list[Arm] = []
     for text in texts:
-        trained = _find_run(text, config)
+        trained = find_run(text, config.runs_dir)
         made = _from_run(trained, data) if trained is not None else _from_spec(text, data, config.seed)
         name = made.name if all(arm.name != made.name for arm in arms) else f"{made.name} ({text})"
         arms += batch_arms(
@@ -308,7 +308,7 @@ def model_arms(
 
 
 @dataclass
-class _Made:
+class _Network:
     """A network to time, with what its training took."""
 
     name: str
@@ -318,26 +318,7 @@ class _Made:
     digest: str = ""
 
 
-def _find_run(text: str, config: BenchConfig) -> Path | None:
-    """The run or weights that a text names: a path that is there, or a run's name; None for a spec."""
-    path = Path(text)
-    if path.is_file() or RunDirectory(path).exists():
-        return path
-    # A folder that is no run does not hide the component of its name.
-    if any(entry.group == "models" and entry.name == _bare_name(text) for entry in registry.entries()):
-        return None
-    if not path.exists():
-        runs = list(run_directories(default_runs_dir(config.runs_dir)))
-        if not any(run.name.startswith(text) or run.name.endswith(text) for run in runs):
-            return None
-    return RunDirectory.find(path, config.runs_dir).path
-
-
-def _bare_name(text: str) -> str:
-    return text.partition(":")[0].rpartition("/")[2]
-
-
-def _from_run(path: Path, data: Data) -> _Made:
+def _from_run(path: Path, data: Data) -> _Network:
     card = weights.read_card(path)
     known = data.known_settings()
     for key, value in card.known.items():
@@ -352,7 +333,7 @@ def _from_run(path: Path, data: Data) -> _Made:
     except FileNotFoundError:
         seconds = None
     module, name = weights.load(path), str(from_toml(card.model, "model"))
-    return _Made(name, module, seconds, f"run {path.name}", digest_of(module.state_dict()))
+    return _Network(name, module, seconds, f"run {path.name}", digest_of(module.state_dict()))
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:
@@ -365,12 +346,12 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _from_spec(text: str, data: Data, seed: int) -> _Made:
+def _from_spec(text: str, data: Data, seed: int) -> _Network:
     validated = plan("models", parse(text), known=data.known_settings())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: nn.Module = validated.make()
         if fit_of(module) is None:
-            return _Made(text, module, None, "untrained weights")
+            return _Network(text, module, None, "untrained weights")
         found = fit_least_squares(module, data)
-    return _Made(text, module, found["solver_s"], f"fitted by least squares on {found['images']} images")
+    return _Network(text, module, found["solver_s"], f"fitted by least squares on {found['images']} images")

@@ -16,7 +16,7 @@ from nnkit.results.bench_compare import BenchCompareResult, CellChange, Gate
 from nnkit.results.reading import read
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.bench.between_runs import FALSE_ALARMS, TAIL, Change, change_between, holm
-from nnkit.studies.bench.config import BenchCompareConfig
+from nnkit.studies.bench.config import BenchCompareConfig, paths_of
 from nnkit.studies.bench.grid import Setting
 from nnkit.studies.bench.machine import machine_differences
 from nnkit.studies.bench.measure import Plan, Watch, measure
@@ -285,10 +285,12 @@ def _title(key: Key) -> str:
     return f"{key[0]} at " + ", ".join(f"{name}={value}" for name, value in key[1].document().items())
 
 
-def _runs_at(given: Path) -> list[Path]:
-    """The runs that a side names: a comma belongs to a path where a path has one."""
-    if not given.exists() and "," in str(given):
-        return [run for part in str(given).split(",") for run in _runs_at(Path(part.strip()))]
+def _runs_at(side: Path) -> list[Path]:
+    """The runs that a side names: files, runs, and those in folders of runs."""
+    return [run for path in paths_of(side) for run in _runs_in(path)]
+
+
+def _runs_in(given: Path) -> list[Path]:
     if not given.is_dir() or RunDirectory(given).summary_path.is_file():
         return [given]
     inside = [path for path in sorted(given.iterdir()) if RunDirectory(path).summary_path.is_file()]

@@ -24,6 +24,7 @@ from nnkit.options import (
     read_list,
 )
 from nnkit.spec import Spec
+from nnkit.studies.bench.networks import network_mistakes
 from nnkit.studies.paths import resumed_elsewhere, taken
 
 Flags = Annotated[tuple[bool, ...], BeforeValidator(read_list), ITEMS]
@@ -91,14 +92,8 @@ class BenchConfig(FolderConfig):
     seed: Seed = 0
 
     def mistakes(self) -> list[Mistake]:
-        """A network without a name, and a folder that is taken."""
-        found = (
-            []
-            if all(text.strip() for text in self.model)
-            else [
-                Mistake("model", "model is empty", "name a network: --model separable, a run or its weights")
-            ]
-        )
+        """A network that is not there, and a folder that is taken."""
+        found = list(network_mistakes(self.model, self.runs_dir))
         return found + resumed_elsewhere(self.resume, out=self.out) + taken(self.out)
 
 
@@ -129,13 +124,26 @@ class BenchCompareConfig(CommandConfig):
     runs_dir: RunsDir = None
 
     def mistakes(self) -> list[Mistake]:
-        """An interpreter for runs that nobody asked for."""
+        """A side that is not there, and an interpreter for runs that nobody asked for."""
+        missing = [
+            Mistake(name, f"there is no benchmark at {path}", "name a folder of `nnkit bench`")
+            for name, side in (("a", self.a), ("b", self.b))
+            for path in paths_of(side)
+            if not path.exists()
+        ]
         hint = "add --runs 5, or leave it out"
-        return [
+        return missing + [
             Mistake(name, f"{name} is for what --runs measures", hint)
             for name in ("python_a", "python_b")
             if self.runs is None and getattr(self, name) is not None
         ]
+
+
+def paths_of(side: Path) -> list[Path]:
+    """The paths that a side of a comparison names: a comma belongs to a path where a path has one."""
+    if side.exists() or "," not in str(side):
+        return [side]
+    return [path for part in str(side).split(",") for path in paths_of(Path(part.strip()))]
 
 
 class BenchOpsConfig(CommandConfig):

@@ -48,7 +48,7 @@ class Cost:
 
 
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers by name: modules without parts, and those with parameters or buffers of their own."""
+    """The layers by name: leaf modules, and those with parameters or buffers of their own."""
     return {name: module for name, module in model.named_modules() if _is_layer(module)}
 
 

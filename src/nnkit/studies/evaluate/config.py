@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from nnkit.errors import Mistake, UsageError
+from nnkit.errors import Mistake
 from nnkit.options import Count, Option, PlaceConfig, SpecField
-from nnkit.runs.directory import RunDirectory
+from nnkit.studies.paths import no_run
 
 
 class EvaluateConfig(PlaceConfig):
@@ -26,10 +26,4 @@ class EvaluateConfig(PlaceConfig):
 
     def mistakes(self) -> list[Mistake]:
         """A run that is not there."""
-        if self.run.exists():
-            return []
-        try:
-            RunDirectory.find(self.run, self.runs_dir)
-        except UsageError as error:
-            return [Mistake("run", error.message, error.hint)]
-        return []
+        return [] if self.run.exists() else no_run(self.run, self.runs_dir)

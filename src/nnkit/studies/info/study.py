@@ -16,7 +16,7 @@ from nnkit.build import plan
 from nnkit.data.loaders import TrainLoader
 from nnkit.data.resize_policy import default_model, with_policy
 from nnkit.data.splits import class_counts, classes_without_images
-from nnkit.errors import ConfigError, NnkitError, UsageError, did_you_mean, hints
+from nnkit.errors import ConfigError, NnkitError, UsageError
 from nnkit.options import DataConfig
 from nnkit.results.info import (
     BucketInfo,
@@ -27,6 +27,7 @@ from nnkit.results.info import (
     SettingInfo,
 )
 from nnkit.spec import Spec, parse
+from nnkit.studies.info.config import group_of
 from nnkit.studies.info.pipeline_facts import pipeline_facts
 from nnkit.studies.paths import data_place
 from nnkit.types import EXACT_SIZES, Bucketing, Data, Dataset, resolution_name
@@ -50,7 +51,7 @@ def info(
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}, it must be at least 1")
     spec = parse(text)
-    group = _group_of(spec, group)
+    group = group_of(spec, group)
     shared = EXACT_SIZES if bucketing is None else make_bucketing(read_settings(bucketing))
     if group == "datasets":
         old = old_spelling(spec)
@@ -79,19 +80,6 @@ def info(
         settings=tuple(_describe(setting, docstring) for setting in settings.values()),
         facts=_facts(spec, batch_size, shared, config or DataConfig()) if group == "datasets" else None,
     )
-
-
-def _group_of(spec: Spec, group: str | None) -> str:
-    if group is not None:
-        return registry.find_group(group)
-    bare = spec.name.rpartition("/")[2]
-    groups = list(dict.fromkeys(entry.group for entry in registry.entries() if entry.name == bare))
-    if len(groups) > 1:
-        raise UsageError(f'{" and ".join(groups)} both have a "{bare}"', hint="choose one with --group")
-    if not groups:
-        hint = did_you_mean(bare, {entry.name for entry in registry.entries()})
-        raise UsageError(f'no component is named "{bare[:80]}"', hint=hints(hint, "`nnkit list` shows all"))
-    return groups[0]
 
 
 def _place(cls: type[Any]) -> tuple[str | None, int | None]:

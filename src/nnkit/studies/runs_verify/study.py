@@ -177,7 +177,7 @@ def _last_weights(run: RunDirectory) -> dict[str, torch.Tensor] | None:
     return dict(parts["model"]) if parts["progress"] is None else None
 
 
-def _records(run: RunDirectory, epochs: int) -> list[dict[str, Any]]:
+def _records(run: RunDirectory, epochs: int) -> list[Document]:
     """The log up to an epoch's end, without times."""
     return [
         {key: value for key, value in record.items() if key not in TIMES}

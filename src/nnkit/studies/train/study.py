@@ -35,6 +35,7 @@ from nnkit.studies.train.experiment import (
     start_state,
 )
 from nnkit.studies.train.figures import FigureData, figure_data
+from nnkit.studies.train.incompatible import Refusal, cause_of
 from nnkit.studies.train.oom import out_of_memory
 from nnkit.studies.train.saving import Saver
 from nnkit.training import determinism, least_squares, random_state
@@ -131,7 +132,7 @@ def train(
 
 
 def _resume(saver: Saver, saved: SavedState, state: TrainState, observers: Sequence[Observer]) -> None:
-    """Bring the run to where its checkpoint was, and tell who looks at it."""
+    """Restore the checkpoint, and notify the observers that take part in resuming."""
     saver.restore(saved)
     images_done = state.progress.num_images if state.progress is not None else 0
     logger.info("going on after step %d, with %d whole epochs", state.step, state.epoch)
@@ -283,15 +284,14 @@ def _explained(x: Experiment, state: TrainState) -> Iterator[None]:
     """An error in the very first step is reported as incompatible components."""
     try:
         yield
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except Refusal as error:
         about_kernels = isinstance(error, RuntimeError) and determinism.refusal(error) is not None
         if about_kernels or is_out_of_memory(error) or state.step or state.epoch:
             raise
         config = x.config
         parts = f'the model "{config.model}" and the loss "{config.loss}"'
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(
-            f'{parts} cannot train on "{config.dataset}": {cause}',
+            f'{parts} cannot train on "{config.dataset}": {cause_of(error, x)}',
             hint="`nnkit info` says what each takes; --debug shows the traceback",
         ) from error
 
