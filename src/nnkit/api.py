@@ -75,7 +75,7 @@ def _html(result: Result) -> str:
 Result.drawn = _html
 
 
-def takes(model: type[CommandConfig]) -> Callable[[F], F]:
+def takes(model: type[CommandConfig], *, leave_out: Sequence[str] = ()) -> Callable[[F], F]:
     """Give a public function the signature that its model means: every option by name, type and default."""
 
     def sign(function: F) -> F:
@@ -84,7 +84,7 @@ def takes(model: type[CommandConfig]) -> Callable[[F], F]:
             for name, parameter in signature(function).parameters.items()
             if parameter.kind is not Parameter.VAR_KEYWORD
         }
-        options = [parameter for parameter in _keywords(model) if parameter.name not in own]
+        options = [each for each in _keywords(model) if each.name not in (*own, *leave_out)]
         returns = signature(function).return_annotation
         function.__signature__ = Signature([*own.values(), *options], return_annotation=returns)  # type: ignore[attr-defined]
         function.__annotations__ |= {parameter.name: parameter.annotation for parameter in options}
@@ -178,6 +178,7 @@ def train(
     return trained.result
 
 
+@takes(TrainConfig, leave_out=("dataset", "seeds", "jobs"))
 def fit(
     model: nn.Module,
     data: Any,
@@ -185,6 +186,7 @@ def fit(
     test: Any = None,
     *,
     loss: nn.Module | str | None = None,
+    progress: bool = False,
     **options: Any,
 ) -> TrainResult:
     """Train a module on images at hand: `nnkit.fit(net, (images, labels), epochs=5)`.
@@ -195,9 +197,11 @@ def fit(
     """
     from nnkit.data.own_data import Data
 
-    if options.pop("seeds", None) is not None:
-        raise UsageError("seeds: fit trains one module, once", hint="use nnkit.train with a class as model")
-    return train(seeds=None, model=model, dataset=Data(data, val, test), loss=loss, **options)
+    for name in ("dataset", "seeds", "jobs"):
+        if name in options:
+            raise UsageError(f"{name}: fit trains one module on its data, once", hint="use nnkit.train")
+    dataset = Data(data, val, test)
+    return train(seeds=None, model=model, dataset=dataset, loss=loss, progress=progress, **options)
 
 
 @takes(EvaluateConfig)
