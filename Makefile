@@ -20,7 +20,7 @@ help:
 	@echo "make mutants  puts $(SAMPLE) faults into the code, one at a time, and says which the tests see"
 	@echo "              MODULE=data/cache: all faults of one module, MODULE=all: of all; SAMPLE=2000 SEED=1"
 	@echo "make schemas  writes docs/schemas: the JSON schema of each command's --json"
-	@echo "make docs     write docs/cli.md from the commands themselves"
+	@echo "make docs     write docs/cli.md and the stubs of the Python functions from the options"
 	@echo "make results  run the experiments of docs/results.md (needs NNKIT_DATA; takes long)"
 
 # Each stamp is newer than pyproject.toml when the environment holds what it asks for.
@@ -82,6 +82,7 @@ schemas: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/write_cli.py
+	$(BIN)/python docs/write_stubs.py
 
 results: $(VENV)/.installed
 	for file in examples/*.toml; do $(BIN)/nnkit train --config $$file --threads 1 || exit 1; done

@@ -7,16 +7,29 @@ from typing import TYPE_CHECKING, Any
 from nnkit.metadata import tolerate_malformed_entry_points
 
 if TYPE_CHECKING:
-    from nnkit.api import bench, compare_pooling, components, count_params, evaluate, load, train, verify_run
+    from nnkit.api import (
+        bench,
+        compare_pooling,
+        components,
+        count_params,
+        evaluate,
+        fit,
+        load,
+        train,
+        verify_run,
+    )
+    from nnkit.data.own_data import Data
 
 tolerate_malformed_entry_points()  # before anything imports torch
 
 __all__ = [
+    "Data",
     "bench",
     "compare_pooling",
     "components",
     "count_params",
     "evaluate",
+    "fit",
     "load",
     "train",
     "verify_run",
@@ -32,6 +45,10 @@ def __getattr__(name: str) -> Any:
             return version("nnkit")
         except PackageNotFoundError:
             return "0+uninstalled"
+    if name == "Data":
+        from nnkit.data.own_data import Data
+
+        return Data
     if name in __all__:
         from nnkit import api
 

@@ -17,7 +17,8 @@ from nnkit.build import components
 from nnkit.config import Resolved, check_names, resolve
 from nnkit.errors import CheckpointError, UsageError
 from nnkit.options import CommandConfig, is_repeatable, is_spec, members
-from nnkit.spec import Spec
+from nnkit.results.base import Result
+from nnkit.spec import ObjectSpec, Spec
 from nnkit.studies.bench.config import BenchConfig
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.count_params.config import CountParamsConfig
@@ -46,6 +47,7 @@ __all__ = [
     "components",
     "count_params",
     "evaluate",
+    "fit",
     "load",
     "train",
     "verify_run",
@@ -64,7 +66,16 @@ LAYERED: Mapping[str, type[CommandConfig]] = {
 """The commands whose configuration is put together from files, the environment and options."""
 
 
-def takes(model: type[CommandConfig]) -> Callable[[F], F]:
+def _html(result: Result) -> str:
+    from nnkit.present import notebook
+
+    return notebook.html(result)
+
+
+Result.drawn = _html
+
+
+def takes(model: type[CommandConfig], *, leave_out: Sequence[str] = ()) -> Callable[[F], F]:
     """Give a public function the signature that its model means: every option by name, type and default."""
 
     def sign(function: F) -> F:
@@ -73,7 +84,7 @@ def takes(model: type[CommandConfig]) -> Callable[[F], F]:
             for name, parameter in signature(function).parameters.items()
             if parameter.kind is not Parameter.VAR_KEYWORD
         }
-        options = [parameter for parameter in _keywords(model) if parameter.name not in own]
+        options = [each for each in _keywords(model) if each.name not in (*own, *leave_out)]
         returns = signature(function).return_annotation
         function.__signature__ = Signature([*own.values(), *options], return_annotation=returns)  # type: ignore[attr-defined]
         function.__annotations__ |= {parameter.name: parameter.annotation for parameter in options}
@@ -102,6 +113,7 @@ def train(
     config: Files = (),
     sets: Sets = (),
     observers: Sequence[Observer] = (),
+    progress: bool = False,
     seeds: None = None,
     **options: Any,
 ) -> TrainResult: ...
@@ -114,6 +126,7 @@ def train(
     sets: Sets = (),
     observers: Sequence[Observer] = (),
     watcher: Watcher | None = None,
+    progress: bool = False,
     seeds: Sequence[int] | str | int,
     **options: Any,
 ) -> TrainSeedsResult: ...
@@ -126,6 +139,7 @@ def train(
     sets: Sets = (),
     observers: Sequence[Observer] = (),
     watcher: Watcher | None = None,
+    progress: bool = False,
     **options: Any,
 ) -> TrainResult | TrainSeedsResult:
     """Train with the options of `nnkit train` as keywords: `train(dataset="mnist", epochs=4)`.
@@ -136,24 +150,58 @@ def train(
     With `seeds`, as "0-4" or [0, 1], by keyword or in a file, it trains once per seed and returns a
     `TrainSeedsResult`: each seed's run, the means and their intervals. Seeds that fail stand in its `failed`.
     `watcher` is told of each; `observers` see those that this process trains: all but with `jobs` over 1, for
-    which a script must guard its `__main__`.
+    which a script must guard its `__main__`. With `progress` a bar, or a line per epoch, goes to stderr.
+
+    `dataset`, `model`, `loss` and `stop` may be objects instead of names: a `nnkit.Data`, a module, or a
+    class or function that makes one. A module that was passed is trained itself, and holds the best weights
+    at the end.
     """
     resolved = _resolve(TrainConfig, config, sets, options)
     from nnkit.present import figures
+    from nnkit.present.progress import CellProgress, Progress
 
-    if resolved.config.seeds is not None:
-        from nnkit.studies.train import seeds
+    with Progress(quiet=not progress) as shown:
+        observers = [*observers, shown]
+        if resolved.config.seeds is not None:
+            from nnkit.studies.train import seeds
 
-        result = seeds.train_seeds(
-            resolved, watcher=watcher, observers=observers, finish=figures.draw_training
-        )
-        figures.draw_seeds(result)
-        return result
-    from nnkit.studies.train import study
+            watcher = watcher or CellProgress(quiet=not progress, noun="seed", progress=shown)
+            result = seeds.train_seeds(
+                resolved, watcher=watcher, observers=observers, finish=figures.draw_training
+            )
+            figures.draw_seeds(result)
+            return result
+        from nnkit.studies.train import study
 
-    trained = study.train(resolved, observers=observers)
+        trained = study.train(resolved, observers=observers)
     figures.draw_training(trained)
     return trained.result
+
+
+@takes(TrainConfig, leave_out=("dataset", "seeds", "jobs"))
+def fit(
+    model: nn.Module,
+    data: Any,
+    val: Any = None,
+    test: Any = None,
+    *,
+    loss: nn.Module | str | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> TrainResult:
+    """Train a module on images at hand: `nnkit.fit(net, (images, labels), epochs=5)`.
+
+    Short for `nnkit.train(model=model, dataset=nnkit.Data(data, val, test), ...)`: `data`, `val` and `test`
+    are what `nnkit.Data` takes, the options those of `nnkit.train` for one run. The module is trained itself,
+    and holds the best weights at the end.
+    """
+    from nnkit.data.own_data import Data
+
+    for name in ("dataset", "seeds", "jobs"):
+        if name in options:
+            raise UsageError(f"{name}: fit trains one module on its data, once", hint="use nnkit.train")
+    dataset = Data(data, val, test)
+    return train(seeds=None, model=model, dataset=dataset, loss=loss, progress=progress, **options)
 
 
 @takes(EvaluateConfig)
@@ -185,17 +233,24 @@ def count_params(specs: Sequence[Spec | str] | Spec | str, **options: Any) -> Co
 
 @takes(ComparePoolingConfig)
 def compare_pooling(
-    *, config: Files = (), sets: Sets = (), watcher: Watcher | None = None, **options: Any
+    *,
+    config: Files = (),
+    sets: Sets = (),
+    watcher: Watcher | None = None,
+    progress: bool = False,
+    **options: Any,
 ) -> ComparePoolingResult:
     """Compare with the options of `nnkit compare-pooling` as keywords: `compare_pooling(seeds="0-9")`.
 
     Cells that fail are listed in the result's `failed`. With `jobs` over 1, a script must guard its
-    `__main__`.
+    `__main__`. With `progress` a line per cell goes to stderr.
     """
     resolved = _resolve(ComparePoolingConfig, config, sets, options)
     from nnkit.present import figures
+    from nnkit.present.progress import CellProgress
     from nnkit.studies.compare_pooling import study
 
+    watcher = watcher or CellProgress(quiet=not progress)
     result = study.compare_pooling(resolved, watcher=watcher, finish=figures.draw_training)
     figures.draw_comparison(result)
     return result
@@ -207,18 +262,21 @@ def bench(
     config: Files = (),
     sets: Sets = (),
     watch: Watch | None = None,
+    progress: bool = False,
     save: bool = False,
     **options: Any,
 ) -> BenchResult:
     """Run a benchmark with the options of `nnkit bench` as keywords: `bench(model=["separable"])`.
 
     The tables and figures of the command are written to `out`, or with `save` under `runs_dir`; the result's
-    `run_dir` is their folder, None where nothing is written.
+    `run_dir` is their folder, None where nothing is written. With `progress` the rounds done go to stderr.
     """
     resolved = _resolve(BenchConfig, config, sets, options)
     from nnkit.present.bench import write_bench
+    from nnkit.present.progress import Rounds
     from nnkit.studies.bench import study
 
+    watch = watch or Rounds("round", quiet=not progress)
     result = study.bench(resolved, watch=watch, save=save)
     if result.run_dir is not None:
         write_bench(result.run_dir, result)
@@ -226,23 +284,30 @@ def bench(
 
 
 @takes(RunsVerifyConfig)
-def verify_run(run: Path | str, *, observers: Sequence[Observer] = (), **options: Any) -> RunsVerifyResult:
+def verify_run(
+    run: Path | str, *, observers: Sequence[Observer] = (), progress: bool = False, **options: Any
+) -> RunsVerifyResult:
     """Train a run again with the options of `nnkit runs verify` as keywords; is it equal to the bit?
 
     Nothing is written into the run. A run that differs comes back all the same, with where it differs first;
     one that cannot be repeated raises, as where its data is missing.
     """
     config = _resolve(RunsVerifyConfig, (), (), {"run": str(run), **options}).config
+    from nnkit.present.progress import Progress
     from nnkit.studies.runs_verify import study
 
-    return study.verify_run(config, observers=observers)
+    with Progress(quiet=not progress) as shown:
+        return study.verify_run(config, observers=[*observers, shown])
 
 
-def load(run: Path | str) -> nn.Module:
-    """A run's best model in eval mode: float (B, C, H, W) in [0, 1] in, the normalisation inside."""
+def load(run: Path | str, *, model: nn.Module | None = None) -> nn.Module:
+    """A run's best model in eval mode: float (B, C, H, W) in [0, 1] in, the normalisation inside.
+
+    `model`, of the class that was trained, gets the weights of a run whose model was passed as an object.
+    """
     from nnkit.runs import weights
 
-    return weights.load(run)
+    return weights.load(run, model)
 
 
 def complete(command: str, *, config: Files = (), sets: Sets = (), **options: Any) -> Resolved[Any]:
@@ -260,9 +325,30 @@ def _resolve(model: type[C], config: Files, sets: Sets, options: Mapping[str, An
         command = next(name for name, each in LAYERED.items() if each is model)
         runs_dir = options.get("runs_dir") or os.environ.get("NNKIT_RUNS")
         files = [_settings_of(run, runs_dir, command), *files]
-    resolved = resolve(model, options, files=files, sets=sets)
+    resolved = resolve(model, _with_objects(model, options), files=files, sets=sets)
     check_names(resolved.config)
     return resolved
+
+
+def _with_objects(model: type[CommandConfig], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with a spec in place of each component that was passed as an object."""
+    found = dict(options)
+    for key, value in options.items():
+        info = model.model_fields.get(key)
+        if info is None or not is_spec(info.annotation):
+            continue
+        several = is_repeatable(info) and isinstance(value, list | tuple)
+        made = [_spec_of(model, key, each) for each in (value if several else [value])]
+        found[key] = made if several else made[0]
+    return found
+
+
+def _spec_of(model: type[CommandConfig], key: str, value: Any) -> Any:
+    if value is None or isinstance(value, str | Spec | Mapping):
+        return value
+    if key not in model.takes_objects:
+        raise UsageError(f"{key}: expected a name, got a {type(value).__name__}")
+    return ObjectSpec.of(value)
 
 
 def _settings_of(run: Path | str, runs_dir: Path | str | None, command: str) -> Path:

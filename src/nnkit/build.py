@@ -6,16 +6,19 @@ that the dataset fills in are added, nested components are built first, and the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nnkit import registry, schema
 from nnkit.errors import ConfigError, Mistake, NnkitError, PluginError, UsageError
-from nnkit.registry import Component
+from nnkit.registry import Component, Entry
 from nnkit.schema import Setting
-from nnkit.spec import Spec, parse
+from nnkit.spec import ObjectSpec, Spec, parse
 from nnkit.types import Nested
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,26 @@ class ValidatedSpec:
             ) from error
 
 
+@dataclass(frozen=True)
+class PassedObject(ValidatedSpec):
+    """A component that was passed: an object, or a class or function that makes one."""
+
+    passed: ObjectSpec
+
+    @property
+    def spec(self) -> Spec:
+        """The spec, which tells the object's type."""
+        return self.passed
+
+    def make(self) -> Any:
+        """The object; of a class or function, what it makes of the values that the dataset knows."""
+        if not self.passed.makes:
+            return self.passed.value
+        made = super().make()
+        registry.check_methods(self.component.entry.group, made, f"what {self.passed.settings['type']} makes")
+        return made
+
+
 def components(group: str) -> list[str]:
     """The names of all components of a group, without importing torch."""
     group = registry.find_group(group)
@@ -69,9 +92,33 @@ def plan(
     """
     spec = parse(spec) if isinstance(spec, str) else spec
     path = path or registry.group_title(group).replace(" ", "_")
+    if isinstance(spec, ObjectSpec):
+        return _plan_object(group, spec, known=known, path=path)
     component = registry.load(registry.find(group, spec.name))
     values = fit_settings(component.cls, spec, known=known, path=path)
     return ValidatedSpec(component, values)
+
+
+def _plan_object(group: str, spec: ObjectSpec, *, known: Mapping[str, Any] | None, path: str) -> PassedObject:
+    """An object is taken as it is; a class or a function is called to make one."""
+    value, name = spec.value, str(spec.settings["type"])
+    component = Component(Entry(group, name, provider="Python", version="", target=name), value)
+    if not spec.makes:
+        registry.check_methods(group, value, name)
+        return PassedObject(component, {}, spec)
+    try:
+        parameters = list(inspect.signature(value).parameters.values())
+    except (TypeError, ValueError):  # a class written in C that shows no signature takes no settings
+        parameters = []
+    settings = {each.name: (known or {})[each.name] for each in parameters if each.name in (known or {})}
+    asked = [each.name for each in parameters if each.default is each.empty and each.name not in settings]
+    asked = [each.name for each in parameters if each.name in asked and each.kind not in _VARIADIC]
+    if asked:
+        raise UsageError(
+            f"{path}: {name} needs {', '.join(asked)}, which the dataset does not know",
+            hint=f"pass an object that is made already: {path}={name.rpartition('.')[2]}({asked[0]}=...)",
+        )
+    return PassedObject(component, settings, spec)
 
 
 def fit_settings(
@@ -154,6 +201,8 @@ def describe_mistakes(plans: Iterable[tuple[str, str, Spec]]) -> list[Mistake]:
     """All mistakes of several (path, group, spec), each checked for names, keys and types alone."""
     mistakes: list[Mistake] = []
     for path, group, spec in plans:
+        if isinstance(spec, ObjectSpec):
+            continue
         try:
             component = registry.load(registry.find(group, spec.name))
             mistakes += schema.check(schema.settings_of(component.cls), spec.settings, path)[1]

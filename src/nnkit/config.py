@@ -21,7 +21,7 @@ from nnkit.bucketing import make_bucketing, read_settings, settings_of
 from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean, hints, quote
 from nnkit.options import CommandConfig, flag, is_repeatable, is_spec, members, takes
 from nnkit.schema import convert, plain_value
-from nnkit.spec import Spec, Text, from_toml, parse, read_toml_value, to_toml, typed
+from nnkit.spec import ObjectSpec, Spec, Text, from_toml, parse, read_toml_value, to_toml, typed
 from nnkit.types import Bucketing
 
 BUCKETING = "bucketing"
@@ -197,6 +197,8 @@ def _holds_no_text(value: object) -> bool:
 
 def _as_one_kind(spec: Spec) -> Spec:
     """The spec as files hold it: its values all of TOML's types, or where one is as typed, all as typed."""
+    if isinstance(spec, ObjectSpec):
+        return spec
     values = {key: plain_value(value) for key, value in spec.settings.items()}
     if any(value is None or isinstance(value, Text) for value in spec.settings.values()):
         return parse(str(Spec(spec.name, values)))
@@ -257,6 +259,8 @@ def check_names(config: CommandConfig) -> None:
     """
     mistakes = []
     for path, group, spec in named_components(config):
+        if isinstance(spec, ObjectSpec):
+            continue
         try:
             registry.find(group, spec.name)
         except UsageError as error:

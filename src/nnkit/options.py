@@ -65,6 +65,8 @@ class CommandConfig(BaseModel):
     """Field name to entry-point group, for fields that hold specs."""
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Field name to (field of a component, its setting), for options that are written into a spec."""
+    takes_objects: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold specs for which Python may pass an object, or what makes one."""
     alternatives: ClassVar[Mapping[str, str]] = {}
     """Field name to the field that takes its place where it is given: one layer gives only one of the two."""
 

@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any
 
 from nnkit.errors import PluginError, UsageError, did_you_mean, hints, quote
+from nnkit.spec import PYTHON
 from nnkit.types import GROUPS, PROTOCOLS
 
 BUILT_IN = "nnkit"
@@ -74,6 +75,11 @@ def find(group: str, name: str) -> Entry:
     else:
         chosen = [entry for entry in in_group if entry.name == name]
     singular = group_title(group)
+    if not chosen and name == PYTHON:
+        raise UsageError(
+            f"the {singular} was a Python object, and no file holds it",
+            hint=f"from Python, pass it again, as in nnkit.train(config=..., {singular.split()[0]}=...)",
+        )
     if not chosen:
         known = {entry.name for entry in in_group}
         hint = hints(did_you_mean(name, known), f"`nnkit list {group}` shows all")
@@ -111,13 +117,27 @@ def load(entry: Entry) -> Component:
         raise PluginError(_blame(entry, cause), hint=hint) from error
     if not isinstance(target, type):
         raise PluginError(_blame(entry, f"{entry.target} is a {type(target).__name__}, not a class"))
-    missing = [name for name in _methods(entry.group) if not callable(getattr(target, name, None))]
-    if missing:
+    if missing := missing_methods(entry.group, target):
         raise PluginError(
             _blame(entry, f"{entry.target} has no {' and no '.join(f'{name}()' for name in missing)}"),
             hint="docs/plugins.md says what each kind of component must have",
         )
     return Component(entry, target)
+
+
+def missing_methods(group: str, component: object) -> list[str]:
+    """The methods of the group's protocol that a class or an object lacks."""
+    return [name for name in _methods(group) if not callable(getattr(component, name, None))]
+
+
+def check_methods(group: str, component: object, name: str) -> None:
+    """`UsageError` where an object that was passed, or what it made, is no component of the group."""
+    if missing := missing_methods(group, component):
+        title = group_title(group)
+        raise UsageError(
+            f"expected a {title}, but {name} has no {' and no '.join(f'{each}()' for each in missing)}",
+            hint=f"pass the name of a {title}, an object that has it, or a class that makes one",
+        )
 
 
 def _methods(group: str) -> list[str]:

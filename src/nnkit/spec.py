@@ -10,6 +10,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 from nnkit.errors import UsageError, quote
@@ -34,10 +36,47 @@ class Spec:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """What names of folders call it."""
+        return self.name
+
     def __str__(self) -> str:
         if not self.settings:
             return self.name
         return self.name + ":" + ",".join(f"{key}={_write(value)}" for key, value in self.settings.items())
+
+
+PYTHON = "python"
+"""The name by which configurations and records tell a component that was passed as an object."""
+
+
+@dataclass(frozen=True)
+class ObjectSpec(Spec):
+    """A component that was passed as a Python object: an instance, or a class or function that makes one.
+
+    As text it says the type alone, "python:type=mine.Net", from which no object can be made again.
+    """
+
+    value: Any = field(default=None, compare=False)
+
+    @property
+    def title(self) -> str:
+        """The name of the object's class or function."""
+        return str(self.settings["type"]).rpartition(".")[2]
+
+    @property
+    def makes(self) -> bool:
+        """Whether it is a class or a function, to be called anew for each component."""
+        return isinstance(self.value, type | FunctionType | partial)
+
+    @classmethod
+    def of(cls, value: object) -> ObjectSpec:
+        """The spec of an object; its `nnkit_settings`, a mapping of texts, stand beside the type."""
+        made_by = value.func if isinstance(value, partial) else value
+        named = made_by if hasattr(made_by, "__qualname__") else type(made_by)
+        settings = {"type": f"{named.__module__}.{named.__qualname__}"}
+        return cls(PYTHON, {**settings, **getattr(value, "nnkit_settings", {})}, value)
 
 
 def parse(text: str) -> Spec:

@@ -23,13 +23,12 @@ def bench(context: typer.Context, **values: Any) -> None:
         return
     given = o.read(values)
     from nnkit import api
-    from nnkit.cli.rounds import Rounds
     from nnkit.present.bench import bench_files, bench_table
 
     if given.dry_run:
         output.emit_dry_run("bench", api.complete("bench", **given.layers), as_json=given.json)
         return
-    result = api.bench(watch=Rounds("round", quiet=given.quiet), save=True, **given.layers)
+    result = api.bench(progress=not given.quiet, save=True, **given.layers)
     assert result.run_dir is not None
     text = f"{bench_table(result, width=output.width())}\n\n{bench_files(result.run_dir)}"
     output.emit(result.document(), text, as_json=given.json)
@@ -47,9 +46,9 @@ def compare(**values: Any) -> None:
     Example: nnkit bench compare before.toml after.toml --runs 5 --fail-above 5%
     """
     given = o.read(values)
-    from nnkit.cli.rounds import Rounds
     from nnkit.config import check_names, resolve
     from nnkit.present.bench_compare import bench_compare_table
+    from nnkit.present.progress import Rounds
     from nnkit.studies.bench.config import BenchCompareConfig
     from nnkit.studies.percent import read_share
 

@@ -18,14 +18,13 @@ def compare_pooling(**values: Any) -> None:
     """
     given = o.read(values)
     from nnkit import api
-    from nnkit.cli.cell_progress import CellProgress
     from nnkit.present.compare_pooling import comparison_table
 
     if given.dry_run:
         resolved = api.complete("compare-pooling", **given.layers)
         output.emit_dry_run("compare-pooling", resolved, as_json=given.json)
         return
-    result = api.compare_pooling(watcher=CellProgress(quiet=given.quiet), **given.layers)
+    result = api.compare_pooling(progress=not given.quiet, **given.layers)
     output.emit(result.document(), comparison_table(result, width=output.width()), as_json=given.json)
     from nnkit.studies.compare_pooling.study import check_complete
 

@@ -18,6 +18,7 @@ import typer
 from nnkit.cli import output, streams
 from nnkit.cli.quick import QuickCommand, QuickGroup
 from nnkit.errors import NnkitError, UsageError, hints, quote
+from nnkit.present.text import say
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def run(arguments: Sequence[str]) -> int:
             output.take_down()
         sys.stdout.flush()
         if code == 130:  # Typer returns it after Ctrl-C, without a word
-            output.say("nnkit: interrupted")
+            say("nnkit: interrupted")
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         _close_stdout()
@@ -211,7 +212,7 @@ def run(arguments: Sequence[str]) -> int:
             return 0
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
-        output.say("nnkit: interrupted")
+        say("nnkit: interrupted")
         return 130
     except NnkitError as error:
         return _fail(error, as_json=as_json, debug=debug)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnkit.cli import streams
 from nnkit.errors import NnkitError
+from nnkit.present.text import printable, say
 
 if TYPE_CHECKING:
     from nnkit.config import Resolved
@@ -48,11 +49,6 @@ class _Lines(logging.Handler):
         say(f"nnkit: {record.levelname.lower()}: {record.getMessage()}")
 
 
-def say(text: str) -> None:
-    """A line on stderr."""
-    print(_printable(text), file=sys.stderr, flush=True)
-
-
 def width() -> int:
     """Columns to print in: the terminal's, 80 where there is none."""
     return shutil.get_terminal_size((80, 24)).columns
@@ -62,7 +58,7 @@ def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print a result: the strict JSON document, or its text."""
     from nnkit import files
 
-    out = files.dumps(document) if as_json else _printable(text)
+    out = files.dumps(document) if as_json else printable(text)
     stream = streams.result()
     encoding = stream.encoding or "utf-8"
     print(out.encode(encoding, errors="replace").decode(encoding), file=stream, flush=True)
@@ -77,20 +73,13 @@ def emit_dry_run(command: str, resolved: Resolved[Any], *, as_json: bool) -> Non
     emit(plan.document(), dry_run_table(plan, width=width()), as_json=as_json)
 
 
-def _printable(text: str) -> str:
-    """Without escapes and other control characters, which names and files may hold."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
-
-
 def report(error: NnkitError, *, as_json: bool) -> None:
     """Print an error: what, why, and what to do; with --json its last line is a JSON object."""
     text = f"nnkit: error: {error.message}"
     if error.hint:
         text += f"\n  {error.hint}"
     encoding = sys.stderr.encoding or "utf-8"
-    print(_printable(text).encode(encoding, errors="replace").decode(encoding), file=sys.stderr)
+    print(printable(text).encode(encoding, errors="replace").decode(encoding), file=sys.stderr)
     if as_json:
         body = {"code": error.exit_code, "message": error.message, "hint": error.hint}
         print(json.dumps({"error": body}), file=sys.stderr)

@@ -61,11 +61,9 @@ def verify_run(**values: Any) -> None:
     """
     given = o.read(values)
     from nnkit import api
-    from nnkit.cli.progress import Progress
     from nnkit.present.runs_verify import runs_verify_text
 
-    with Progress(quiet=given.quiet) as progress:
-        result = api.verify_run(observers=[progress], **given.layers)
+    result = api.verify_run(progress=not given.quiet, **given.layers)
     output.emit(result.document(), runs_verify_text(result, width=output.width()), as_json=given.json)
     from nnkit.studies.runs_verify.study import check_equal
 

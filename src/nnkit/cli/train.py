@@ -18,8 +18,6 @@ def train(**values: Any) -> None:
     """
     given = o.read(values)
     from nnkit import api
-    from nnkit.cli.cell_progress import CellProgress
-    from nnkit.cli.progress import Progress
     from nnkit.present.runs import files_left
     from nnkit.present.train import train_table
     from nnkit.present.train_seeds import train_seeds_table
@@ -28,9 +26,7 @@ def train(**values: Any) -> None:
     if given.dry_run:
         output.emit_dry_run("train", api.complete("train", **given.layers), as_json=given.json)
         return
-    with Progress(quiet=given.quiet) as progress:
-        watcher = CellProgress(quiet=given.quiet, noun="seed", progress=progress)
-        result = api.train(observers=[progress], watcher=watcher, **given.layers)
+    result = api.train(progress=not given.quiet, **given.layers)
     if isinstance(result, TrainSeedsResult):
         output.emit(result.document(), train_seeds_table(result, width=output.width()), as_json=given.json)
         from nnkit.studies.train.seeds import check_complete

@@ -43,15 +43,11 @@ Draw = Callable[[Columns], str]
 
 def bench_table(result: BenchResult, *, width: int = WIDTH) -> str:
     """What `bench` measured: the arms at their fastest, every cell, the verdicts, what follows."""
-    return "\n\n".join(
-        part
-        for part in (
-            key_values(_head(result), width=width),
-            *_parts(result, lambda columns: _draw_text(columns, width)),
-            "\n".join(_verdicts(result)),
-            key_values(_conclusions(result), width=width),
-        )
-        if part
+    return joined(
+        key_values(_head(result), width=width),
+        *_parts(result, lambda columns: _draw_text(columns, width)),
+        "\n".join(_verdicts(result)),
+        key_values(_conclusions(result), width=width),
     )
 
 

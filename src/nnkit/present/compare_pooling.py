@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnkit.present import drawing
-from nnkit.present.layout import WIDTH, fits, key_values, table
+from nnkit.present.layout import WIDTH, fits, joined, key_values, table
 from nnkit.present.text import MISSING, count, counted, percent, shorten
 from nnkit.results.base import Interval
 from nnkit.results.compare_pooling import Accuracy, ComparePoolingResult, Comparison, FailedCell, PoolingRow
@@ -36,7 +36,7 @@ def comparison_table(result: ComparePoolingResult, *, width: int = WIDTH) -> str
     parts = [key_values(pairs, width=width), _rows(result, width), _by_resolution(result, width)]
     parts += [_pairs(result.comparisons, width), _failures(result.failed, width)]
     parts.append(key_values([("winner", result.winner or _no_winner(result))], width=width))
-    return "\n\n".join(part for part in parts if part)
+    return joined(*parts)
 
 
 def write_comparison(folder: Path, result: ComparePoolingResult) -> list[Path]:

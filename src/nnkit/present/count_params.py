@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnkit.present.layout import WIDTH, key_values, table
+from nnkit.present.layout import WIDTH, joined, key_values, table
 from nnkit.present.text import count
 from nnkit.results.count_params import CountResult, MatchCount, ModelCount
 
@@ -14,7 +14,7 @@ def count_params_text(result: CountResult, *, width: int = WIDTH) -> str:
     models, found = result.models, result.match
     parts = [_match(found, width)] if found else []
     parts.append(_comparison(models, width) if found or len(models) > 1 else _layers(models[0], width))
-    return "\n\n".join(parts)
+    return joined(*parts)
 
 
 def num_bytes(amount: int) -> str:
@@ -78,7 +78,7 @@ def _layers(model: ModelCount, width: int) -> str:
         ("FLOPs per image", count(model.flops)),
         ("activations per image", f"{num_bytes(model.activation_bytes)} at float32"),
     ]
-    return table(rows, heads, align="llnrrr", width=width) + "\n\n" + key_values(sums, width=width)
+    return joined(table(rows, heads, align="llnrrr", width=width), key_values(sums, width=width))
 
 
 def _sums(model: ModelCount) -> dict[str, str]:

@@ -70,7 +70,8 @@ def _confusion(confusion: Counts, names: Sequence[str], width: int) -> str:
         rows = [[name, *map(int, row)] for name, row in zip(known, matrix, strict=True)]
         heads, align = ["true", *known], "n" + "r" * len(known)
         if fits(rows, heads, align, width):
-            return "rows: true class, columns: predicted\n\n" + table(rows, heads, align=align, width=width)
+            said = "rows: true class, columns: predicted"
+            return joined(said, table(rows, heads, align=align, width=width))
     return _confusions(matrix, [shorten(name, 30) for name in names], width)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from nnkit.present.layout import WIDTH, key_values, table
+from nnkit.present.layout import WIDTH, joined, key_values, table
 from nnkit.present.pipeline import pipeline_pairs
 from nnkit.present.text import counted, shorten
 from nnkit.results.info import DatasetFacts, ForecastInfo, InfoResult, MissingFacts, SettingInfo, Size
@@ -25,7 +25,7 @@ def info_text(result: InfoResult, *, width: int = WIDTH) -> str:
     parts = [head, result.docstring, _settings(result.settings, width)]
     if result.facts:
         parts.append(_facts(result.facts, width))
-    return "\n\n".join(part for part in parts if part)
+    return joined(*parts)
 
 
 def _settings(settings: Sequence[SettingInfo], width: int) -> str:
@@ -70,7 +70,7 @@ def _facts(facts: DatasetFacts | MissingFacts, width: int) -> str:
     parts = [key_values(pairs, width=width), _classes(facts, width), _sizes(facts, width)]
     if facts.forecast:
         parts.append(_forecast(facts.forecast, width))
-    return "\n\n".join(part for part in parts if part)
+    return joined(*parts)
 
 
 def _forecast(forecast: ForecastInfo, width: int) -> str:

@@ -1,9 +1,16 @@
-"""Plain text tables that keep to a width: cells wrap, and what still does not fit is stacked row by row."""
+"""Tables: plain text that keeps to a width, or HTML.
+
+In plain text cells wrap, and what still does not fit is stacked row by row. Within `as_html` the same
+functions give HTML, of any width.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 
 from tabulate import tabulate
 
@@ -14,8 +21,20 @@ _GAP = 2
 _NARROWEST = 12
 """A column that wraps keeps at least this many characters."""
 
+_is_html = ContextVar("is_html", default=False)
+
 Align = str
 """One letter per column: "l" text, which wraps; "n" a name, never wrapped; "r" a number, at the right."""
+
+
+@contextlib.contextmanager
+def as_html() -> Iterator[None]:
+    """Have the functions here give HTML in the block."""
+    token = _is_html.set(True)
+    try:
+        yield
+    finally:
+        _is_html.reset(token)
 
 
 def table(
@@ -33,6 +52,9 @@ def table(
     raw = [list(row) for row in rows]
     letters = align or "".join(_letter([row[place] for row in raw]) for place in range(len(headers)))
     cells = [[_cell(value) for value in row] for row in raw]
+    aligned = ["right" if letter == "r" else "left" for letter in letters]
+    if _is_html.get():
+        return tabulate(cells, headers, tablefmt="html", disable_numparse=True, colalign=aligned)
     columns = [[header, *(row[place] for row in cells)] for place, header in enumerate(headers)]
     widths = _fit([max(map(len, column)) for column in columns], letters, width)
     if widths is None:
@@ -41,13 +63,14 @@ def table(
     titles = ["\n".join(_wrap(header, at)) for header, at in zip(headers, widths, strict=True)]
     # The look of tabulate's "simple" without the two columns that it adds to each header.
     rule = ["-" * at for at in widths]
-    aligned = ["right" if letter == "r" else "left" for letter in letters]
     drawn = tabulate([titles, rule, *wrapped], tablefmt="plain", disable_numparse=True, colalign=aligned)
     return _trim(drawn)
 
 
 def fits(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Align, width: int = WIDTH) -> bool:
     """Whether a table would keep to the width without stacking its rows."""
+    if _is_html.get():
+        return True
     columns = zip(headers, *([_cell(value) for value in row] for row in rows), strict=True)
     return _fit([max(map(len, column)) for column in columns], align, width) is not None
 
@@ -88,6 +111,8 @@ def wide_table(
 def key_values(pairs: Iterable[tuple[str, object]], *, width: int = WIDTH) -> str:
     """Lines of "key  value". Values wrap between words; a path stays whole, so that it can be copied."""
     cells = [(clean(key), _cell(value)) for key, value in pairs]
+    if _is_html.get():
+        return tabulate(cells, tablefmt="html", disable_numparse=True)
     left = max((len(key) for key, _ in cells), default=0)
     room = max(width - left - _GAP, _NARROWEST)
     rows = [(key, "\n".join(_wrap(value, room, split_words=False))) for key, value in cells]
@@ -95,8 +120,18 @@ def key_values(pairs: Iterable[tuple[str, object]], *, width: int = WIDTH) -> st
 
 
 def joined(*parts: str) -> str:
-    """The parts that are not empty, with a blank line between."""
+    """The parts that are not empty, with a blank line between; in HTML, text becomes paragraphs."""
+    if _is_html.get():
+        return "\n".join(_paragraphs(part) for part in parts if part)
     return "\n\n".join(part for part in parts if part)
+
+
+def _paragraphs(part: str) -> str:
+    """HTML as it is; text as paragraphs, with its line breaks."""
+    if part.startswith("<"):
+        return part
+    lines = (html.escape(text).replace("\n", "<br>") for text in part.split("\n\n"))
+    return "\n".join(f"<p>{text}</p>" for text in lines)
 
 
 def _letter(values: Sequence[object]) -> str:

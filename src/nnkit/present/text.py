@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import unicodedata
 
 MISSING = "–"
@@ -54,6 +55,18 @@ def number(value: float | None) -> str:
     if 9999.5 <= abs(value) < 1e15:
         return count(value)
     return "0" if value == 0 else f"{value:#.4g}".rstrip(".")
+
+
+def printable(text: str) -> str:
+    """The text without escapes and other control characters, which names and files may hold."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+
+
+def say(text: str) -> None:
+    """Print a line on stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def duration(seconds: float | None) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, WithJsonSchema
 
@@ -57,6 +57,13 @@ class Part(BaseModel):
 
 class Result(Part):
     """A command's answer. Each has a field `schema_name`, the `schema` key of its document."""
+
+    drawn: ClassVar[Callable[[Result], str] | None] = None
+    """What makes HTML of a result; set by the functions of `import nnkit`, as results know no tables."""
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        return None if Result.drawn is None else Result.drawn(self)
 
 
 def _plain(value: object) -> JsonValue:

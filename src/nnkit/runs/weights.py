@@ -19,7 +19,7 @@ from nnkit.data import tensor_files
 from nnkit.data.loaders import normalises
 from nnkit.errors import CheckpointError, NnkitError, UsageError, quote
 from nnkit.runs.directory import RunDirectory
-from nnkit.spec import from_toml
+from nnkit.spec import PYTHON, from_toml
 from nnkit.types import Data
 
 FORMAT = 1
@@ -138,32 +138,47 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return _read(path, tensors=True)[1]
 
 
-def load_bare(run: Path) -> tuple[nn.Module, ModelCard]:
-    """The model of a run without its normalisation, in eval mode, and its card."""
+def load_bare(run: Path, model: nn.Module | None = None) -> tuple[nn.Module, ModelCard]:
+    """The model of a run without its normalisation, in eval mode, and its card.
+
+    `model`, of the run's own class, gets the weights of a run whose model was passed as an object.
+    """
     path = best_path(run)
     card = read_card(run)
     _, tensors = _read(path, tensors=True)
+    spec = from_toml(card.model, "model")
+    if model is None and spec.name == PYTHON:
+        raise UsageError(
+            f"{path}: the model was a Python object, {spec.settings.get('type')}",
+            hint="from Python, pass one of its class, as in nnkit.load(run, model=...)",
+        )
     try:
-        model: nn.Module = build("models", from_toml(card.model, "model"), known=card.known)
+        found: nn.Module = build("models", spec, known=card.known) if model is None else model
     except NnkitError as error:
         error.message = f"{path}: {error.message}"
         raise
     try:
-        model.load_state_dict(tensors)
+        found.load_state_dict(tensors)
     except RuntimeError as error:
+        if model is not None:
+            raise UsageError(
+                f"model: the weights in {path} are of another model: {str(error).splitlines()[-1].strip()}",
+                hint=f"pass one like that which was trained, {spec.settings.get('type', spec)}",
+            ) from None
         raise _damaged(path, str(error).splitlines()[0]) from None
-    return model.eval(), card
+    return found.eval(), card
 
 
-def load(run: Path | str) -> nn.Module:
+def load(run: Path | str, model: nn.Module | None = None) -> nn.Module:
     """The best model of a run, in eval mode: float (B, C, H, W) in [0, 1] in, normalisation inside.
 
-    `run` is a run directory or a weights file. The model's class comes from the registry alone.
+    `run` is a run directory or a weights file. The model's class comes from the registry alone; `model` gets
+    the weights where it was passed as an object.
     """
-    model, card = load_bare(Path(run))
+    found, card = load_bare(Path(run), model)
     if not normalises(card.mean, card.std):
-        return model
-    return nn.Sequential(Normalize(card.mean, card.std), model).eval()
+        return found
+    return nn.Sequential(Normalize(card.mean, card.std), found).eval()
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -23,7 +23,7 @@ from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import weights
 from nnkit.runs.directory import RunDirectory
 from nnkit.runs.weights import ModelCard
-from nnkit.spec import Spec, from_toml
+from nnkit.spec import PYTHON, Spec, from_toml
 from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.metrics import split_metrics
 from nnkit.studies.paths import data_place
@@ -52,7 +52,8 @@ def evaluate(resolved: Resolved[EvaluateConfig]) -> EvaluateResult:
     config = complete(resolved).config
     set_threads(config.threads)
     device = choose_device(config.device)
-    model, card = weights.load_bare(config.run)
+    passed = plan("models", config.model).make() if config.model is not None else None
+    model, card = weights.load_bare(config.run, passed)
     trained = _training_config(config.run)
     spec = config.dataset or (trained.dataset if trained else None)
     if spec is None:
@@ -90,7 +91,9 @@ def _measure(
     batches = EvalLoader(
         data, split, batch_size=config.batch_size, device=device, bucketing=bucketing, channels_last=last
     )
-    loss: nn.Module = build("losses", _loss(trained, data), known=data.known_settings()).to(device)
+    loss: nn.Module = build("losses", config.loss or _loss(trained, data), known=data.known_settings()).to(
+        device
+    )
     precision = trained.precision if trained is not None else "fp32"
     return evaluation.evaluate(model, batches, loss, make_metrics(data, device), precision=precision)
 
@@ -161,7 +164,8 @@ def _loss(trained: TrainConfig | None, data: Data) -> Spec:
 def _check_fits(card: ModelCard, data: Data, spec: Spec) -> None:
     """The dataset must have the shapes that the model was made for."""
     model = from_toml(card.model, "model")
-    takes = schema.settings_of(registry.load(registry.find("models", model.name)).cls)
+    passed = model.name == PYTHON
+    takes = {} if passed else schema.settings_of(registry.load(registry.find("models", model.name)).cls)
     if card.task != data.task:
         raise UsageError(f'the model was trained for {card.task}, "{spec}" is for {data.task}')
     known = data.known_settings()

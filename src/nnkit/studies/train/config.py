@@ -26,7 +26,7 @@ from nnkit.options import (
     seed_mistakes,
 )
 from nnkit.runs.directory import RunDirectory
-from nnkit.spec import Spec
+from nnkit.spec import ObjectSpec, Spec
 from nnkit.studies.paths import resumed_elsewhere, taken
 from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
@@ -52,6 +52,7 @@ class TrainConfig(PlaceConfig):
         "loss": "losses",
         "stop": "stopping_rules",
     }
+    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop")
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
     alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
 
@@ -151,5 +152,12 @@ class TrainConfig(PlaceConfig):
             if (self.jobs or 1) > 1:
                 found.append(Mistake("jobs", "is for several seeds", "give --seeds too, or leave it out"))
             return found
+        passed = [key for key in self.takes_objects if isinstance(getattr(self, key), ObjectSpec)]
+        found = seed_mistakes(self.seeds)
+        if isinstance(self.model, ObjectSpec) and not self.model.makes:
+            why = "a module that is made already starts every seed with the same weights"
+            found.append(Mistake("model", why, "pass its class, or a function that makes it"))
+        if passed and (self.jobs or 1) > 1:
+            found.append(Mistake("jobs", f"{passed[0]} is an object of this process", "leave jobs out"))
         goes_on = self.out is not None and RunDirectory(self.out).config_path.is_file()
-        return seed_mistakes(self.seeds) + ([] if goes_on else taken(self.out))
+        return found + ([] if goes_on else taken(self.out))

@@ -19,7 +19,7 @@ from nnkit.data.bucketing import BucketPlan
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.data.resize_policy import default_model
 from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
-from nnkit.spec import Spec
+from nnkit.spec import ObjectSpec, Spec
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training import random_state
@@ -197,7 +197,8 @@ def loss_spec(config: TrainConfig) -> Spec:
     assert config.loss is not None
     if not config.label_smoothing:
         return config.loss
-    if registry.find("losses", config.loss.name).target != SMOOTHED:
+    passed = isinstance(config.loss, ObjectSpec)
+    if passed or registry.find("losses", config.loss.name).target != SMOOTHED:
         raise UsageError(
             f'label_smoothing: the loss "{config.loss.name}" has no such setting',
             hint="use it with --loss cross-entropy",

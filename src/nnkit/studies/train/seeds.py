@@ -47,7 +47,7 @@ def train_seeds(
     assert config.seeds is not None
     assert config.model is not None
     choose_device(config.device)
-    title = f"{config.dataset.name}-{config.model.name}"
+    title = f"{config.dataset.title}-{config.model.title}"
     folder = open_folder(config, COMMAND, title, out=config.out, kind="training")
     cells = {seed: Cell(f"seed {seed}", _one(config, seed, folder)) for seed in config.seeds}
     study = CellStudy(

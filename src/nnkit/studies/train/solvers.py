@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnkit import registry
 from nnkit.errors import Mistake, NnkitError
-from nnkit.spec import Spec
+from nnkit.spec import ObjectSpec, Spec
 from nnkit.studies.train.config import TrainConfig
 
 
@@ -12,7 +12,7 @@ def solver_mistakes(config: TrainConfig, model: Spec) -> list[Mistake]:
     """Where the solver is least-squares: a model without such a fit."""
     if config.solver == "gradient":
         return []
-    if has_least_squares(model.name):
+    if _fits(model.value) if isinstance(model, ObjectSpec) else has_least_squares(model.name):
         return []
     names = ", ".join(models_with_least_squares())
     return [Mistake("model", f'"{model.name}" has no least-squares fit', f"these have: {names}")]
@@ -20,8 +20,11 @@ def solver_mistakes(config: TrainConfig, model: Spec) -> list[Mistake]:
 
 def has_least_squares(name: str) -> bool:
     """Whether the model's class has the method of `nnkit.types.LeastSquaresModel`, or its name of 0.1."""
-    cls = registry.load(registry.find("models", name)).cls
-    return hasattr(cls, "fit_least_squares") or hasattr(cls, "fit_closed_form")
+    return _fits(registry.load(registry.find("models", name)).cls)
+
+
+def _fits(model: object) -> bool:
+    return hasattr(model, "fit_least_squares") or hasattr(model, "fit_closed_form")
 
 
 def models_with_least_squares() -> list[str]:

@@ -120,7 +120,8 @@ def train(
                             break
                         interrupt.check()
                 model = state.eval_model
-                model.load_state_dict(best.weights)
+                for holder in {id(each): each for each in (model, x.model)}.values():
+                    holder.load_state_dict(best.weights)  # both: a module that was passed is the caller's
                 has_test = config.test and len(x.data.splits["test"]) > 0
                 with _told_how_to_resume(folder):
                     tested = _test(x, state, model, interrupt) if has_test else None
@@ -206,7 +207,7 @@ def _write_start(folder: RunDirectory, x: Experiment) -> None:
 
 def _new_folder(x: Experiment) -> tuple[RunDirectory, None]:
     config = x.config
-    title = f"{config.dataset.name}-{x.model_plan.spec.name}"
+    title = f"{config.dataset.title}-{x.model_plan.spec.title}"
     return RunDirectory.create(config.runs_dir, "train", title, out=config.out), None
 
 

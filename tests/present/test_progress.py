@@ -12,14 +12,11 @@ from pathlib import Path
 import pytest
 
 from nnkit.api import train
-from nnkit.cli.cell_progress import CellProgress
-from nnkit.cli.progress import Progress
-from nnkit.cli.rounds import Rounds
+from nnkit.present.progress import CellProgress, Progress, Rounds
 from nnkit.results.train import TrainResult
 from nnkit.studies.cells import Cell
 from nnkit.studies.train.config import TrainConfig
-
-pytestmark = pytest.mark.usefixtures("plugins")
+from present.conftest import Trained
 
 
 class Terminal(io.StringIO):
@@ -104,45 +101,47 @@ def test_quiet_says_nothing_even_on_a_terminal(tmp_path: Path, monkeypatch: pyte
 
 
 def test_each_cell_of_a_comparison_is_a_line_with_how_it_ended(
-    finished: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    summary = json.loads((finished / "summary.json").read_text())
+    folder = trained.result.run_dir
+    summary = json.loads((folder / "summary.json").read_text())
     result = TrainResult.model_validate(summary)
     progress = CellProgress(quiet=False)
-    progress.begin(finished, 4, 1)
+    progress.begin(folder, 4, 1)
     progress.cell_done(Cell("avg, seed 0", TrainConfig()), result.model_copy(update={"seconds": 75.0}), "")
     progress.cell_done(Cell("max, seed 0", TrainConfig()), None, "MemoryError: no room\nmore")
     progress.cell_done(Cell("max, seed 1", TrainConfig()), None, "")
     accuracy = f"{100 * summary['test']['accuracy']:.2f} %"
     assert 0 < summary["test"]["accuracy"] < 1
     assert capsys.readouterr().err.splitlines() == [
-        f"nnkit: 4 cells, 1 done already; all is kept in {finished}",
+        f"nnkit: 4 cells, 1 done already; all is kept in {folder}",
         f"cell 2/4: avg, seed 0: test accuracy {accuracy} in 1 min 15 s",
         "cell 3/4: max, seed 0: failed: MemoryError: no room",
         "cell 4/4: max, seed 1: failed: no summary",
     ]
     quiet = CellProgress(quiet=True)
-    quiet.begin(finished, 4, 1)
+    quiet.begin(folder, 4, 1)
     quiet.cell_done(Cell("avg, seed 0", TrainConfig()), result, "")
     assert capsys.readouterr().err == ""
 
 
 def test_each_seed_is_a_line_and_without_a_test_its_validation(
-    finished: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = TrainResult.model_validate_json((finished / "summary.json").read_bytes())
+    folder = trained.result.run_dir
+    result = TrainResult.model_validate_json((folder / "summary.json").read_bytes())
     progress = CellProgress(quiet=False, noun="seed")
-    progress.begin(finished, 1, 0)
+    progress.begin(folder, 1, 0)
     untested = result.model_copy(update={"seconds": 75.0, "test": None})
     progress.cell_done(Cell("seed 4", TrainConfig()), untested, "")
     assert capsys.readouterr().err.splitlines() == [
-        f"nnkit: 1 seed, 0 done already; all is kept in {finished}",
+        f"nnkit: 1 seed, 0 done already; all is kept in {folder}",
         f"seed 1/1: seed 4: val accuracy {100 * (result.best.value or 0):.2f} % in 1 min 15 s",
     ]
 
 
 def test_the_bar_of_one_seed_is_closed_before_its_line_and_the_next_has_its_own(
-    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     progress = Progress(quiet=False)

@@ -1,0 +1,56 @@
+"""A result in a notebook: its tables as HTML, and its run's figures inline."""
+
+from __future__ import annotations
+
+import base64
+import html as markup
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nnkit.present.bench import bench_table
+from nnkit.present.compare_pooling import comparison_table
+from nnkit.present.count_params import count_params_text
+from nnkit.present.evaluate import evaluate_table
+from nnkit.present.layout import as_html, joined
+from nnkit.present.runs_verify import runs_verify_text
+from nnkit.present.train import train_table
+from nnkit.present.train_seeds import train_seeds_table
+from nnkit.results.base import Result
+from nnkit.results.bench import BenchResult
+from nnkit.results.compare_pooling import ComparePoolingResult
+from nnkit.results.count_params import CountResult
+from nnkit.results.evaluate import EvaluateResult
+from nnkit.results.runs_verify import RunsVerifyResult
+from nnkit.results.train import TrainResult
+from nnkit.results.train_seeds import TrainSeedsResult
+
+TABLES: Mapping[type[Result], Callable[[Any], str]] = {
+    TrainResult: train_table,
+    TrainSeedsResult: train_seeds_table,
+    EvaluateResult: evaluate_table,
+    CountResult: count_params_text,
+    ComparePoolingResult: comparison_table,
+    BenchResult: bench_table,
+    RunsVerifyResult: runs_verify_text,
+}
+"""What the functions of `import nnkit` return, and what makes its tables."""
+
+
+def html(result: Result) -> str:
+    """The tables of a result, then the figures that were drawn of it, each within the page."""
+    with as_html():
+        tables = joined(TABLES[type(result)](result))
+    return "\n".join([tables, *map(_image, _figures(result))])
+
+
+def _figures(result: Result) -> list[Path]:
+    if not isinstance(result, TrainResult | TrainSeedsResult | ComparePoolingResult | BenchResult):
+        return []
+    run = result.run_dir
+    return [] if run is None else sorted([*run.glob("*.png"), *run.glob("figures/*.png")])
+
+
+def _image(path: Path) -> str:
+    pixels = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{markup.escape(path.stem)}" src="data:image/png;base64,{pixels}">'
