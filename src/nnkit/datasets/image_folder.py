@@ -116,7 +116,8 @@ def _class_names(
     names = sorted({name for name in classes if name})
     if len(names) < 2:
         raise UsageError(
-            f"{path} has no classes: it needs at least two folders with images in them",
+            f"{path} has no classes: it needs at least two folders with images in them, a class each; "
+            "train/, val/ and test/ are splits and hold such folders",
             hint="put the images of each class into a folder named after it",
         )
     readable = set(classes[: len(source.names)])

@@ -13,6 +13,7 @@ from nnkit.data.loaders import TrainLoader
 from nnkit.errors import UsageError
 from nnkit.training.determinism import refusal
 from nnkit.training.memory import is_out_of_memory
+from nnkit.training.torch_errors import is_torchs
 from nnkit.types import Batch, Data
 
 
@@ -66,14 +67,14 @@ def check_takes_sizes(model: nn.Module, name: str, data: Data, device: torch.dev
             where = ", ".join(key for key, found in splits.items() if (found == smallest).all(axis=1).any())
             raise UsageError(
                 f'the model "{name}" takes no image of {smallest[0]}×{smallest[1]} pixels, and {where} '
-                f"has one: {cause}",
+                f"has one{cause and f': {cause}'}",
                 hint="resize all with --bucketing resize_policy=resize, remove the small ones, or use "
                 "another model",
             )
 
 
 def _refusal(model: nn.Module, data: Data, size: list[int], device: torch.device) -> str | None:
-    """Why the model does not take one blank image of this size; None where it does."""
+    """Why the model takes no blank image of this size, "" where the words are torch's; None where it does."""
     was_training = model.training
     try:
         with torch.inference_mode():
@@ -83,7 +84,7 @@ def _refusal(model: nn.Module, data: Data, size: list[int], device: torch.device
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         if is_out_of_memory(error) or (isinstance(error, RuntimeError) and refusal(error)):
             return None  # the first step tells better
-        return str(error).splitlines()[0] if str(error) else repr(error)
+        return "" if is_torchs(error) or not str(error) else str(error).splitlines()[0]
     finally:
         model.train(was_training)
     finite = not isinstance(output, Tensor) or bool(output.isfinite().all())

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from data.image_files import random_png, write_folder
 from nnkit.api import compare_pooling, evaluate, train
@@ -260,6 +261,15 @@ def test_a_run_without_test_images_trains_and_has_no_test(
         evaluate(result.run_dir, threads=1)
     with pytest.raises(UsageError, match="no test images"):
         compare_pooling(dataset=dataset, seeds="0", epochs=1, runs_dir=tmp_path / "runs")
+
+
+def test_an_image_too_small_for_a_module_is_told_in_our_words(tmp_path: Path) -> None:
+    files = {f"{kind}/{n}.png": random_png(n, 5 if n == 3 else 16, 12) for kind in "ab" for n in range(20)}
+    dataset = f"image-folder:path={write_folder(tmp_path / 'pets', files)}"
+    layers = nn.Conv2d(1, 4, 7), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    with pytest.raises(UsageError, match=r"takes no image of 5×12 pixels, and train has one(\n|$)") as caught:
+        train(dataset=dataset, model=nn.Sequential(*layers), epochs=1, threads=1, out=tmp_path / "run")
+    assert "resize_policy=resize" in caught.value.hint
 
 
 def test_an_image_too_small_for_the_model_is_refused_before_anything_is_written(

@@ -7,6 +7,7 @@ import torch
 from nnkit.data.loaders import EvalLoader
 from nnkit.studies.train.experiment import Experiment
 from nnkit.training.masks import output_of
+from nnkit.training.torch_errors import is_torchs
 
 Refusal = (RuntimeError, ValueError, TypeError, IndexError)
 """What torch and components raise for shapes and types that they do not take."""
@@ -20,7 +21,7 @@ def cause_of(error: Exception, x: Experiment) -> str:
     the model or the loss is named, with the shapes that it does not take.
     """
     own = f"{type(error).__name__}: {error}".splitlines()[0]
-    if not _is_torchs(error):
+    if not is_torchs(error):
         return own
     # A few images: shapes of one might be broadcast where those of a batch are not.
     split = x.data.splits["train"].sample(NUM_TRIED)
@@ -37,12 +38,3 @@ def cause_of(error: Exception, x: Experiment) -> str:
             made = f"outputs of shape {tuple(output.shape)} from the model"
             return f"the loss does not take {made} with targets of shape {targets}, {batch.targets.dtype}"
     return own
-
-
-def _is_torchs(error: Exception) -> bool:
-    """Whether torch wrote the message: its compiled operations, or its Python code."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
-    return type(error) is RuntimeError or module.partition(".")[0] == "torch"
