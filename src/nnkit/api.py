@@ -150,9 +150,7 @@ def train(
         return result
     from nnkit.studies.train import study
 
-    trained = study.train(resolved, observers=observers)
-    figures.draw_training(trained)
-    return trained.result
+    return study.train(resolved, observers=observers, finish=figures.draw_training).result
 
 
 @takes(EvaluateConfig)
@@ -220,10 +218,7 @@ def bench(
     from nnkit.present.bench import write_bench
     from nnkit.studies.bench import study
 
-    result = study.bench(resolved, watch=watch, save=save)
-    if result.run_dir is not None:
-        write_bench(result.run_dir, result)
-    return result
+    return study.bench(resolved, watch=watch, save=save, finish=write_bench)
 
 
 @takes(RunsVerifyConfig)

@@ -5,6 +5,7 @@ Row 8 of docs/reliability.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from checkpoint_files import best_file, last_state
 from data.image_files import random_png, write_folder
 from nnkit.cli import main
 from nnkit.data import tensor_files
+from nnkit.studies.train import study
 from nnkit.training import loop
 from nnkit.training.metrics import ClassificationMetrics
 from tiny_plugin import TinyPlugin
@@ -142,6 +144,88 @@ def test_the_second_ctrl_c_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPat
     assert state_of(folder)["state"] == "interrupted"
     assert last_of(folder)
     assert not list(folder.rglob("*.tmp"))
+
+
+def slowly(function: Callable[..., Any], calls: int, waits: list[float]) -> Callable[..., Any]:
+    """`function`, whose call number `calls` is sent Ctrl-C and then takes half a minute."""
+    done = [0]
+
+    def wrapped(*positional: Any, **named: Any) -> Any:
+        done[0] += 1
+        if done[0] == calls:
+            os.kill(os.getpid(), signal.SIGINT)
+            started = time.monotonic()
+            try:
+                while time.monotonic() < started + 30:
+                    with contextlib.suppress(Exception):  # as a compiler catches what happens in it
+                        time.sleep(0.01)
+            finally:
+                waits.append(time.monotonic() - started)
+        return function(*positional, **named)
+
+    return wrapped
+
+
+def test_ctrl_c_does_not_wait_for_data_and_loses_no_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "PATIENCE_S", 0.1)
+    waits: list[float] = []
+    monkeypatch.setattr(loop, "seed_step", slowly(loop.seed_step, 9, waits))
+    code, folder = run()
+    assert code == 130
+    assert waits[0] < 5
+    assert (last_state(folder).parts["epoch"], last_state(folder).parts["step"]) == (1, 8)
+
+
+def test_ctrl_c_does_not_wait_for_a_compiler_in_the_first_step(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(study, "PATIENCE_S", 0.1)
+    waits: list[float] = []
+    monkeypatch.setattr(loop, "_compute", slowly(loop._compute, 1, waits))
+    code, folder = run()
+    assert code == 130
+    assert waits[0] < 5
+    assert state_of(folder)["state"] == "interrupted"
+    assert not (folder / "checkpoints").exists(), "what is in the midst of a step is no state to go on from"
+    assert f"repeat it with: nnkit train --config {folder / 'config.toml'}" in capfd.readouterr().err
+
+
+def test_a_step_that_takes_long_is_ended_where_steps_before_it_would_be_lost(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "PATIENCE_S", 0.05)
+
+    def late(*positional: Any, **named: Any) -> Any:
+        time.sleep(0.3)
+        return compute(*positional, **named)
+
+    compute = loop._compute
+    monkeypatch.setattr(loop, "_compute", after(8, (signal.SIGINT,), late))
+    code, folder = run()
+    assert code == 130
+    assert last_state(folder).parts["step"] == 8
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_amid_the_figures_leaves_a_run_that_can_be_finished(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, code: int
+) -> None:
+    def drawn(trained: Any) -> None:
+        (trained.result.run_dir / "figures").mkdir()
+
+    monkeypatch.setattr("nnkit.present.figures.draw_training", after(1, (number,), drawn))
+    before = {each: signal.signal(each, main._terminated) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        found, folder = run()
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert found == code
+    assert state_of(folder)["state"] == "interrupted"
+    assert f"go on with: nnkit train --resume {folder}" in capfd.readouterr().err
+    assert main.run(["train", "--resume", str(folder)]) == 0
+    assert state_of(folder)["state"] == "finished"
+    assert (folder / "figures").is_dir()
 
 
 def test_a_hangup_that_is_ignored_stays_ignored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
