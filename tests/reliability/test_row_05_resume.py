@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "another seed, limited": {"seed": 3, "limit": 77, "augment": "affine", "loss": "cross-entropy"},
     "channels last": {"dataset": "digits", "model": "mnist-convnet", "limit": 90},
 }
+
+
+def has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
 
 
 @pytest.fixture
@@ -166,6 +171,37 @@ def test_three_epochs_and_three_more_are_six(train: Train, tmp_path: Path, name:
     found = train(resume=first.run_dir, epochs=6)
     assert found.run_dir == first.run_dir
     assert_equal_to_the_bit(found, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_model_goes_on_to_the_bit_where_batches_have_one_shape(
+    train: Train, tmp_path: Path, precision: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {
+        "dataset": "digits", "model": "mnist-convnet", "limit": 64, "epochs": 2, "compile": True,
+        "ema": 0.8, "augment": "affine", "precision": precision,
+    }  # fmt: skip
+    whole = train(**settings, out=tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(**settings, out=tmp_path / "broken", checkpoint_every="1", observers=[KillAfter(step=6)])
+    torch.compiler.reset()  # as a new process begins
+    assert_equal_to_the_bit(train(resume=tmp_path / "broken"), whole)
+    torch.compiler.reset()
+    assert "continuing without" not in caplog.text
+    assert RunDirectory(tmp_path / "broken").environment()["resume_not_exact"] is None
+
+
+@pytest.mark.parametrize(("settings", "promised"), [({"limit": 64}, True), ({"limit": 70}, False)])
+def test_compiled_with_batches_of_several_shapes_the_run_says_that_it_is_not_promised(
+    train: Train, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], promised: bool
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    run = train(**settings, epochs=1, compile=True).run_dir
+    why = RunDirectory(run).environment()["resume_not_exact"]
+    assert (why is None) is promised
+    assert promised or "compiled, with batches of several shapes" in why
 
 
 def test_files_read_by_workers_continue_in_the_middle_of_an_epoch(train: Train, tmp_path: Path) -> None:
