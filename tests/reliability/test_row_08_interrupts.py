@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -25,6 +26,7 @@ from checkpoint_files import best_file, last_state
 from data.image_files import random_png, write_folder
 from nnkit.cli import main
 from nnkit.data import tensor_files
+from nnkit.runs.directory import RunDirectory
 from nnkit.studies.train import study
 from nnkit.training import loop
 from nnkit.training.metrics import ClassificationMetrics
@@ -281,7 +283,7 @@ def stopped(
 ) -> Ended:
     """Run nnkit until `begun`, send the signal to it, or to its whole group as a terminal does.
 
-    Nothing of the group may be left: a killed child may take a moment, its own child half a dozen seconds.
+    Nothing of the group may be left five seconds later: what tracks shared memory outlives it by a moment.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "nnkit", *words],
@@ -297,9 +299,20 @@ def stopped(
     asked = time.monotonic()
     errors = process.communicate(timeout=60)[1]
     seconds = time.monotonic() - asked
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    while (left := living(process.pid)) and time.monotonic() < asked + 5:
+        time.sleep(0.05)
+    assert not left
     return Ended(process.returncode, seconds, errors)
+
+
+def living(group: int) -> list[list[str]]:
+    """The command lines of the processes of a group that run: one that ended may wait to be collected."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.cmdline())
+    return found
 
 
 def has_lines(path: Path, number: int) -> Callable[[], bool]:
@@ -349,6 +362,38 @@ def test_a_benchmark_keeps_its_rounds_and_ends_with_its_workers(
     assert state_of(out)["state"] == "interrupted"
     rounds = (out / "rounds.jsonl").read_text().count('"kind": "round"')
     assert f"interrupted with {rounds} of 1000 rounds done" in ended.errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "number", "code", "group"),
+    [
+        ("train", signal.SIGINT, 130, True),
+        ("train", signal.SIGTERM, 143, True),
+        ("compare-pooling", signal.SIGHUP, 129, False),
+    ],
+)
+def test_cells_in_processes_end_within_five_seconds_and_keep_their_checkpoints(
+    tmp_path: Path, tiny: TinyPlugin, command: str, number: int, code: int, group: bool
+) -> None:
+    out = tmp_path / "run"
+    own = ["--dataset", "tiny"] if command == "train" else ["--dataset", "digits", "--limit", "200"]
+    words = [command, *own, "--seeds", "0-3", "--jobs", "2", "--epochs", "100000", "--out", str(out)]
+
+    def begun() -> bool:
+        return len(list(out.glob("cells/*/checkpoints/index.json"))) == 2
+
+    ended = stopped(words, begun, number, group=group, env=tiny.env)
+    assert ended.code == code, ended.errors
+    assert ended.seconds < 5
+    assert f"to go on: nnkit {command} --config {out / 'config.toml'} --out {out}" in ended.errors
+    assert "interrupted with 0 of " in ended.errors
+    assert "Traceback" not in ended.errors
+    assert "leaked" not in ended.errors
+    assert state_of(out)["state"] == "interrupted"
+    cells = RunDirectory(out).cells()
+    assert [cell.state() for cell in cells] == ["interrupted"] * 2
+    assert all(last_of(cell.path) for cell in cells)
 
 
 def test_ctrl_c_before_anything_began_is_told(

@@ -10,7 +10,8 @@ from types import FrameType
 import pytest
 
 from nnkit.errors import InterruptedRun
-from nnkit.training.interrupts import Interrupt, as_interrupted, listening
+from nnkit.training import interrupts
+from nnkit.training.interrupts import Interrupt, as_interrupted, ignore_after_first, listening
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,18 @@ def test_after_the_first_signal_the_second_has_the_handler_of_before(first: int,
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def test_a_child_that_ends_on_a_signal_is_not_hurried_by_the_one_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interrupts, "_one_is_enough", False)
+    ignore_after_first()
+    with listening() as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert interrupt.signal == signal.SIGTERM
 
 
 def test_handlers_are_as_before_when_the_block_fails() -> None:

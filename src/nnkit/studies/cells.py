@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+import psutil
 import torch
 from pydantic import TypeAdapter
 
@@ -32,7 +34,7 @@ from nnkit.runs.directory import RunDirectory
 from nnkit.studies.train import study as training
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.study import Finish, Trained
-from nnkit.training.interrupts import listening
+from nnkit.training.interrupts import ignore_after_first, listening
 from nnkit.training.observers import Observer
 
 logger = logging.getLogger("nnkit")
@@ -184,7 +186,7 @@ def _in_processes(cells: Sequence[Cell], jobs: int, finish: Finish | None) -> It
                     running.remove(ended)
                     yield ended.cell, _checked(_answer(ended))
         finally:
-            _stop([each.process for each in running])
+            _stop(running)
 
 
 def _start(cell: Cell, finish: Finish | None) -> _Running:
@@ -213,6 +215,7 @@ def _without_ctrl_c() -> Iterator[None]:
 
 def _work(cell: Cell, finish: Finish | None, answer: Connection) -> None:
     """A process's whole life: one cell."""
+    ignore_after_first()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     answer.send(train_one(cell, finish))
 
@@ -239,12 +242,23 @@ def _answer(ended: _Running) -> Outcome:
     return Outcome(f"its process ended without an answer ({cause})", 1)
 
 
-def _stop(processes: Sequence[SpawnProcess]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(GRACE_S)
-    for process in processes:
-        if process.is_alive():
-            process.kill()
-            process.join()
+def _stop(running: Sequence[_Running]) -> None:
+    """End the processes. One that has answered has written all: what torch takes to unload is spared."""
+    for each in running:
+        each.process.terminate()
+    ends = time.monotonic() + GRACE_S
+    for each in running:
+        each.answer.poll(max(0.0, ends - time.monotonic()))
+        if _has_children(each.process):
+            each.process.join(max(0.0, ends - time.monotonic()))
+    for each in running:
+        each.process.kill()
+        each.process.join()
+
+
+def _has_children(process: SpawnProcess) -> bool:
+    """Whether a process has some of its own, such as workers that read images, which it ends itself."""
+    try:
+        return bool(psutil.Process(process.pid).children())
+    except psutil.Error:
+        return False

@@ -14,6 +14,19 @@ from nnkit.errors import InterruptedRun
 _WORDS = {129: "hung up", 130: "interrupted", 143: "terminated"}
 
 
+_one_is_enough = False
+
+
+def ignore_after_first() -> None:
+    """In this process a signal after the first is ignored for good: its parent kills it where it must.
+
+    A terminal that closes, or a batch system, sends the signal to parent and child; the parent's own to the
+    child would be its second, and end it in the midst of its checkpoint.
+    """
+    global _one_is_enough
+    _one_is_enough = True
+
+
 class _BrokenOff(BaseException):
     """Patience has ended. No library catches it, as compilers and loaders do every Exception."""
 
@@ -80,6 +93,10 @@ def stopping_signals() -> list[signal.Signals]:
     return found
 
 
+def _ignored(number: int, frame: FrameType | None) -> None:
+    pass
+
+
 @contextlib.contextmanager
 def listening(*, patience_s: float | None = None) -> Iterator[Interrupt]:
     """Catch the first of these signals while the block runs; outside the main thread none is caught.
@@ -97,7 +114,7 @@ def listening(*, patience_s: float | None = None) -> Iterator[Interrupt]:
     def ask(number: int, frame: FrameType | None) -> None:
         asked.signal = number
         for each, handler in old.items():
-            signal.signal(each, handler)
+            signal.signal(each, _ignored if _one_is_enough else handler)
         if patience_s is not None and has_timer:
             signal.setitimer(signal.ITIMER_REAL, patience_s)
 
@@ -110,7 +127,7 @@ def listening(*, patience_s: float | None = None) -> Iterator[Interrupt]:
         yield asked
     finally:
         for number, handler in old.items():
-            signal.signal(number, handler)
+            signal.signal(number, _ignored if asked.signal and _one_is_enough else handler)
         if has_timer:
             if asked.signal:
                 signal.setitimer(signal.ITIMER_REAL, 0)
