@@ -260,6 +260,29 @@ def test_a_file_and_its_name_are_on_the_disk_before_the_call_returns(
     assert done == ["file", "rename", "folder"]
 
 
+def test_a_folder_its_file_and_its_name_are_on_the_disk_before_the_call_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    rename = os.rename
+
+    def noted(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        within = stat.S_ISDIR(found.st_mode) and found.st_ino != tmp_path.stat().st_ino
+        done.append("new folder" if within else "parent" if stat.S_ISDIR(found.st_mode) else "file")
+
+    def renamed(old: Path, new: Path) -> None:
+        done.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "rename", renamed)
+    with files.new_folder(tmp_path / "x") as temporary:
+        files.write_text(temporary / "y", "text")
+        done.clear()
+    assert done == ["new folder", "rename", "parent"]
+
+
 def test_the_name_of_the_host_is_hashed_whatever_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {}
     for name in ("box", "fox", "caf\udce9"):

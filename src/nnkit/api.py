@@ -173,9 +173,7 @@ def train(
             return result
         from nnkit.studies.train import study
 
-        trained = study.train(resolved, observers=observers)
-    figures.draw_training(trained)
-    return trained.result
+        return study.train(resolved, observers=observers, finish=figures.draw_training).result
 
 
 @takes(TrainConfig, leave_out=("dataset", "seeds", "jobs"))
@@ -277,10 +275,7 @@ def bench(
     from nnkit.studies.bench import study
 
     watch = watch or Rounds("round", quiet=not progress)
-    result = study.bench(resolved, watch=watch, save=save)
-    if result.run_dir is not None:
-        write_bench(result.run_dir, result)
-    return result
+    return study.bench(resolved, watch=watch, save=save, finish=write_bench)
 
 
 @takes(RunsVerifyConfig)

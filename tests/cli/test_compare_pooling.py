@@ -48,7 +48,8 @@ def group_is_gone(group: int, within_s: float = 10.0) -> bool:
 
 
 def cells_finished(out: Path) -> set[Path]:
-    return {path.parent for path in out.glob("cells/*/summary.json")}
+    states = {path.parent: json.loads(path.read_text())["state"] for path in out.glob("cells/*/status.json")}
+    return {cell for cell, state in states.items() if state == "finished"}
 
 
 def wait_for_a_cell(out: Path, process: subprocess.Popen[str]) -> None:

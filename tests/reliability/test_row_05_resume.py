@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from torch import Tensor
 import nnkit
 from checkpoint_files import best_file, last_state
 from nnkit.results.train import TrainResult
+from nnkit.runs import training_state
 from nnkit.runs.directory import RunDirectory
+from nnkit.studies.train.saving import Saver
 from nnkit.types import EpochResult, StepResult
 from tiny_plugin import TinyPlugin
 
@@ -56,6 +59,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "another seed, limited": {"seed": 3, "limit": 77, "augment": "affine", "loss": "cross-entropy"},
     "channels last": {"dataset": "digits", "model": "mnist-convnet", "limit": 90},
 }
+
+
+def has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
 
 
 @pytest.fixture
@@ -168,6 +175,37 @@ def test_three_epochs_and_three_more_are_six(train: Train, tmp_path: Path, name:
     assert_equal_to_the_bit(found, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_model_goes_on_to_the_bit_where_batches_have_one_shape(
+    train: Train, tmp_path: Path, precision: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {
+        "dataset": "digits", "model": "mnist-convnet", "limit": 64, "epochs": 2, "compile": True,
+        "ema": 0.8, "augment": "affine", "precision": precision,
+    }  # fmt: skip
+    whole = train(**settings, out=tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(**settings, out=tmp_path / "broken", checkpoint_every="1", observers=[KillAfter(step=6)])
+    torch.compiler.reset()  # as a new process begins
+    assert_equal_to_the_bit(train(resume=tmp_path / "broken"), whole)
+    torch.compiler.reset()
+    assert "continuing without" not in caplog.text
+    assert RunDirectory(tmp_path / "broken").environment()["resume_not_exact"] is None
+
+
+@pytest.mark.parametrize(("settings", "promised"), [({"limit": 64}, True), ({"limit": 70}, False)])
+def test_compiled_with_batches_of_several_shapes_the_run_says_that_it_is_not_promised(
+    train: Train, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], promised: bool
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    run = train(**settings, epochs=1, compile=True).run_dir
+    why = RunDirectory(run).environment()["resume_not_exact"]
+    assert (why is None) is promised
+    assert promised or "compiled, with batches of several shapes" in why
+
+
 def test_files_read_by_workers_continue_in_the_middle_of_an_epoch(train: Train, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for kind in ("cat", "dog"):
@@ -252,13 +290,50 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_is_taken(
     assert_equal_to_the_bit(found, whole)
 
 
-def test_seconds_are_those_of_all_processes(train: Train, tmp_path: Path) -> None:
-    out, slow = tmp_path / "run", "tiny-net:slow_step_s=0.02"
+def test_after_a_damaged_checkpoint_it_counts_among_those_that_are_kept_no_more(
+    train: Train, tmp_path: Path
+) -> None:
+    out = tmp_path / "broken"
     with pytest.raises(Killed):
-        train(model=slow, epochs=2, out=out, checkpoint_every="1", observers=[KillAfter(step=5)])
+        train(out=out, checkpoint_every="2", observers=[KillAfter(step=17)])
+    (_, newest), (older, _) = RunDirectory(out).checkpoints.states()
+    newest.write_bytes(newest.read_bytes()[:-5])
+    with pytest.raises(Killed):
+        train(resume=out, observers=[KillAfter(step=17)])
+    states = RunDirectory(out).checkpoints.states()
+    assert [entry.step for entry, _ in states] == [16, older.step]
+    assert [training_state.read(path).parts["step"] for _, path in states] == [16, older.step]
+
+
+def test_without_an_index_the_best_weights_are_those_of_the_epoch_that_the_state_names(
+    train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = train(lr=0.01, out=tmp_path / "whole")
+    out = tmp_path / "broken"
+    with pytest.raises(Killed):
+        train(lr=0.01, out=out, observers=[KillAfter(epoch=3)])
+    folder = RunDirectory(out).checkpoints
+    (newest, _), (older, _) = folder.states()
+    assert newest.best is not None
+    assert older.best is not None
+    assert newest.best != older.best
+    shutil.copy(folder.weights_in(older.best), folder.weights_in(newest.best))
+    (folder.path / "index.json").write_text("{")
     found = train(resume=out)
-    steps = 2 * STEPS
-    assert found.seconds > steps * 0.02
+    assert "holds the weights of epoch 1, not of 2, the best" in caplog.text
+    assert_equal_to_the_bit(found, whole)
+
+
+def test_seconds_are_those_of_all_processes(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, slow = tmp_path / "run", "tiny-net:slow_step_s=0.02"
+    with monkeypatch.context() as patched:
+        patched.setattr(Saver, "seconds", 1000.0)
+        with pytest.raises(Killed):
+            train(model=slow, epochs=2, out=out, checkpoint_every="1", observers=[KillAfter(step=5)])
+    found = train(resume=out)
+    assert found.seconds > 1000 + 7 * 0.02
     epochs = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     first = next(line for line in epochs if line["kind"] == "epoch")
     assert first["train_s"] > 5 * 0.02

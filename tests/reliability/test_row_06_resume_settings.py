@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import nnkit
+from nnkit import files
 from nnkit.cli import main
-from nnkit.errors import CheckpointError, UsageError
+from nnkit.errors import CheckpointError, UsageError, WriteError
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from tiny_plugin import TinyPlugin
@@ -113,6 +114,27 @@ def test_a_run_that_a_rule_stopped_goes_on_with_more_epochs(train: Train) -> Non
     assert "threshold" in more.stopped_by
 
 
+@pytest.mark.parametrize("stop", [[], ["threshold:metric=val_loss,below=9"]], ids=["epochs", "rule"])
+def test_more_epochs_are_not_forgotten_by_a_kill_before_the_first_of_them(
+    train: Train, monkeypatch: pytest.MonkeyPatch, stop: list[str]
+) -> None:
+    """config.toml has the new number by then, and the newest checkpoint says that training had ended."""
+    first = train(stop=stop)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*parts: Any, **named: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nnkit.studies.train.study.start_state", killed)
+        with pytest.raises(Killed):
+            train(resume=first.run_dir, epochs=4)
+    more = train(resume=first.run_dir)
+    assert more.epochs == (first.epochs + 1 if stop else 4)
+
+
 def test_other_data_is_refused(train: Train) -> None:
     first = train(dataset="tiny:classes=3")
     splits = RunDirectory(first.run_dir).splits()
@@ -153,6 +175,28 @@ def test_a_run_in_use_is_refused(train: Train) -> None:
             train(resume=first.run_dir, epochs=3)
     finally:
         held.close()
+
+
+@pytest.mark.parametrize("name", ["config.toml", "environment.json", "splits.safetensors"])
+def test_a_run_that_cannot_go_on_for_a_full_disk_is_not_left_running(
+    train: Train, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    first = train()
+    replacing = files.replacing
+
+    def full(path: Path) -> Any:
+        if path.name == name:
+            raise WriteError(f"{path} cannot be written", OSError(28, "No space left on device"))
+        return replacing(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "replacing", full)
+        with pytest.raises(WriteError):
+            train(resume=first.run_dir, epochs=3)
+    status = RunDirectory(first.run_dir).status()
+    assert status.state == "failed"
+    assert name in str(status.reason)
+    assert train(resume=first.run_dir, epochs=3).epochs == 3
 
 
 def test_a_dry_run_shows_the_settings_of_the_run_and_trains_nothing(

@@ -5,6 +5,7 @@ Row 8 of docs/reliability.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -24,6 +26,8 @@ from checkpoint_files import best_file, last_state
 from data.image_files import random_png, write_folder
 from nnkit.cli import main
 from nnkit.data import tensor_files
+from nnkit.runs.directory import RunDirectory
+from nnkit.studies.train import study
 from nnkit.training import loop
 from nnkit.training.metrics import ClassificationMetrics
 from tiny_plugin import TinyPlugin
@@ -144,6 +148,88 @@ def test_the_second_ctrl_c_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPat
     assert not list(folder.rglob("*.tmp"))
 
 
+def slowly(function: Callable[..., Any], calls: int, waits: list[float]) -> Callable[..., Any]:
+    """`function`, whose call number `calls` is sent Ctrl-C and then takes half a minute."""
+    done = [0]
+
+    def wrapped(*positional: Any, **named: Any) -> Any:
+        done[0] += 1
+        if done[0] == calls:
+            os.kill(os.getpid(), signal.SIGINT)
+            started = time.monotonic()
+            try:
+                while time.monotonic() < started + 30:
+                    with contextlib.suppress(Exception):  # as a compiler catches what happens in it
+                        time.sleep(0.01)
+            finally:
+                waits.append(time.monotonic() - started)
+        return function(*positional, **named)
+
+    return wrapped
+
+
+def test_ctrl_c_does_not_wait_for_data_and_loses_no_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "PATIENCE_S", 0.1)
+    waits: list[float] = []
+    monkeypatch.setattr(loop, "seed_step", slowly(loop.seed_step, 9, waits))
+    code, folder = run()
+    assert code == 130
+    assert waits[0] < 5
+    assert (last_state(folder).parts["epoch"], last_state(folder).parts["step"]) == (1, 8)
+
+
+def test_ctrl_c_does_not_wait_for_a_compiler_in_the_first_step(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(study, "PATIENCE_S", 0.1)
+    waits: list[float] = []
+    monkeypatch.setattr(loop, "_compute", slowly(loop._compute, 1, waits))
+    code, folder = run()
+    assert code == 130
+    assert waits[0] < 5
+    assert state_of(folder)["state"] == "interrupted"
+    assert not (folder / "checkpoints").exists(), "what is in the midst of a step is no state to go on from"
+    assert f"repeat it with: nnkit train --config {folder / 'config.toml'}" in capfd.readouterr().err
+
+
+def test_a_step_that_takes_long_is_ended_where_steps_before_it_would_be_lost(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "PATIENCE_S", 0.05)
+
+    def late(*positional: Any, **named: Any) -> Any:
+        time.sleep(0.3)
+        return compute(*positional, **named)
+
+    compute = loop._compute
+    monkeypatch.setattr(loop, "_compute", after(8, (signal.SIGINT,), late))
+    code, folder = run()
+    assert code == 130
+    assert last_state(folder).parts["step"] == 8
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_amid_the_figures_leaves_a_run_that_can_be_finished(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, code: int
+) -> None:
+    def drawn(trained: Any) -> None:
+        (trained.result.run_dir / "figures").mkdir()
+
+    monkeypatch.setattr("nnkit.present.figures.draw_training", after(1, (number,), drawn))
+    before = {each: signal.signal(each, main._terminated) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        found, folder = run()
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert found == code
+    assert state_of(folder)["state"] == "interrupted"
+    assert f"go on with: nnkit train --resume {folder}" in capfd.readouterr().err
+    assert main.run(["train", "--resume", str(folder)]) == 0
+    assert state_of(folder)["state"] == "finished"
+    assert (folder / "figures").is_dir()
+
+
 def test_a_hangup_that_is_ignored_stays_ignored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
@@ -197,7 +283,7 @@ def stopped(
 ) -> Ended:
     """Run nnkit until `begun`, send the signal to it, or to its whole group as a terminal does.
 
-    Nothing of the group may be left: a killed child may take a moment, its own child half a dozen seconds.
+    Nothing of the group may be left five seconds later: what tracks shared memory outlives it by a moment.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "nnkit", *words],
@@ -213,9 +299,20 @@ def stopped(
     asked = time.monotonic()
     errors = process.communicate(timeout=60)[1]
     seconds = time.monotonic() - asked
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    while (left := living(process.pid)) and time.monotonic() < asked + 5:
+        time.sleep(0.05)
+    assert not left
     return Ended(process.returncode, seconds, errors)
+
+
+def living(group: int) -> list[list[str]]:
+    """The command lines of the processes of a group that run: one that ended may wait to be collected."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.cmdline())
+    return found
 
 
 def has_lines(path: Path, number: int) -> Callable[[], bool]:
@@ -265,6 +362,38 @@ def test_a_benchmark_keeps_its_rounds_and_ends_with_its_workers(
     assert state_of(out)["state"] == "interrupted"
     rounds = (out / "rounds.jsonl").read_text().count('"kind": "round"')
     assert f"interrupted with {rounds} of 1000 rounds done" in ended.errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "number", "code", "group"),
+    [
+        ("train", signal.SIGINT, 130, True),
+        ("train", signal.SIGTERM, 143, True),
+        ("compare-pooling", signal.SIGHUP, 129, False),
+    ],
+)
+def test_cells_in_processes_end_within_five_seconds_and_keep_their_checkpoints(
+    tmp_path: Path, tiny: TinyPlugin, command: str, number: int, code: int, group: bool
+) -> None:
+    out = tmp_path / "run"
+    own = ["--dataset", "tiny"] if command == "train" else ["--dataset", "digits", "--limit", "200"]
+    words = [command, *own, "--seeds", "0-3", "--jobs", "2", "--epochs", "100000", "--out", str(out)]
+
+    def begun() -> bool:
+        return len(list(out.glob("cells/*/checkpoints/index.json"))) == 2
+
+    ended = stopped(words, begun, number, group=group, env=tiny.env)
+    assert ended.code == code, ended.errors
+    assert ended.seconds < 5
+    assert f"to go on: nnkit {command} --config {out / 'config.toml'} --out {out}" in ended.errors
+    assert "interrupted with 0 of " in ended.errors
+    assert "Traceback" not in ended.errors
+    assert "leaked" not in ended.errors
+    assert state_of(out)["state"] == "interrupted"
+    cells = RunDirectory(out).cells()
+    assert [cell.state() for cell in cells] == ["interrupted"] * 2
+    assert all(last_of(cell.path) for cell in cells)
 
 
 def test_ctrl_c_before_anything_began_is_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from nnkit.spec import Spec, parse
 from nnkit.studies.cells import Cell, Outcome, finished_summary, threads_each, train_cells, train_one
 from nnkit.studies.train import study as train
 from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.study import Finish
 from nnkit.training.observers import Observer
 
 
@@ -31,7 +33,12 @@ class Trainer:
         self.observed: list[Sequence[Observer]] = []
 
     def run(
-        self, resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
+        self,
+        resolved: Resolved[TrainConfig],
+        *,
+        observers: Sequence[Observer] = (),
+        finish: Finish | None = None,
+        advise: bool = True,
     ) -> None:
         config = resolved.config
         assert not advise
@@ -128,6 +135,17 @@ def test_a_damaged_summary_is_an_error_that_names_the_file_and_how_to_resume(
     with pytest.raises(CheckpointError, match=r"summary\.json is damaged") as error:
         finished_summary(tmp_path)
     assert f"remove {tmp_path}" in error.value.hint
+
+
+@pytest.mark.parametrize("state", ["interrupted", "running"])
+def test_a_cell_that_broke_off_after_its_summary_is_not_finished(tmp_path: Path, state: str) -> None:
+    """Its figures, and the data behind them, may be missing."""
+    (tmp_path / "summary.json").write_text(json.dumps(summary_of(tmp_path, 0.5)))
+    gone = {"state": state, "pid": 1 << 30, "host": socket.gethostname()}
+    (tmp_path / "status.json").write_text(json.dumps(gone))
+    assert finished_summary(tmp_path) is None
+    (tmp_path / "status.json").write_text(json.dumps({**gone, "state": "finished"}))
+    assert finished_summary(tmp_path) is not None
 
 
 def test_a_finished_cell_is_known_by_the_summary_of_its_test(tmp_path: Path) -> None:

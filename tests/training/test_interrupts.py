@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 import pytest
 
 from nnkit.errors import InterruptedRun
-from nnkit.training.interrupts import Interrupt, listening
+from nnkit.training import interrupts
+from nnkit.training.interrupts import Interrupt, as_interrupted, ignore_after_first, listening
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +71,18 @@ def test_after_the_first_signal_the_second_has_the_handler_of_before(first: int,
             signal.signal(number, handler)
 
 
+def test_a_child_that_ends_on_a_signal_is_not_hurried_by_the_one_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interrupts, "_one_is_enough", False)
+    ignore_after_first()
+    with listening() as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert interrupt.signal == signal.SIGTERM
+
+
 def test_handlers_are_as_before_when_the_block_fails() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(RuntimeError), listening():
@@ -94,3 +109,38 @@ def test_a_thread_catches_nothing_and_breaks_nothing() -> None:
     thread.start()
     thread.join()
     assert len(seen) == 1
+
+
+def wait_long() -> None:
+    for _ in range(1000):
+        with contextlib.suppress(Exception):  # as compilers and loaders do
+            time.sleep(0.05)
+
+
+def test_what_takes_long_after_a_signal_is_broken_off_though_it_catches_every_exception() -> None:
+    with listening(patience_s=0.05) as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(InterruptedRun) as error, interrupt.breakable():
+            wait_long()
+    assert error.value.exit_code == 143
+
+
+@pytest.mark.parametrize("block", ["none", "refused"])
+def test_what_may_not_be_broken_off_is_ended(block: str) -> None:
+    with listening(patience_s=0.01) as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        with contextlib.nullcontext() if block == "none" else interrupt.breakable(lambda: False):
+            time.sleep(0.1)
+        with interrupt.breakable():
+            time.sleep(0.1)
+    assert interrupt.signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (SystemExit(129), 129), (SystemExit(3), 0),
+     (SystemExit("text"), 0), (ValueError(), 0)],
+)  # fmt: skip
+def test_a_signal_that_nobody_listened_for_has_its_code(error: BaseException, code: int) -> None:
+    found = as_interrupted(error)
+    assert (found.exit_code if found is not None else 0) == code

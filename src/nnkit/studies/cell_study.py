@@ -15,7 +15,8 @@ from nnkit.errors import InterruptedRun, NnkitError, PartialError, UsageError
 from nnkit.results.base import Result
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
-from nnkit.studies.cells import Cell, Finish, Outcome, finished_summary, train_cells
+from nnkit.studies.cells import Cell, Outcome, finished_summary, train_cells
+from nnkit.studies.train.study import Finish
 from nnkit.training.devices import set_threads
 from nnkit.training.interrupts import interrupted
 from nnkit.training.observers import Observer

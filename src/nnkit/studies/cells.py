@@ -13,14 +13,16 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+import psutil
 import torch
 from pydantic import TypeAdapter
 
@@ -31,15 +33,13 @@ from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.train import study as training
 from nnkit.studies.train.config import TrainConfig
-from nnkit.studies.train.study import Trained
-from nnkit.training.interrupts import listening
+from nnkit.studies.train.study import Finish, Trained
+from nnkit.training.interrupts import ignore_after_first, listening
 from nnkit.training.observers import Observer
 
 logger = logging.getLogger("nnkit")
 
-Finish = Callable[[Trained], object]
-"""What is done with a run in the process that trained it. It is pickled: a function of a module."""
-
+_BROKE_OFF = ("interrupted", "killed")
 POLL_S = 0.2
 GRACE_S = 3.0
 """How long a process that was asked to end may take before it is killed."""
@@ -75,10 +75,12 @@ class Outcome:
 def finished_summary(folder: Path, *, tested: bool = True) -> TrainResult | None:
     """The summary of a finished cell; None where there is none yet, or with `tested` none of its test.
 
-    `CheckpointError` where the summary is damaged.
+    A cell that broke off after its summary, as amid its figures, is not finished. `CheckpointError` where the
+    summary is damaged.
     """
-    path = RunDirectory(folder).summary_path
-    if not path.is_file():
+    run = RunDirectory(folder)
+    path = run.summary_path
+    if not path.is_file() or run.state() in _BROKE_OFF:
         return None
     hint = f"remove {folder}: its cell is then trained again"
     summary = read(path, TypeAdapter(TrainResult), hint=hint)
@@ -115,13 +117,10 @@ def train_one(cell: Cell, finish: Finish | None = None, observers: Sequence[Obse
     What an earlier attempt left in its folder is resumed where there is a checkpoint, and removed where not.
     """
     try:
-        trained = _resumed(cell, observers)
-        if trained is None:
+        if _resumed(cell, finish, observers) is None:
             if cell.folder.is_dir() and not cell.folder.is_symlink():
                 shutil.rmtree(cell.folder)
-            trained = _trained(cell.config, observers)
-        if finish is not None:
-            finish(trained)
+            _trained(cell.config, finish, observers)
     except InterruptedRun as error:
         return Outcome(error.message, error.exit_code, signal_code=error.exit_code)
     except KeyboardInterrupt:
@@ -133,20 +132,19 @@ def train_one(cell: Cell, finish: Finish | None = None, observers: Sequence[Obse
     return Outcome()
 
 
-def _trained(config: TrainConfig, observers: Sequence[Observer]) -> Trained:
+def _trained(config: TrainConfig, finish: Finish | None, observers: Sequence[Observer]) -> Trained:
     # Trying batch sizes beside the other cells would tell too little, and could cost them their memory.
-    return training.train(Resolved(config, {}), observers=observers, advise=False)
+    return training.train(Resolved(config, {}), observers=observers, finish=finish, advise=False)
 
 
-def _resumed(cell: Cell, observers: Sequence[Observer]) -> Trained | None:
+def _resumed(cell: Cell, finish: Finish | None, observers: Sequence[Observer]) -> Trained | None:
     """The cell's run, gone on with from its checkpoint; None where it has none that can be read."""
     run = RunDirectory(cell.folder)
-    broke_off = run.state() in ("interrupted", "killed")
-    if not broke_off or cell.folder.is_symlink() or not run.checkpoints.states():
+    if run.state() not in _BROKE_OFF or cell.folder.is_symlink() or not run.checkpoints.states():
         return None
     config = cell.config.model_copy(update={"resume": cell.folder, "out": None})
     try:
-        return _trained(config, observers)
+        return _trained(config, finish, observers)
     except CheckpointError as error:
         logger.warning("%s: %s; it is trained from its beginning", cell.title, error.message)
         return None
@@ -188,7 +186,7 @@ def _in_processes(cells: Sequence[Cell], jobs: int, finish: Finish | None) -> It
                     running.remove(ended)
                     yield ended.cell, _checked(_answer(ended))
         finally:
-            _stop([each.process for each in running])
+            _stop(running)
 
 
 def _start(cell: Cell, finish: Finish | None) -> _Running:
@@ -217,6 +215,7 @@ def _without_ctrl_c() -> Iterator[None]:
 
 def _work(cell: Cell, finish: Finish | None, answer: Connection) -> None:
     """A process's whole life: one cell."""
+    ignore_after_first()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     answer.send(train_one(cell, finish))
 
@@ -243,12 +242,23 @@ def _answer(ended: _Running) -> Outcome:
     return Outcome(f"its process ended without an answer ({cause})", 1)
 
 
-def _stop(processes: Sequence[SpawnProcess]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(GRACE_S)
-    for process in processes:
-        if process.is_alive():
-            process.kill()
-            process.join()
+def _stop(running: Sequence[_Running]) -> None:
+    """End the processes. One that has answered has written all: what torch takes to unload is spared."""
+    for each in running:
+        each.process.terminate()
+    ends = time.monotonic() + GRACE_S
+    for each in running:
+        each.answer.poll(max(0.0, ends - time.monotonic()))
+        if _has_children(each.process):
+            each.process.join(max(0.0, ends - time.monotonic()))
+    for each in running:
+        each.process.kill()
+        each.process.join()
+
+
+def _has_children(process: SpawnProcess) -> bool:
+    """Whether a process has some of its own, such as workers that read images, which it ends itself."""
+    try:
+        return bool(psutil.Process(process.pid).children())
+    except psutil.Error:
+        return False

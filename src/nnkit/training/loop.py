@@ -79,7 +79,8 @@ class TrainState:
     """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps.
 
     `progress` is what the epoch under way has added up; None between two epochs. `parts` and `eval_parts` say
-    in how many parts a batch is trained on and evaluated.
+    in how many parts a batch is trained on and evaluated. `in_step`: a step is under way, so that what broke
+    it off leaves a state of which some is before it and some after.
     """
 
     model: nn.Module
@@ -89,6 +90,7 @@ class TrainState:
     epoch: int = 0
     step: int = 0
     progress: EpochProgress | None = None
+    in_step: bool = False
     parts: Parts = field(default_factory=Parts)
     eval_parts: Parts = field(default_factory=lambda: Parts(what="evaluation"))
 
@@ -160,11 +162,14 @@ def fit(
             batch = next(batches)
             sums.data_wait_s += time.perf_counter() - waited_from
             sums.learning_rate = rate = float(state.optimizer.param_groups[0]["lr"])
+            state.in_step = True
             value, output = train_step(state, forward, loss, batch, recipe, train.device)
             _add(sums, loss, value, output, batch)
             _check_finite(flag)
             shown = per_image(loss, value, len(batch.targets))
-            yield StepResult(epoch, state.step, shown, len(batch.targets), rate)
+            done = StepResult(epoch, state.step, shown, len(batch.targets), rate)
+            state.in_step = False
+            yield done
             outputs = output.isfinite().all()
             flag = _Flag(value.isfinite(), outputs, finite_weights(state.model), epoch, state.step)
         _check_finite(flag)

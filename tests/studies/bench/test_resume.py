@@ -219,6 +219,27 @@ def test_an_arm_that_takes_long_is_broken_off(tmp_path: Path, monkeypatch: pytes
         nnkit.bench(**TINY, out=tmp_path / "run")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_benchmark_whose_tables_are_not_all_written_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def write_bench(folder: Path, result: BenchResult) -> None:
+        (folder / "bench.json").touch()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nnkit.present.bench.write_bench", write_bench)
+        with pytest.raises(InterruptedRun, match="interrupted with 4 of 4 rounds done") as stopped:
+            nnkit.bench(**TINY, out=tmp_path / "run")
+    assert stopped.value.exit_code == 128 + number
+    assert stopped.value.hint == f"go on with: nnkit bench --resume {tmp_path / 'run'}"
+    assert show_run(tmp_path / "run").status.state == "interrupted"
+    result = nnkit.bench(resume=tmp_path / "run")
+    assert show_run(tmp_path / "run").status.state == "finished"
+    assert json.loads((tmp_path / "run" / "bench.json").read_text())["repeats"] == result.repeats == 4
+    assert (tmp_path / "run" / "bench.md").stat().st_size
+
+
 def test_an_arm_that_failed_stays_out_of_the_rounds_that_follow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

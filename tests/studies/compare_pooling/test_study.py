@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from nnkit.studies.cells import Cell
 from nnkit.studies.compare_pooling import study
 from nnkit.studies.compare_pooling.study import check_complete, verdict
 from nnkit.studies.statistics import estimate
+from nnkit.training import loop
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +177,51 @@ def test_an_interrupted_comparison_goes_on_and_repeats_no_finished_cell(
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
     assert not result.failed
     assert all(value is not None for row in result.results for value in row["accuracy"]["values"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cell_that_broke_off_amid_an_epoch_goes_on_there_to_the_same_bits(
+    options: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    options |= {"batch_size": 4, "epochs": 2, "seeds": [0]}
+    whole = compare_pooling(**options, out=str(tmp_path / "whole"))
+    out, steps, compute = tmp_path / "stopped", [0], loop._compute
+
+    def counted(*parts: Any) -> Any:
+        steps[0] += 1
+        if steps[0] == 3 + per_cell:  # the second cell's third step
+            os.kill(os.getpid(), number)
+        return compute(*parts)
+
+    per_cell = steps_of(whole.run_dir / "cells" / "0-max-seed-0")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_compute", counted)
+        with pytest.raises(InterruptedRun, match="interrupted with 1 of 2 cells done") as stopped:
+            compare_pooling(**options, out=str(out))
+    assert stopped.value.exit_code == 128 + number
+    steps[0] = -1000
+    with monkeypatch.context() as patch, caplog.at_level("INFO", logger="nnkit"):
+        patch.setattr(loop, "_compute", counted)
+        again = compare_pooling(config=[out / "config.toml"], out=str(out))
+    assert "going on after step 3, with 0 whole epochs" in caplog.text
+    assert steps[0] == -1000 + per_cell - 3, "no step is trained twice"
+    assert again.comparisons == whole.comparisons
+    assert [row.accuracy for row in again.results] == [row.accuracy for row in whole.results]
+    for cell in RunDirectory(out).cells():
+        weights = cell.checkpoints.best()
+        expected = RunDirectory(whole.run_dir).cell(cell.name).checkpoints.best()
+        assert weights is not None
+        assert expected is not None
+        assert weights.read_bytes() == expected.read_bytes()
+
+
+def steps_of(run: Path) -> int:
+    """How many steps a run took."""
+    return RunDirectory(run).checkpoints.states()[0][0].step
 
 
 def test_what_is_put_together_from_two_starts_is_what_one_start_gives(

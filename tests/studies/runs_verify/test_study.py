@@ -437,13 +437,45 @@ def test_an_interrupted_repetition_leaves_nothing_and_offers_no_resuming(
     train: Train, temporary: Path
 ) -> None:
     run = train().run_dir
-    error = InterruptedRun("interrupted", exit_code=130)
-    with pytest.raises(InterruptedRun) as caught:
-        nnkit.verify_run(run, observers=[StopAt(3, error)])
-    assert caught.value.hint == "nothing is kept of it: verify again"
-    with pytest.raises(KeyboardInterrupt):
-        nnkit.verify_run(run, observers=[StopAt(3, KeyboardInterrupt())])
-    assert list(temporary.iterdir()) == []
+    for error in (InterruptedRun("interrupted", exit_code=130), KeyboardInterrupt()):
+        with pytest.raises(InterruptedRun) as caught:
+            nnkit.verify_run(run, observers=[StopAt(3, error)])
+        assert caught.value.hint == "nothing is kept of it: verify again"
+        assert caught.value.exit_code == 130
+        assert list(temporary.iterdir()) == []
+
+
+def test_a_run_that_shrank_names_the_parts_of_its_batches(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory may not run out at the same step again, and sums of parts differ in the last bit."""
+    run = train(batch_size=32, on_oom="shrink", model="tiny-net:most_pixels=1024").run_dir
+    same = verify(run)
+    assert same.equal
+    assert same.not_exact is not None
+    assert "memory ran out: 2 parts of a training batch" in same.not_exact
+    forward = TinyNet.forward
+
+    def roomy(self: TinyNet, inputs: torch.Tensor) -> torch.Tensor:
+        self.most_pixels = 1 << 40
+        return forward(self, inputs)
+
+    monkeypatch.setattr(TinyNet, "forward", roomy)
+    result = verify(run)
+    assert not result.equal
+    assert EnvironmentChange(name="parts of a training batch", before="2", after="1") in (
+        result.environment_changes
+    )
+    with pytest.raises(GateError) as caught:
+        check_equal(result)
+    assert "parts of a training batch" in caught.value.hint
+
+
+def test_a_run_that_may_shrink_and_did_not_is_as_any_other(train: Train) -> None:
+    result = verify(train(on_oom="shrink", accumulate=2).run_dir)
+    assert result.equal
+    assert result.not_exact is None
+    assert result.environment_changes == ()
 
 
 def test_a_run_is_found_by_its_name_and_may_have_been_moved(

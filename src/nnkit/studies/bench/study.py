@@ -48,6 +48,8 @@ PATIENCE_S = 3.0
 FREE = ("data_root", "download", *PLACES)
 """What may differ from the benchmark that is resumed: where things are."""
 Watch = Callable[[int, int], None]
+Finish = Callable[[Path, BenchResult], object]
+"""What is done with the result in its folder, such as to draw its figures."""
 
 
 def complete(resolved: Resolved[BenchConfig]) -> Resolved[BenchConfig]:
@@ -76,12 +78,19 @@ def _pipeline_of(dataset: Dataset, config: BenchConfig) -> Pipeline:
     return pipeline
 
 
-def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: bool = False) -> BenchResult:
+def bench(
+    resolved: Resolved[BenchConfig],
+    *,
+    watch: Watch | None = None,
+    save: bool = False,
+    finish: Finish | None = None,
+) -> BenchResult:
     """Time everything in one interleaved run. `UsageError` where there is nothing to time.
 
-    A run directory is made before the work starts, where `out` is given or `save` is set. With `resume` the
-    rounds that the benchmark there has are kept, and those that it lacks are measured. `InterruptedRun` after
-    a signal; where there is a run directory, it says how to go on.
+    A run directory is made before the work starts, where `out` is given or `save` is set; `finish` is called
+    with it and the result, and until it has returned the benchmark can be resumed. With `resume` the rounds
+    that the benchmark there has are kept, and those that it lacks are measured. `InterruptedRun` after a
+    signal; where there is a run directory, it says how to go on.
     """
     resolved, dataset = _complete(resolved)
     config = resolved.config
@@ -91,6 +100,8 @@ def bench(resolved: Resolved[BenchConfig], *, watch: Watch | None = None, save: 
     with _recorded(config) as (folder, record):
         result = _benchmark(config, dataset, folder.path, record, watch)
         folder.write_summary(result.document())
+        if finish is not None:
+            finish(folder.path, result)
         folder.set_state("finished", reason="every cell is timed")
     return result
 
@@ -249,7 +260,7 @@ def _measure(
         cells, passes = _prepare(arms, floors, settings_of(config), num_images)
         before = record.measured
         begin(tuple(passes))
-        with listening(patience_s=PATIENCE_S) as interrupt:
+        with listening(patience_s=PATIENCE_S) as interrupt, interrupt.breakable():
             timings = interleave(
                 passes,
                 rounds=config.repeats,

@@ -35,12 +35,13 @@ from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.cell_folder import open_folder
 from nnkit.studies.cell_study import CellStudy, Watcher, failure
-from nnkit.studies.cells import Cell, Finish, threads_each
+from nnkit.studies.cells import Cell, threads_each
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.count_params.match import Match, closest_setting
 from nnkit.studies.paths import data_place
 from nnkit.studies.statistics import Estimate, differences, estimate
 from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.study import Finish
 from nnkit.training.devices import choose_device
 from nnkit.types import Data, Dataset, resolution_order
 

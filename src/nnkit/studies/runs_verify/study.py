@@ -65,10 +65,13 @@ def verify_run(config: RunsVerifyConfig, *, observers: Sequence[Observer] = ()) 
         found = list(_differences(run, again, epochs, whole=whole))
         if whole and summary is not None and repeated is not None:
             found.append(("summary.json", differences.in_summaries(_numbers(summary), _numbers(repeated))))
-        changes = _changes(run, again)
+        changes = [*_changes(run, again)]
         now = again.environment()
         not_exact = None if now.get("device") == "cpu" else now.get("resume_not_exact")
-    return _result(run, epochs, found, changes, not_exact, time.perf_counter() - started)
+        if asked.config.on_oom == "shrink":
+            changes += _other_parts(run, again)
+            not_exact = not_exact or _why_shrunk(run, asked.config)
+    return _result(run, epochs, found, tuple(changes), not_exact, time.perf_counter() - started)
 
 
 def _summary(run: RunDirectory) -> TrainResult | None:
@@ -168,6 +171,24 @@ def _differences(run: RunDirectory, again: RunDirectory, epochs: int, *, whole: 
             yield "last", differences.in_tensors("last", epochs, stored, _last_weights(again) or {})
 
 
+def _parts(run: RunDirectory) -> dict[str, int]:
+    """Into how many parts the run had to split its batches in the end; empty without a checkpoint."""
+    states = run.checkpoints.states()
+    if not states:
+        return {}
+    parts = training_state.read(states[0][1]).parts
+    return {"training": int(parts["parts"]), "evaluation": int(parts["eval_parts"])}
+
+
+def _why_shrunk(run: RunDirectory, config: TrainConfig) -> str | None:
+    """Why a run that ran out of memory and went on in smaller parts is not promised to repeat itself."""
+    planned = {"training": config.accumulate, "evaluation": 1}
+    shrunk = [
+        f"{number} parts of a {what} batch" for what, number in _parts(run).items() if number > planned[what]
+    ]
+    return f"memory ran out: {', '.join(shrunk)}, from some step on" if shrunk else None
+
+
 def _last_weights(run: RunDirectory) -> dict[str, torch.Tensor] | None:
     """The weights in the newest checkpoint; None where it stands within an epoch, or there is none."""
     states = run.checkpoints.states()
@@ -197,6 +218,15 @@ def _changes(run: RunDirectory, again: RunDirectory) -> tuple[EnvironmentChange,
     stored, now = run.environment(), again.environment()
     found = [*provenance.changes_within(stored), *provenance.changes(stored, now), *_other_images(run, again)]
     return tuple(dict.fromkeys(found))
+
+
+def _other_parts(run: RunDirectory, again: RunDirectory) -> Iterator[EnvironmentChange]:
+    before, after = _parts(run), _parts(again)
+    for what in before.keys() & after.keys():
+        if before[what] != after[what]:
+            yield EnvironmentChange(
+                name=f"parts of a {what} batch", before=str(before[what]), after=str(after[what])
+            )
 
 
 def _other_images(run: RunDirectory, again: RunDirectory) -> Iterator[EnvironmentChange]:

@@ -153,8 +153,13 @@ def check_something_left(folder: RunDirectory, saved: SavedState, config: TrainC
 
 
 def goes_on(saved: SavedState, folder: RunDirectory, config: TrainConfig) -> SavedState:
-    """The checkpoint, from which training goes on though it had ended where more epochs are asked for."""
-    if config.epochs == _epochs_before(folder, config):
+    """The checkpoint, from which training goes on though it had ended where more epochs are asked for.
+
+    What the checkpoint was made with counts: config.toml has what was asked for last, which a kill may have
+    ended before any checkpoint.
+    """
+    before = saved.beside.epochs if saved.beside.epochs is not None else _epochs_before(folder, config)
+    if config.epochs == before:
         return saved
     return replace(saved, beside=replace(saved.beside, stopped_by=None))
 

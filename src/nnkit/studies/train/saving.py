@@ -36,6 +36,7 @@ class Saver:
         self._before_s = 0.0
         self._due = due_every(x.config.checkpoint_every)
         self._saved_at: tuple[int, int, bool] | None = None
+        self._safe = self._seen = (state.epoch, state.step)
         self.stopped_by: str | None = None
         """Why training has ended; None while it goes on."""
 
@@ -57,6 +58,7 @@ class Saver:
         self._before_s = beside.seconds
         self.stopped_by = beside.stopped_by
         self._saved_at = self._place
+        self._safe = self._seen = self._place[:2]
 
     @property
     def _place(self) -> tuple[int, int, bool]:
@@ -64,11 +66,13 @@ class Saver:
 
     def after_step(self, step: StepResult) -> None:
         """Save where `--checkpoint-every` says so."""
+        self._seen = self._place[:2]
         if self._due(step.step):
             self._save(None)
 
     def after_epoch(self, event: EpochResult) -> None:
         """Save, with the best weights where this epoch is the best so far."""
+        self._seen = self._place[:2]
         x, best, model = self._x, self._best, self._state.eval_model
         write = None
         if best.offer(event, model):
@@ -82,9 +86,14 @@ class Saver:
             write = partial(weights.save, model=model, card=card)
         self._save(write)
 
+    def loses_nothing(self) -> bool:
+        """Whether to break off what is under way: no step, or the first after a checkpoint or the start."""
+        return not self._state.in_step or self._place[:2] == self._safe
+
     def when_interrupted(self) -> None:
-        """Save what no checkpoint holds yet."""
-        if self._saved_at != self._place:
+        """Save what no checkpoint holds yet, unless it is in the midst of a step or of an epoch's end."""
+        whole = not self._state.in_step and self._place[:2] == self._seen
+        if whole and self._saved_at != self._place:
             self._save(None)
 
     def _save(self, best: Callable[[Path], None] | None) -> None:
@@ -98,6 +107,7 @@ class Saver:
             seconds=self.seconds,
             stopped_by=self.stopped_by,
             settings=fixed_settings(x.config),
+            epochs=x.config.epochs,
         )
         self._folder.checkpoints.save(
             state.epoch,
@@ -107,6 +117,7 @@ class Saver:
             keep=x.config.keep_checkpoints,
         )
         self._saved_at = self._place
+        self._safe = self._place[:2]
 
 
 def due_every(every: str | None) -> Callable[[int], bool]:

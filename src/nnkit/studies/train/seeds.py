@@ -12,10 +12,11 @@ from nnkit.results.train_seeds import FailedSeed, OverSeeds, SeedRun, TrainSeeds
 from nnkit.runs.directory import RunDirectory
 from nnkit.studies.cell_folder import open_folder
 from nnkit.studies.cell_study import CellStudy, Watcher, failure
-from nnkit.studies.cells import Cell, Finish, threads_each
+from nnkit.studies.cells import Cell, threads_each
 from nnkit.studies.statistics import Estimate, estimate
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import complete
+from nnkit.studies.train.study import Finish
 from nnkit.training.devices import choose_device
 from nnkit.training.observers import Observer
 

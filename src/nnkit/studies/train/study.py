@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from nnkit.data.splits import check_labels, classes_without_images, limited
 from nnkit.errors import DivergedError, InterruptedRun, UsageError, WriteError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import PLACES, RunDirectory
-from nnkit.runs.status import State
 from nnkit.runs.training_state import SavedState
 from nnkit.studies.metrics import as_split_metrics, split_metrics
 from nnkit.studies.paths import data_place
@@ -41,7 +41,7 @@ from nnkit.studies.train.saving import Saver
 from nnkit.training import determinism, least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
-from nnkit.training.interrupts import Interrupt, listening
+from nnkit.training.interrupts import Interrupt, as_interrupted, listening
 from nnkit.training.loop import TrainState, fit
 from nnkit.training.memory import is_out_of_memory, release_traceback
 from nnkit.training.metrics import Metrics, make_metrics
@@ -59,6 +59,9 @@ logger = logging.getLogger("nnkit")
 
 __all__ = ["TrainResult", "Trained", "complete", "train"]
 
+PATIENCE_S = 3.0
+"""How long data may be waited for after a signal, or a compiler; a step is ended where it would be lost."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -68,17 +71,23 @@ class Trained:
     figures: FigureData
 
 
+Finish = Callable[[Trained], object]
+"""What is done with a run in the process that trained it, such as to draw its figures."""
+
+
 def train(
     resolved: Resolved[TrainConfig],
     *,
     observers: Sequence[Observer] = (),
+    finish: Finish | None = None,
     advise: bool = True,
     last_epoch: int | None = None,
 ) -> Trained:
     """Train as configured; leave a run directory whatever happens after it is made.
 
-    Out of memory with `advise`, smaller batches are tried, so that the error names one that fits. With
-    `last_epoch` training ends after that epoch; a schedule over all epochs is that of all.
+    The run is finished once `finish` has returned: until then it can be resumed. Out of memory with `advise`,
+    smaller batches are tried, so that the error names one that fits. With `last_epoch` training ends after
+    that epoch; a schedule over all epochs is that of all.
     """
     started = time.perf_counter()
     resolved, dataset = complete_with_dataset(resolved)
@@ -112,22 +121,28 @@ def train(
             if saved is not None:
                 _resume(saver, saved, state, observers)
             forward = compile_model(x) if config.compile else x.model
-            with listening() as interrupt:
-                with _saved_when_interrupted(folder, state, saver), _explained(x, state), _flushed(log):
+            with listening(patience_s=PATIENCE_S) as interrupt:
+                with _saved_when_interrupted(state, saver), _explained(x, state), _flushed(log):
                     # Where the checkpoint was made when all was trained, nothing is left to do here.
-                    for event in _events(x, state, forward, interrupt) if saver.stopped_by is None else ():
-                        if _ends(event, x, state, saver, (log, *observers)) or state.epoch == last_epoch:
+                    left = _events(x, state, forward, interrupt) if saver.stopped_by is None else iter(())
+                    while True:
+                        with interrupt.breakable(saver.loses_nothing):
+                            event = next(left, None)
+                        is_end = event is None or _ends(event, x, state, saver, (log, *observers))
+                        if is_end or state.epoch == last_epoch:
                             break
                         interrupt.check()
                 model = state.eval_model
                 for holder in {id(each): each for each in (model, x.model)}.values():
                     holder.load_state_dict(best.weights)  # both: a module that was passed is the caller's
                 has_test = config.test and len(x.data.splits["test"]) > 0
-                with _told_how_to_resume(folder):
+                with interrupt.breakable():
                     tested = _test(x, state, model, interrupt) if has_test else None
             result = _result(folder, x, state, best, log, saver, tested)
             folder.write_summary(result.document())
             trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
+            if finish is not None:
+                finish(trained)
             folder.set_state("finished", reason=result.stopped_by)
     return trained
 
@@ -186,7 +201,10 @@ def _recorded(x: Experiment, *, advise: bool) -> Iterator[tuple[RunDirectory, Sa
 
 
 def _write_start(folder: RunDirectory, x: Experiment) -> None:
-    """What a run's folder holds before the first step; one that cannot be written leaves no new folder."""
+    """What a run's folder holds before the first step; one that cannot be written leaves no new folder.
+
+    A run that cannot go on is failed.
+    """
     try:
         folder.set_state("running")
         folder.write_config(configuration.dumps(x.config, leave_out=PLACES))
@@ -199,9 +217,11 @@ def _write_start(folder: RunDirectory, x: Experiment) -> None:
             }
         )
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
-    except BaseException:
+    except BaseException as error:
         if folder.is_new:
             folder.discard()
+        else:
+            folder.set_last_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
         raise
 
 
@@ -232,9 +252,14 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
     """What ends the block by an error, in the status of the run."""
     try:
         yield
-    except InterruptedRun as error:
-        folder.set_last_state("interrupted", reason=error.message)
-        raise
+    except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
+        stopped = error if isinstance(error, InterruptedRun) else as_interrupted(error)
+        reason = stopped.message if stopped is not None else f"{type(error).__name__}: {error}"
+        folder.set_last_state("interrupted", reason=reason)
+        if stopped is None:  # a component ends the process
+            raise
+        stopped.hint = _how_to_go_on(folder)
+        raise stopped from None
     except UsageError as error:
         if not folder.has_log() and x.config.resume is None:  # it never started
             folder.discard()
@@ -248,35 +273,30 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
         error.hint = f"{error.hint}; what was done is in {folder.path}"
         raise
     except BaseException as error:
-        message = f"{type(error).__name__}: {error}".splitlines()[0]
-        state: State = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-        folder.set_last_state(state, reason=message)
+        folder.set_last_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
         if not (advise and is_out_of_memory(error) and x.config.solver == "gradient"):
             raise
         release_traceback(error)
         explained = out_of_memory(x)
-        folder.set_last_state(state, reason=str(explained))
+        folder.set_last_state("failed", reason=str(explained))
         raise explained from error
 
 
+def _how_to_go_on(folder: RunDirectory) -> str:
+    if folder.can_resume():
+        return f"go on with: {folder.resume_command()}"
+    config = shlex.quote(str(folder.config_path))
+    return f"it has no checkpoint to go on from; repeat it with: nnkit train --config {config}"
+
+
 @contextlib.contextmanager
-def _saved_when_interrupted(folder: RunDirectory, state: TrainState, saver: Saver) -> Iterator[None]:
+def _saved_when_interrupted(state: TrainState, saver: Saver) -> Iterator[None]:
     """An interrupted loop leaves a checkpoint."""
-    with _told_how_to_resume(folder):
-        try:
-            yield
-        except InterruptedRun as error:
-            saver.when_interrupted()
-            error.message += f" after step {state.step} and {state.epoch} whole epochs"
-            raise
-
-
-@contextlib.contextmanager
-def _told_how_to_resume(folder: RunDirectory) -> Iterator[None]:
     try:
         yield
     except InterruptedRun as error:
-        error.hint = f"go on with: {folder.resume_command()}"
+        saver.when_interrupted()
+        error.message += f" after step {state.step} and {state.epoch} whole epochs"
         raise
 
 
