@@ -24,6 +24,10 @@ OPTIMIZERS: Mapping[str, Callable[..., optim.Optimizer]] = {
     "sgd": lambda p, **settings: optim.SGD(p, foreach=False, **settings),
     "adam": lambda p, **settings: optim.Adam(p, foreach=False, **settings),
     "adamw": lambda p, **settings: optim.AdamW(p, foreach=False, **settings),
+    "rmsprop": lambda p, **settings: optim.RMSprop(p, foreach=False, **settings),
+    "nadam": lambda p, **settings: optim.NAdam(p, foreach=False, **settings),
+    "radam": lambda p, **settings: optim.RAdam(p, foreach=False, **settings),
+    "adagrad": lambda p, **settings: optim.Adagrad(p, foreach=False, **settings),
     "lbfgs": lambda p, **settings: optim.LBFGS(p, line_search_fn="strong_wolfe", **settings),
 }
 Weights = dict[str, Tensor]

@@ -250,6 +250,7 @@ _OPTION_OF = {
     "losses": "--loss",
     "poolings": "--pooling",
     "stopping_rules": "--stop",
+    "optimizers": "--optimizer",
 }
 
 

@@ -16,6 +16,7 @@ from nnkit.testing.contract import (
     DatasetContract,
     LossContract,
     ModelContract,
+    OptimizerContract,
     PoolingContract,
     StoppingRuleContract,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "DatasetContract",
     "LossContract",
     "ModelContract",
+    "OptimizerContract",
     "Outcome",
     "PoolingContract",
     "Skipped",

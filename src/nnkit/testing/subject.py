@@ -55,7 +55,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """The task of a model or rule, from its settings."""
-        known = schema.settings_of(self.cls) if self.known is None else self.known
+        known = schema.settings_of(self.cls, self.group) if self.known is None else self.known
         return "transform" if {"target_size", "target_channels"} & set(known) else "classification"
 
     @property
@@ -69,18 +69,21 @@ class Subject:
         """What the author claims, None where nothing is said."""
         return self.claims.get(claim, getattr(self.cls, claim, None))
 
-    def make(self, *, seed: int = 0) -> Any:
+    def make(self, *first: Any, seed: int = 0) -> Any:
         """A new object, as a command would build it; random weights, nested ones too, from `seed`.
+
+        `first` is the object with which components of the group are made (`nnkit.types.MADE_WITH`).
 
         `AssertionError` where the settings do not fit the class, or one that it requires is missing.
         """
         try:
-            settings = fit_settings(self.cls, Spec(self.cls.__name__, self.settings), known=self.world)
+            spec = Spec(self.cls.__name__, self.settings)
+            settings = fit_settings(self.cls, spec, known=self.world, group=self.group)
         except ConfigError as error:
             raise AssertionError(f"{error.message}; {_HOW_TO_GIVE}") from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.cls(**make_nested(settings))
+            return self.cls(*first, **make_nested(settings))
 
 
 def images(num_images: int, world: Mapping[str, Any]) -> Tensor:

@@ -28,7 +28,6 @@ from nnkit.options import (
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.paths import resumed_elsewhere, taken
-from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
 
 CheckpointEvery = Annotated[
@@ -51,6 +50,7 @@ class TrainConfig(PlaceConfig):
         "model": "models",
         "loss": "losses",
         "stop": "stopping_rules",
+        "optimizer": "optimizers",
     }
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
     alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
@@ -61,7 +61,7 @@ class TrainConfig(PlaceConfig):
     ] = None
     loss: Annotated[SpecField | None, Option("Loss", default="the task's")] = None
     stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, the first to apply stops")] = ()
-    optimizer: Annotated[SpecField, Option("sgd, adam, adamw or lbfgs, with settings")] = Spec("adam")
+    optimizer: Annotated[SpecField, Option("Optimizer, such as adamw:weight_decay=0.05")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
     schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
     batch_size: Annotated[Count, Option("Images per batch")] = 64
@@ -124,14 +124,8 @@ class TrainConfig(PlaceConfig):
     ] = None
 
     def mistakes(self) -> list[Mistake]:
-        """Settings of dataset and optimizer, what does not go together, and a folder that is taken."""
-        found = old_spelling(self.dataset).mistakes() + optimizer_mistakes(self.optimizer)
-        if self.clip is not None and self.optimizer.name == "lbfgs":
-            why = "lbfgs searches along its own step: it has no gradient to clip"
-            found.append(Mistake("clip", why))
-        if self.on_oom == "shrink" and self.optimizer.name == "lbfgs":
-            why = "lbfgs has moved the weights when memory runs out within its step: it cannot begin again"
-            found.append(Mistake("on_oom", why, "use --accumulate, or a smaller --batch-size"))
+        """Settings of the dataset, what does not go together, and a folder that is taken."""
+        found = old_spelling(self.dataset).mistakes()
         if self.solver != "gradient":
             found += [
                 Mistake(
