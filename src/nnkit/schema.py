@@ -26,6 +26,8 @@ from nnkit.types import MADE_WITH, PROTOCOLS, Nested
 RESERVED = "name"
 _SCALARS = (bool, int, float, str, Path)
 _NO_DEFAULT = inspect.Parameter.empty
+_OFTEN_FOR_CHECKERS_ALONE = {name: getattr(abc, name) for name in ("Callable", "Iterable", "Sequence")}
+"""Names that a module may import under TYPE_CHECKING only, as torch's schedules do."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ def _resolve(cls: type[Any], parameter: inspect.Parameter) -> Any:
     annotation = parameter.annotation
     if isinstance(annotation, str):
         init = inspect.unwrap(cls.__init__)
-        names = {**vars(sys.modules.get(cls.__module__, types)), **getattr(init, "__globals__", {})}
+        names = {
+            **_OFTEN_FOR_CHECKERS_ALONE,
+            **vars(sys.modules.get(cls.__module__, types)),
+            **getattr(init, "__globals__", {}),
+        }
         try:
             annotation = eval(
                 annotation, names, dict(vars(cls))

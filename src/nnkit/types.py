@@ -451,7 +451,28 @@ class Optimizer(Protocol):
         ...
 
 
-GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers")
+@runtime_checkable
+class Schedule(Protocol):
+    """Group `nnkit.schedules`: a torch `LRScheduler`, made as `cls(optimizer, **settings)`.
+
+    It is stepped after each optimizer step where its class has `per = "step"`, or a parameter `T_max` or
+    `total_steps`; any other after each epoch, with the monitored metric where its `step` takes `metrics`.
+    """
+
+    def step(self) -> None:
+        """Set the learning rates of the optimizer."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, of tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a saved state."""
+        ...
+
+
+GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules")
 PROTOCOLS: Mapping[type, str] = {
     Dataset: "datasets",
     Model: "models",
@@ -459,10 +480,11 @@ PROTOCOLS: Mapping[type, str] = {
     Loss: "losses",
     StoppingRule: "stopping_rules",
     Optimizer: "optimizers",
+    Schedule: "schedules",
 }
 """A parameter annotated with one of these types is a nested component of that group."""
 
-MADE_WITH: Mapping[str, str] = {"optimizers": "params"}
+MADE_WITH: Mapping[str, str] = {"optimizers": "params", "schedules": "optimizer"}
 """Group to the object with which nnkit makes a component: its first parameter, which is no setting."""
 
 

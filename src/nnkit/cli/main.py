@@ -251,6 +251,7 @@ _OPTION_OF = {
     "poolings": "--pooling",
     "stopping_rules": "--stop",
     "optimizers": "--optimizer",
+    "schedules": "--schedule",
 }
 
 

@@ -18,6 +18,7 @@ from nnkit.testing.contract import (
     ModelContract,
     OptimizerContract,
     PoolingContract,
+    ScheduleContract,
     StoppingRuleContract,
 )
 from nnkit.testing.subject import Skipped, Subject
@@ -30,6 +31,7 @@ __all__ = [
     "OptimizerContract",
     "Outcome",
     "PoolingContract",
+    "ScheduleContract",
     "Skipped",
     "StoppingRuleContract",
     "Subject",

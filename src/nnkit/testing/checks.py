@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nnkit.errors import NnkitError
-from nnkit.testing import common, datasets, losses, models, optimizers, poolings, stopping_rules
+from nnkit.testing import common, datasets, losses, models, optimizers, poolings, schedules, stopping_rules
 from nnkit.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -67,6 +67,12 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         optimizers.leaves_alone_what_has_no_gradient,
         optimizers.goes_on_from_its_saved_state,
         optimizers.is_deterministic,
+    ),
+    "schedules": (
+        schedules.is_a_schedule,
+        schedules.gives_rates_that_training_can_use,
+        schedules.goes_on_from_its_saved_state,
+        schedules.is_deterministic,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

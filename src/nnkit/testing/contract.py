@@ -92,6 +92,11 @@ class OptimizerContract(_Contract):
     """Tests of an optimizer, on a small problem of least squares."""
 
 
+@_tests_of("schedules")
+class ScheduleContract(_Contract):
+    """Tests of a schedule, over a run of six epochs of five steps."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""

@@ -69,16 +69,17 @@ class Subject:
         """What the author claims, None where nothing is said."""
         return self.claims.get(claim, getattr(self.cls, claim, None))
 
-    def make(self, *first: Any, seed: int = 0) -> Any:
+    def make(self, *first: Any, offered: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
         """A new object, as a command would build it; random weights, nested ones too, from `seed`.
 
-        `first` is the object with which components of the group are made (`nnkit.types.MADE_WITH`).
+        `first` is the object with which components of the group are made (`nnkit.types.MADE_WITH`), `offered`
+        what a run fills in where the settings leave it out.
 
         `AssertionError` where the settings do not fit the class, or one that it requires is missing.
         """
         try:
             spec = Spec(self.cls.__name__, self.settings)
-            settings = fit_settings(self.cls, spec, known=self.world, group=self.group)
+            settings = fit_settings(self.cls, spec, known=self.world, offered=offered, group=self.group)
         except ConfigError as error:
             raise AssertionError(f"{error.message}; {_HOW_TO_GIVE}") from error
         with torch.random.fork_rng(devices=[]):

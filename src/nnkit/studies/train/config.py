@@ -51,6 +51,7 @@ class TrainConfig(PlaceConfig):
         "loss": "losses",
         "stop": "stopping_rules",
         "optimizer": "optimizers",
+        "schedule": "schedules",
     }
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
     alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
@@ -63,7 +64,9 @@ class TrainConfig(PlaceConfig):
     stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, the first to apply stops")] = ()
     optimizer: Annotated[SpecField, Option("Optimizer, such as adamw:weight_decay=0.05")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
-    schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
+    schedule: Annotated[SpecField, Option("Schedule of the learning rate, such as cosine:warmup=0.05")] = (
+        Spec("none")
+    )
     batch_size: Annotated[Count, Option("Images per batch")] = 64
     accumulate: Annotated[
         Accumulate,
@@ -111,8 +114,8 @@ class TrainConfig(PlaceConfig):
     resume: Annotated[
         Path | None,
         Option(
-            "Continue a run, by folder or name: where it broke off, or to more --epochs (refused with the "
-            "schedules cosine and one-cycle, which depend on the number of steps)",
+            "Continue a run, by folder or name: where it broke off, or to more --epochs (refused with a "
+            "schedule that depends on the number of steps, as cosine and one-cycle)",
             "RUN",
         ),
     ] = None

@@ -22,9 +22,9 @@ from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import Spec
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.optimizing import (
+    check_optimizing,
     closure_mistakes,
-    explain,
-    make_optimizer,
+    make_both,
     rate_mistakes,
     searches_a_line,
     with_rate,
@@ -36,7 +36,6 @@ from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.training.parts import Parts
-from nnkit.training.schedules import make_schedule
 from nnkit.types import Bucketing, Data, Dataset, StoppingRule
 
 logger = logging.getLogger("nnkit")
@@ -108,7 +107,7 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
         values |= {"epochs": 1, "solver": "least-squares"}
     else:
         values |= {"optimizer": with_rate(config.optimizer, config.lr), "lr": None}
-        plan("optimizers", values["optimizer"])
+        check_optimizing(config.model_copy(update=values))
     return replace(resolved, config=config.model_copy(update=values)), dataset
 
 
@@ -252,9 +251,9 @@ def start_state(experiment: Experiment) -> TrainState:
     parameters = [p for p in experiment.model.parameters() if p.requires_grad]
     if not parameters:
         raise UsageError(f'the model "{config.model}" has no trainable parameters')
-    chosen = plan("optimizers", config.optimizer)
-    optimizer = make_optimizer(chosen, parameters)
-    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
+    optimizer, schedule, explain = make_both(
+        config, parameters, steps_per_epoch=len(experiment.train), monitor=experiment.monitor
+    )
     shrinks = config.on_oom == "shrink"
     return TrainState(
         experiment.model,
@@ -263,7 +262,8 @@ def start_state(experiment: Experiment) -> TrainState:
         make_ema(experiment.model, config.ema),
         parts=Parts(config.accumulate, shrinks),
         eval_parts=Parts(1, shrinks, "evaluation"),
-        explain=explain({"optimizer": chosen}),
+        explain=explain,
+        monitor=experiment.monitor,
     )
 
 
