@@ -36,6 +36,13 @@ class Search(torch.optim.LBFGS):
     """A line search that no list knows of."""
     def __init__(self, params, *, lr: float = 0.5): super().__init__(params, lr=lr, max_iter=2)
 
+class Lost(Search):
+    """A line search that breaks, after it asked once."""
+    @torch.no_grad()
+    def step(self, closure):
+        with torch.enable_grad(): closure()
+        raise IndexError("lost the place")
+
 class Needs(torch.optim.SGD):
     """SGD that must be told its rate."""
     def __init__(self, params, *, lr: float): super().__init__(params, lr=lr)
@@ -65,6 +72,7 @@ torch-adamw = torch.optim:AdamW
 own = own_optimizers:Own
 no-rate = own_optimizers:NoRate
 search = own_optimizers:Search
+lost = own_optimizers:Lost
 needs = own_optimizers:Needs
 raises = own_optimizers:Raises
 looks = own_optimizers:Looks
@@ -151,6 +159,7 @@ def test_a_line_search_of_any_name_is_given_its_closure(train: Train) -> None:
         ("looks", r'the optimizer "looks:lr=0\.1" gives a own_optimizers\.Looks, which is no torch\.optim'),
         ("raises:at=0", r"own-optimizers 1\.0 broke when it was made: RuntimeError: no parameters today"),
         ("raises", r"of own-optimizers 1\.0 broke in training: IndexError: lost the place"),
+        ("lost", r"of own-optimizers 1\.0 broke in training: IndexError: lost the place"),
         ("raises:at=1", r"of own-optimizers 1\.0 broke in training: IndexError: lost the place"),
     ],
 )
@@ -159,6 +168,11 @@ def test_what_is_no_optimizer_or_breaks_is_named_with_its_distribution(
 ) -> None:
     with pytest.raises(PluginError, match=said):
         train(optimizer=optimizer)
+
+
+def test_what_the_loss_raises_within_a_line_search_is_not_the_optimizers(train: Train) -> None:
+    with pytest.raises(UsageError, match='the loss "mse-sum" cannot train on "tiny"'):
+        train(optimizer="search", loss="mse-sum")
 
 
 def test_a_run_that_never_began_leaves_no_folder(train: Train, tiny: TinyPlugin) -> None:

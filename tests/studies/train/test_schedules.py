@@ -239,6 +239,11 @@ def test_a_schedule_that_breaks_in_training_is_named(train: Train) -> None:
         train(schedule="raises")
 
 
+def test_a_schedule_that_was_told_too_few_steps_says_so(train: Train) -> None:
+    with pytest.raises(UsageError, match=r'the schedule "one-cycle:.*" cannot go on: Tried to step 5 times'):
+        train(schedule="one-cycle:total_steps=4")
+
+
 def test_a_state_that_no_checkpoint_holds_is_refused_by_name(train: Train) -> None:
     with pytest.raises(NnkitError, match=r"state\.schedule\.extra is of type builtins\.set"):
         train(schedule="holds")

@@ -117,12 +117,18 @@ def _made(chosen: ValidatedSpec, kind: type[K], first: object) -> K:
 
 
 def _explain(components: Mapping[str, ValidatedSpec]) -> Explain:
-    """Tells an error that a component raised in a step as that component's."""
+    """Tells an error that a component raised in a step as that component's.
+
+    A `ValueError` of a schedule is the user's: `total_steps` that are fewer than those of the run.
+    """
 
     def told(what: str, error: Exception) -> None:
         known = isinstance(error, NnkitError) or is_out_of_memory(error)
-        if not known and not (isinstance(error, RuntimeError) and determinism.refusal(error)):
-            raise components[what].broke("in training", error) from error
+        if known or (isinstance(error, RuntimeError) and determinism.refusal(error)):
+            return
+        if what == "schedule" and isinstance(error, ValueError):
+            raise UsageError(f"the {components[what].title} cannot go on: {error}") from error
+        raise components[what].broke("in training", error) from error
 
     return told
 
