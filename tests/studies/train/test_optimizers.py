@@ -134,6 +134,17 @@ def test_lr_for_an_optimizer_without_a_rate_is_a_mistake_of_lr(train: Train, opt
         train(optimizer="no-rate:lr=0.1")
 
 
+def test_all_mistakes_are_told_at_once(train: Train) -> None:
+    for options, places in (
+        ({"optimizer": "adamm", "lr": 0.1, "schedule": "cosin"}, {"optimizer", "schedule"}),
+        ({"optimizer": "no-rate", "lr": 0.1, "schedule": "cosine:warmup=3"}, {"lr", "schedule.warmup"}),
+        ({"optimizer": "search:lr=no", "clip": 1.0}, {"optimizer.lr", "clip"}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            train(**options)
+        assert {mistake.path for mistake in caught.value.mistakes} == places
+
+
 def test_a_required_setting_is_asked_for_before_anything_is_written(train: Train, tiny: TinyPlugin) -> None:
     with pytest.raises(ConfigError, match=r"optimizer\.lr: this setting is required"):
         train(optimizer="needs")

@@ -85,10 +85,10 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
     old = old_spelling(resolved.config.dataset)
     config = resolved.config.model_copy(update={"dataset": old.spec})
     mistakes = describe_mistakes(named_components(config))
-    if not any(mistake.path.partition(".")[0] == "optimizer" for mistake in mistakes):
-        mistakes += closure_mistakes(config)
-    if wrong := rate_mistakes(resolved):
-        mistakes = [*(mistake for mistake in mistakes if mistake.path != "optimizer.lr"), *wrong]
+    if not any(mistake.path == "optimizer" for mistake in mistakes):  # its name is known
+        if no_rate := rate_mistakes(resolved):
+            mistakes = [mistake for mistake in mistakes if mistake.path != "optimizer.lr"]
+        mistakes += [*no_rate, *closure_mistakes(config)]
     if mistakes := [*mistakes, *resolved.config.mistakes()]:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
