@@ -300,7 +300,6 @@ BOUNDS: list[tuple[type[CommandConfig], str, list[object], list[object]]] = [
     (TrainConfig, "clip", [0.5, None], [0, -1, float("inf")]),
     (TrainConfig, "label_smoothing", [0, 0.999], [1, -0.001, float("nan")]),
     (TrainConfig, "ema", [0, 0.999], [1, -0.001]),
-    (TrainConfig, "schedule", ["none", "cosine", "one-cycle"], ["linear", "Cosine", ""]),
     (TrainConfig, "augment", ["none", "affine", "rotate", "report"], ["flips"]),
     (TrainConfig, "precision", ["fp32", "bf16"], ["int8"]),
     (TrainConfig, "order", ["interleaved", "by-resolution"], ["random"]),
@@ -410,7 +409,7 @@ def test_every_mistake_of_every_layer_is_reported_at_once(tmp_path):
     with pytest.raises(ConfigError) as caught:
         resolve(
             TrainConfig,
-            {"epochs": -1, "schedule": "never", "model": "net:"},
+            {"epochs": -1, "order": "never", "model": "net:"},
             files=[path],
             sets=["seed=x", "nonsense", "model.width=1", "batch_size.x=1"],
         )
@@ -420,7 +419,7 @@ def test_every_mistake_of_every_layer_is_reported_at_once(tmp_path):
         "lr",
         "device",
         "epochs",
-        "schedule",
+        "order",
         "model",
         "seed",
         "--set",
@@ -619,7 +618,7 @@ SENTENCES: list[tuple[type[CommandConfig], str, object, str]] = [
     (TrainConfig, "epochs", "x", "'x' is not a whole number from 1 to 2147483648"),
     (TrainConfig, "lr", -1.0, "-1.0 is not a number above 0"),
     (TrainConfig, "ema", 1.5, "1.5 is not a number from 0 to less than 1"),
-    (TrainConfig, "schedule", "never", "'never' is not none, cosine or one-cycle"),
+    (TrainConfig, "order", "never", "'never' is not interleaved or by-resolution"),
     (TrainConfig, "compile", "maybe", "'maybe' is not true or false"),
     (TrainConfig, "out", "", "'' is not a path: not empty, and without NUL"),
     (BenchConfig, "device", "auto",

@@ -11,7 +11,7 @@ import nnkit
 from nnkit.runs import directory
 
 ROOT = Path(nnkit.__file__).parent
-FAMILIES = ("datasets", "models", "poolings", "losses", "stopping_rules")
+FAMILIES = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules")
 COMPONENTS = sorted(path for family in FAMILIES for path in (ROOT / family).glob("*.py"))
 
 

@@ -37,24 +37,33 @@ class ValidatedSpec:
         entry = self.component.entry
         return entry.full_name if entry.error else entry.name
 
-    def make(self) -> Any:
-        """Call the class; its errors are reported as the user's settings' or its distribution's."""
+    @property
+    def title(self) -> str:
+        """The component in a sentence: 'optimizer "sgd:lr=0.1"'."""
+        return f'{registry.group_title(self.component.entry.group)} "{self.spec}"'
+
+    def make(self, *first: Any) -> Any:
+        """Call the class; its errors are reported as the user's settings' or its distribution's.
+
+        `first` is the object with which a component of the group is made (`nnkit.types.MADE_WITH`).
+        """
         values = make_nested(self.settings)
-        entry = self.component.entry
         try:
-            return self.component.cls(**values)
+            return self.component.cls(*first, **values)
         except NnkitError:
             raise
         except ValueError as error:
-            title = registry.group_title(entry.group)
-            raise UsageError(f'the {title} "{self.spec}" cannot be made: {error}') from error
+            raise UsageError(f"the {self.title} cannot be made: {error}") from error
         except (Exception, SystemExit) as error:
-            cause = f"{type(error).__name__}: {error}"
-            raise PluginError(
-                f'the {registry.group_title(entry.group)} "{self.spec}" of {entry.provider} {entry.version} '
-                f"broke when it was made: {cause}",
-                hint="run again with --debug for the traceback",
-            ) from error
+            raise self.broke("when it was made", error) from error
+
+    def broke(self, when: str, error: BaseException) -> PluginError:
+        """The error that says whose component raised, "when it was made" or "in step 3"."""
+        entry, cause = self.component.entry, f"{type(error).__name__}: {error}"
+        return PluginError(
+            f"the {self.title} of {entry.provider} {entry.version} broke {when}: {cause}",
+            hint="run again with --debug for the traceback",
+        )
 
 
 @dataclass(frozen=True)
@@ -84,18 +93,24 @@ def components(group: str) -> list[str]:
 
 
 def plan(
-    group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None, path: str = ""
+    group: str,
+    spec: str | Spec,
+    *,
+    known: Mapping[str, Any] | None = None,
+    offered: Mapping[str, Any] | None = None,
+    path: str = "",
 ) -> ValidatedSpec:
     """Check a spec against its component. `known` are the settings that the dataset fills in.
 
-    All mistakes are reported at once, as one `ConfigError` with the path of each.
+    `offered` are values for parameters of these names, which the spec's own beat. All mistakes are reported
+    at once, as one `ConfigError` with the path of each.
     """
     spec = parse(spec) if isinstance(spec, str) else spec
     path = path or registry.group_title(group).replace(" ", "_")
     if isinstance(spec, ObjectSpec):
         return _plan_object(group, spec, known=known, path=path)
     component = registry.load(registry.find(group, spec.name))
-    values = fit_settings(component.cls, spec, known=known, path=path)
+    values = fit_settings(component.cls, spec, known=known, offered=offered, path=path, group=group)
     return ValidatedSpec(component, values)
 
 
@@ -122,16 +137,24 @@ def _plan_object(group: str, spec: ObjectSpec, *, known: Mapping[str, Any] | Non
 
 
 def fit_settings(
-    cls: type[Any], spec: Spec, *, known: Mapping[str, Any] | None = None, path: str = ""
+    cls: type[Any],
+    spec: Spec,
+    *,
+    known: Mapping[str, Any] | None = None,
+    offered: Mapping[str, Any] | None = None,
+    path: str = "",
+    group: str = "",
 ) -> dict[str, Any]:
     """The settings of a spec checked and completed for a class; nested components become validated specs.
 
-    `known` are the settings that the dataset fills in. All mistakes are one `ConfigError`, each with its
-    place under `path` (default: the spec's name).
+    `known` and `offered` are as in `plan`. All mistakes are one `ConfigError`, each with its place under
+    `path` (default: the spec's name).
     """
     path = path or spec.name
-    settings = schema.settings_of(cls)
+    settings = schema.settings_of(cls, group)
     values, mistakes = schema.check(settings, spec.settings, path)
+    left_out = settings.keys() - spec.settings.keys()
+    values |= {name: value for name, value in (offered or {}).items() if name in left_out}
     for name, setting in settings.items():
         try:
             _fill(name, setting, values, known or {}, spec, path)
@@ -151,9 +174,12 @@ def make_nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def build(group: str, spec: str | Spec, *, known: Mapping[str, Any] | None = None) -> Any:
-    """The object that a spec names: `build("models", "varres-net:width=81")`."""
-    return plan(group, spec, known=known).make()
+def build(group: str, spec: str | Spec, *first: Any, known: Mapping[str, Any] | None = None) -> Any:
+    """The object that a spec names: `build("models", "varres-net:width=81")`.
+
+    `first` is what a component of the group is made with: `build("optimizers", "sgd", parameters)`.
+    """
+    return plan(group, spec, known=known).make(*first)
 
 
 def _fill(
@@ -205,7 +231,7 @@ def describe_mistakes(plans: Iterable[tuple[str, str, Spec]]) -> list[Mistake]:
             continue
         try:
             component = registry.load(registry.find(group, spec.name))
-            mistakes += schema.check(schema.settings_of(component.cls), spec.settings, path)[1]
+            mistakes += schema.check(schema.settings_of(component.cls, group), spec.settings, path)[1]
         except ConfigError as error:
             mistakes += error.mistakes
         except UsageError as error:

@@ -427,15 +427,66 @@ class StoppingRule(Protocol):
         ...
 
 
-GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules")
+@runtime_checkable
+class Optimizer(Protocol):
+    """Group `nnkit.optimizers`: a `torch.optim.Optimizer`, made as `cls(params, **settings)`.
+
+    `params` is the list of the trainable parameters. An optimizer whose `step` requires a `closure`, as
+    L-BFGS's does, is given one that computes the loss and the gradients anew.
+    """
+
+    def step(self) -> Any:
+        """Move the parameters along their gradients."""
+        ...
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, of tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a saved state."""
+        ...
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Group `nnkit.schedules`: a torch `LRScheduler`, made as `cls(optimizer, **settings)`.
+
+    It is stepped after each optimizer step where its class has `per = "step"`, or a parameter `T_max` or
+    `total_steps`; any other after each epoch, with the monitored metric where its `step` takes `metrics`.
+    """
+
+    def step(self) -> None:
+        """Set the learning rates of the optimizer."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, of tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a saved state."""
+        ...
+
+
+GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules")
 PROTOCOLS: Mapping[type, str] = {
     Dataset: "datasets",
     Model: "models",
     Pooling: "poolings",
     Loss: "losses",
     StoppingRule: "stopping_rules",
+    Optimizer: "optimizers",
+    Schedule: "schedules",
 }
 """A parameter annotated with one of these types is a nested component of that group."""
+
+MADE_WITH: Mapping[str, str] = {"optimizers": "params", "schedules": "optimizer"}
+"""Group to the object with which nnkit makes a component: its first parameter, which is no setting."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import json
@@ -50,13 +51,18 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def as_options(x: Options) -> dict[str, Any]:
     """The options as `nnkit.train` takes them."""
-    settings = ",".join(f"{key}={json.dumps(value)}" for key, value in x.settings.items())
-    names = ("lr", "schedule", "epochs", "batch_size", "augment", "precision", "clip", "ema", "seed")
+    names = ("lr", "epochs", "batch_size", "augment", "precision", "clip", "ema", "seed")
     return {
-        "optimizer": f"{x.optimizer}:{settings}" if settings else x.optimizer,
+        "optimizer": _spec(x.optimizer, x.settings),
+        "schedule": _spec(x.schedule, x.of_schedule),
         "label_smoothing": x.label_smoothing,
         **{name: getattr(x, name) for name in names},
     }
+
+
+def _spec(name: str, settings: Mapping[str, Any]) -> str:
+    given = ",".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    return f"{name}:{given}" if given else name
 
 
 def nnkits(runs: Path, net: type[nn.Module], judge: type[nn.Module], **options: Any) -> tuple[Any, Recording]:
@@ -92,7 +98,11 @@ def follow(
         [shown(data, "train", call, channels_last) for call in first_calls(x, phase)]
         for phase in seen.phases()[0 : 2 * x.epochs : 2]
     ]
-    return Followed(result, seen, train(x, ours, order, mean=MEAN, std=STD), data)
+
+    def accuracy(weights: Weights) -> float:
+        return float(by_numpy(copy.deepcopy(ours), weights, data, "val", x)[1].mean())
+
+    return Followed(result, seen, train(x, ours, order, mean=MEAN, std=STD, validate=accuracy), data)
 
 
 def first_calls(x: Options, phase: list[Call]) -> list[Call]:

@@ -24,6 +24,10 @@ OPTIMIZERS: Mapping[str, Callable[..., optim.Optimizer]] = {
     "sgd": lambda p, **settings: optim.SGD(p, foreach=False, **settings),
     "adam": lambda p, **settings: optim.Adam(p, foreach=False, **settings),
     "adamw": lambda p, **settings: optim.AdamW(p, foreach=False, **settings),
+    "rmsprop": lambda p, **settings: optim.RMSprop(p, foreach=False, **settings),
+    "nadam": lambda p, **settings: optim.NAdam(p, foreach=False, **settings),
+    "radam": lambda p, **settings: optim.RAdam(p, foreach=False, **settings),
+    "adagrad": lambda p, **settings: optim.Adagrad(p, foreach=False, **settings),
     "lbfgs": lambda p, **settings: optim.LBFGS(p, line_search_fn="strong_wolfe", **settings),
 }
 Weights = dict[str, Tensor]
@@ -37,6 +41,7 @@ class Options:
     settings: Mapping[str, Any] = field(default_factory=dict)
     lr: float = 1e-2
     schedule: str = "none"
+    of_schedule: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 2
     batch_size: int = 12
     augment: str = "none"
@@ -73,16 +78,21 @@ def train(
     mean: float = 0.0,
     std: float = 1.0,
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
+    validate: Callable[[Weights], float] | None = None,
 ) -> Trace:
-    """Train `net` on each epoch's batches; `criterion` is a mean over images (default: cross-entropy)."""
+    """Train `net` on each epoch's batches; `criterion` is a mean over images (default: cross-entropy).
+
+    `validate` gives the monitored metric of an epoch's weights; more of it is better.
+    """
     trace, average, total = Trace(), None, x.epochs * len(order[0])
+    metrics: list[float] = []
     criterion = criterion or functools.partial(cross_entropy, smoothing=x.label_smoothing)
     optimizer = OPTIMIZERS[x.optimizer](net.parameters(), lr=x.lr, **x.settings)
     outputs: list[Tensor] = []
     for epoch, batches in enumerate(order, 1):
         outputs.clear()
         for number, (images, mask, target) in enumerate(batches):
-            rate = learning_rate(x, len(trace.losses), total)
+            rate = learning_rate(x, len(trace.losses), total, metrics)
             optimizer.param_groups[0]["lr"] = rate
             seed_step(x.seed, epoch, number)
             inputs = (augmented(x.augment, images, mask) - mean) / std
@@ -107,6 +117,10 @@ def train(
             del outputs[first + 1 :]  # L-BFGS asks several times: the first answer is that before the step
             average = moved_average(average, net, x.ema)
         trace.validated.append(average if average is not None else weights_of(net))
+        if validate is not None and x.schedule == "plateau":
+            metrics.append(validate(trace.validated[-1]))
+        else:
+            metrics.append(math.nan)
         losses, sizes = trace.losses[-len(batches) :], [len(target) for _, _, target in batches]
         trace.train_loss.append(sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes))
         targets = [target for _, _, target in batches]
@@ -130,17 +144,38 @@ def cross_entropy(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
     return -(q * (output - output.logsumexp(1, keepdim=True))).sum(1).mean()
 
 
-def learning_rate(x: Options, step: int, total: int) -> float:
-    """The rate of a step from 0 on: half a cosine to 0; or up from a 25th over 30 %, then to 0."""
+def learning_rate(x: Options, step: int, total: int, metrics: Sequence[float]) -> float:
+    """The rate of a step from 0 on, after the epochs that had these metrics.
+
+    Half a cosine, perhaps after a straight line up, to a share of the rate; or up from a 25th over 30 %, then
+    to 0; or by a factor less after so many epochs, or where the metric has not become better by 0.01 %.
+    """
+    settings = x.of_schedule
     if x.schedule == "cosine":
-        return x.lr * (1 + math.cos(math.pi * step / total)) / 2
+        warm, final = round(settings.get("warmup", 0) * total), settings.get("final", 0)
+        if step < warm:
+            return x.lr * (step + 1) / (warm + 1)
+        half = (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
+        return float(x.lr * (final + (1 - final) * half))
     if x.schedule == "one-cycle":
-        top = 0.3 * (total + 1) - 1
+        top = settings.get("warmup", 0.3) * (total + 1) - 1
         low, last = x.lr / 25, x.lr / 25e4
         start, end, share = (
             (low, x.lr, step / top) if step <= top else (x.lr, last, (step - top) / (total - top))
         )
-        return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+        return float(end + (start - end) * (1 + math.cos(math.pi * share)) / 2)
+    if x.schedule == "step":
+        return float(x.lr * settings.get("gamma", 0.1) ** (len(metrics) // settings["step_size"]))
+    if x.schedule == "exponential":
+        return float(x.lr * settings["gamma"] ** len(metrics))
+    if x.schedule == "plateau":
+        rate, best, bad = x.lr, -math.inf, 0
+        for metric in metrics:
+            better = metric > best * 1.0001
+            best, bad = (metric, 0) if better else (best, bad + 1)
+            if bad > settings["patience"]:
+                rate, bad = rate * settings["factor"], 0
+        return rate
     return x.lr
 
 

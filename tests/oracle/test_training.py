@@ -39,12 +39,23 @@ ALONE: list[Options] = [
     Options("adamw", {"betas": [0.5, 0.9]}),
     Options("adamw", {"eps": 0.1}),
     Options("adamw", {"weight_decay": 0.5}),
+    Options("rmsprop", {"alpha": 0.9, "momentum": 0.5}),
+    Options("nadam", {"eps": 1e-3}),
+    Options("radam", {"eps": 1e-3}, epochs=3),
+    Options("adagrad", {"weight_decay": 0.1}),
     Options("lbfgs", lr=0.02, label_smoothing=0.5, batch_size=40, epochs=1),
     Options("lbfgs", {"max_iter": 6}, lr=1.0, label_smoothing=0.5, batch_size=40),
     Options("lbfgs", {"max_iter": 8, "history_size": 2}, lr=1.0, label_smoothing=0.5, batch_size=40),
     Options(schedule="cosine"),
     Options(schedule="one-cycle", epochs=3),
     Options("sgd", {"momentum": 0.5}, schedule="one-cycle", lr=0.1),
+    Options(schedule="cosine", of_schedule={"warmup": 0.3}),
+    Options(schedule="cosine", of_schedule={"warmup": 0.2, "final": 0.1}, epochs=3),
+    Options(schedule="cosine", of_schedule={"final": 0.5}),
+    Options(schedule="one-cycle", of_schedule={"warmup": 0.6}),
+    Options(schedule="step", of_schedule={"step_size": 1, "gamma": 0.5}, epochs=3),
+    Options(schedule="step", of_schedule={"step_size": 2}, epochs=3),
+    Options(schedule="exponential", of_schedule={"gamma": 0.7}, epochs=3, ema=0.5),
     Options(clip=0.05),
     Options(label_smoothing=0.2),
     Options(ema=0.6, epochs=3),
@@ -66,6 +77,15 @@ def test_each_option_does_what_it_says(oracle_components: Path, x: Options) -> N
         found = follow(oracle_components, x, net, spec=spec)
         check_steps(found, x)
         check_epochs(found, x, net(num_classes=40))
+
+
+def test_a_plateau_of_the_validation_accuracy_lowers_the_rate(oracle_components: Path) -> None:
+    x = Options(schedule="plateau", of_schedule={"patience": 0, "factor": 0.5}, lr=1e-3, epochs=5)
+    with default_dtype(torch.float64):
+        found = follow(oracle_components, x, SmallNet)
+        check_steps(found, x)
+        check_epochs(found, x, SmallNet(num_classes=40))
+    assert len(set(found.oracle.rates)) > 1
 
 
 @pytest.mark.parametrize(

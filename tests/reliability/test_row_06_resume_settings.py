@@ -250,7 +250,7 @@ class Odd(torch.optim.SGD):
 def test_a_state_that_no_checkpoint_holds_is_refused_by_name(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.optim.SGD", Odd)
+    monkeypatch.setattr("nnkit.optimizers.sgd.Sgd", Odd)
     with pytest.raises(CheckpointError, match=r"^state\.optimizer\.state\.0\.extra is of type builtins\.set"):
         train(optimizer="sgd")
 

@@ -28,6 +28,13 @@ SPECS = {
     "patience": ["patience", "patience:metric=val_accuracy,patience=3,min_delta=0.01"],
     "window": ["window:epochs=3,min_delta=0.01", "window:epochs=3,min_delta=0.01,variant=lag"],
     "time-limit": ["time-limit:minutes=0.1"],
+    "cosine": ["cosine", "cosine:warmup=0.25,final=0.1", "cosine:T_max=3"],
+    "one-cycle": ["one-cycle", "one-cycle:warmup=0.1"],
+    "step": ["step:step_size=2"],
+    "multi-step": ["multi-step:milestones=[2,4]"],
+    "exponential": ["exponential:gamma=0.9"],
+    "plateau": ["plateau", "plateau:patience=0,factor=0.5"],
+    "cosine-restarts": ["cosine-restarts:T_0=2"],
     "cifar-transform": ["cifar-transform:source=synthetic"],
     "image-folder": ["image-folder:path={folder}"],
 }

@@ -251,6 +251,8 @@ _OPTION_OF = {
     "losses": "--loss",
     "poolings": "--pooling",
     "stopping_rules": "--stop",
+    "optimizers": "--optimizer",
+    "schedules": "--schedule",
 }
 
 

@@ -31,7 +31,7 @@ from nnkit import registry, schema
 from nnkit.errors import NnkitError
 entry = registry.Entry(**json.loads(sys.argv[1]))
 try:
-    schema.settings_of(registry.load(entry).cls)
+    schema.settings_of(registry.load(entry).cls, entry.group)
 except NnkitError as error:
     print("NNKIT-PROBLEM " + json.dumps(error.message))
 else:

@@ -16,7 +16,9 @@ from nnkit.testing.contract import (
     DatasetContract,
     LossContract,
     ModelContract,
+    OptimizerContract,
     PoolingContract,
+    ScheduleContract,
     StoppingRuleContract,
 )
 from nnkit.testing.subject import Skipped, Subject
@@ -26,8 +28,10 @@ __all__ = [
     "DatasetContract",
     "LossContract",
     "ModelContract",
+    "OptimizerContract",
     "Outcome",
     "PoolingContract",
+    "ScheduleContract",
     "Skipped",
     "StoppingRuleContract",
     "Subject",

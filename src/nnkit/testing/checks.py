@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nnkit.errors import NnkitError
-from nnkit.testing import common, datasets, losses, models, poolings, stopping_rules
+from nnkit.testing import common, datasets, losses, models, optimizers, poolings, schedules, stopping_rules
 from nnkit.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -60,6 +60,19 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         stopping_rules.treats_nan_as_documented,
         stopping_rules.is_deterministic,
         stopping_rules.survives_spawn,
+    ),
+    "optimizers": (
+        optimizers.is_an_optimizer_of_its_parameters,
+        optimizers.lowers_the_loss,
+        optimizers.leaves_alone_what_has_no_gradient,
+        optimizers.goes_on_from_its_saved_state,
+        optimizers.is_deterministic,
+    ),
+    "schedules": (
+        schedules.is_a_schedule,
+        schedules.gives_rates_that_training_can_use,
+        schedules.goes_on_from_its_saved_state,
+        schedules.is_deterministic,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

@@ -22,7 +22,7 @@ from nnkit.testing.worker import call_in_worker
 
 def defaults_are_valid_and_round_trip(subject: Subject) -> None:
     """Each default fits its own type and reads back equal from a spec's text and from a config file."""
-    settings = schema.settings_of(subject.cls)
+    settings = schema.settings_of(subject.cls, subject.group)
     plain = {
         name: schema.plain_value(setting.default)
         for name, setting in settings.items()

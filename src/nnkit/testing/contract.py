@@ -87,6 +87,16 @@ class StoppingRuleContract(_Contract):
         return {} if self.stops_on_nan is None else {"stops_on_nan": self.stops_on_nan}
 
 
+@_tests_of("optimizers")
+class OptimizerContract(_Contract):
+    """Tests of an optimizer, on a small problem of least squares."""
+
+
+@_tests_of("schedules")
+class ScheduleContract(_Contract):
+    """Tests of a schedule, over a run of six epochs of five steps."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""

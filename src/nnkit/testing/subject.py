@@ -55,7 +55,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """The task of a model or rule, from its settings."""
-        known = schema.settings_of(self.cls) if self.known is None else self.known
+        known = schema.settings_of(self.cls, self.group) if self.known is None else self.known
         return "transform" if {"target_size", "target_channels"} & set(known) else "classification"
 
     @property
@@ -69,22 +69,25 @@ class Subject:
         """What the author claims, None where nothing is said."""
         return self.claims.get(claim, getattr(self.cls, claim, None))
 
-    def make(self, *, seed: int = 0) -> Any:
+    def make(self, *first: Any, offered: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
         """A new object, as a command would build it; random weights, nested ones too, from `seed`.
 
-        `AssertionError` where the settings do not fit the class. `Skipped` where none are given and it
-        requires some, or where files that it reads are not here.
+        `first` is the object with which components of the group are made (`nnkit.types.MADE_WITH`), `offered`
+        what a run fills in where the settings leave it out. `AssertionError` where the settings do not fit
+        the class. `Skipped` where none are given and it requires some, or where files that it reads are not
+        here.
         """
         try:
-            settings = fit_settings(self.cls, Spec(self.cls.__name__, self.settings), known=self.world)
+            spec = Spec(self.cls.__name__, self.settings)
+            settings = fit_settings(self.cls, spec, known=self.world, offered=offered, group=self.group)
         except ConfigError as error:
-            only_missing = len(error.mistakes) == len(self._missing())
+            only_missing = len(error.mistakes) == len(self._missing(offered or {}))
             failure = Skipped if only_missing and not self.settings else AssertionError
             raise failure(f"{error.message}; {_HOW_TO_GIVE}") from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                return self.cls(**make_nested(settings))
+                return self.cls(*first, **make_nested(settings))
             except DataError as error:
                 raise Skipped(f"its files are not here: {error.message}") from error
             except UsageError as error:
@@ -92,10 +95,10 @@ class Subject:
                     raise
                 raise Skipped(f"{error.message}; {_HOW_TO_GIVE}") from error
 
-    def _missing(self) -> list[str]:
+    def _missing(self, offered: Mapping[str, Any]) -> list[str]:
         """The settings that the class requires and nobody gave."""
-        given = self.settings.keys() | self.world.keys()
-        settings = schema.settings_of(self.cls)
+        given = self.settings.keys() | self.world.keys() | offered.keys()
+        settings = schema.settings_of(self.cls, self.group)
         return [name for name, setting in settings.items() if setting.required and name not in given]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -28,7 +28,11 @@ from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.training.parts import Parts
+from nnkit.training.stepping import is_per_step, needs_closure, rate_of, takes_metrics
 from nnkit.types import Batch, Data, EpochResult, StepResult
+
+Explain = Callable[[str, Exception], None]
+"""Told what raised an error, "optimizer" or "schedule", and the error; it may raise one that says more."""
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -74,13 +78,19 @@ class EpochProgress:
         return self.seconds + time.perf_counter() - self.started
 
 
+def _nothing_more(what: str, error: Exception) -> None:
+    """Leave an error as it is."""
+
+
 @dataclass
 class TrainState:
     """All that changes as a run goes on. `epoch` counts finished epochs, `step` finished optimizer steps.
 
     `progress` is what the epoch under way has added up; None between two epochs. `parts` and `eval_parts` say
     in how many parts a batch is trained on and evaluated. `in_step`: a step is under way, so that what broke
-    it off leaves a state of which some is before it and some after.
+    it off leaves a state of which some is before it and some after. `explain` is told of an error that the
+    optimizer or the schedule raises. `monitor` is the metric of an epoch that is shown to a schedule that
+    takes one.
     """
 
     model: nn.Module
@@ -93,6 +103,20 @@ class TrainState:
     in_step: bool = False
     parts: Parts = field(default_factory=Parts)
     eval_parts: Parts = field(default_factory=lambda: Parts(what="evaluation"))
+    explain: Explain = _nothing_more
+    monitor: str = "train_loss"
+    needs_closure: bool = field(init=False)
+    per_step: LRScheduler | None = field(init=False, default=None)
+    """The schedule, where it is stepped after each step."""
+    per_epoch: LRScheduler | None = field(init=False, default=None)
+    """The schedule, where it is stepped after each epoch."""
+
+    def __post_init__(self) -> None:
+        self.needs_closure = needs_closure(type(self.optimizer))
+        if self.schedule is not None and is_per_step(type(self.schedule)):
+            self.per_step = self.schedule
+        else:
+            self.per_epoch = self.schedule
 
     @property
     def eval_model(self) -> nn.Module:
@@ -161,7 +185,7 @@ def fit(
             seed_step(recipe.seed, epoch, number, train.device)
             batch = next(batches)
             sums.data_wait_s += time.perf_counter() - waited_from
-            sums.learning_rate = rate = float(state.optimizer.param_groups[0]["lr"])
+            sums.learning_rate = rate = rate_of(state.optimizer)
             state.in_step = True
             value, output = train_step(state, forward, loss, batch, recipe, train.device)
             _add(sums, loss, value, output, batch)
@@ -207,19 +231,31 @@ def train_step(
     state: TrainState, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step; the loss and the output before it."""
-    if isinstance(state.optimizer, LBFGS):
-        value, output = _line_search(state, state.optimizer, forward, loss, batch, recipe, device)
+    if state.needs_closure:
+        value, output = _line_search(state, forward, loss, batch, recipe, device)
     else:
         value, output = _gradients(state, forward, loss, batch, recipe, device)
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
-        state.optimizer.step()
-    if state.schedule is not None:
-        state.schedule.step()
+        try:
+            state.optimizer.step()
+        except Exception as error:
+            state.explain("optimizer", error)
+            raise
+    if state.per_step is not None:
+        _step_schedule(state, state.per_step)
     if state.average is not None:
         state.average.update_parameters(state.model)
     state.step += 1
     return value.detach(), output.detach()
+
+
+def _step_schedule(state: TrainState, schedule: LRScheduler, *metrics: float) -> None:
+    try:
+        schedule.step(*metrics)  # type: ignore[arg-type]
+    except Exception as error:
+        state.explain("schedule", error)
+        raise
 
 
 def _gradients(
@@ -292,28 +328,31 @@ def _compute(
 
 
 def _line_search(
-    state: TrainState,
-    optimizer: LBFGS,
-    forward: nn.Module,
-    loss: nn.Module,
-    batch: Batch,
-    recipe: Recipe,
-    device: torch.device,
+    state: TrainState, forward: nn.Module, loss: nn.Module, batch: Batch, recipe: Recipe, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     values: list[Tensor] = []
     outputs: list[Tensor] = []
+    raised: list[Exception] = []
 
     def closure() -> Tensor:
-        value, output = _gradients(state, forward, loss, batch, recipe, device)
+        try:
+            value, output = _gradients(state, forward, loss, batch, recipe, device)
+        except Exception as error:
+            raised.append(error)
+            raise
         values.append(value)
         if not outputs:  # the first is of the weights before the step, as other optimizers' is
             outputs.append(output)
         return value
 
     try:
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-    except (IndexError, TypeError, ArithmeticError):  # torch's search, among values that compare with nothing
-        if not torch.stack(values).isnan().any():
+        state.optimizer.step(closure)  # type: ignore[arg-type]
+    except Exception as error:
+        # torch's search, among values that compare with nothing
+        lost = isinstance(error, (IndexError, TypeError, ArithmeticError)) and values
+        if error in raised or not (lost and torch.stack(values).isnan().any()):
+            if error not in raised:
+                state.explain("optimizer", error)
             raise
     # A search may probe where the loss overflows, and turns back. From NaN it does not, and what is left may
     # look whole; so this is read now, not a step later: the closure waits for the device anyway.
@@ -376,6 +415,9 @@ def _finish_epoch(
     wrong = _not_finite(measured) if len(val.split) else None
     if wrong is not None:
         raise _diverged(f"the validation metric {wrong}", epoch, state.step)
+    if (schedule := state.per_epoch) is not None:
+        shown = [metrics[state.monitor]] if takes_metrics(type(schedule)) else []
+        _step_schedule(state, schedule, *shown)
     state.epoch, state.progress = epoch, None
     return EpochResult(
         epoch=epoch,

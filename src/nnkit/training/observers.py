@@ -91,6 +91,7 @@ class MetricsLog:
                 del record["kind"]
                 # Infinity, such as the PSNR of a perfect image, is null in the file.
                 metrics = {k: math.nan if v is None else v for k, v in record.pop("metrics").items()}
+                record = {k: math.nan if v is None else v for k, v in record.items()}
                 self.epochs.append(EpochResult(metrics=metrics, **record))
 
     def flush(self) -> None:

@@ -62,7 +62,7 @@ def info(
         spec, shared = old.spec, merged(old.modes, shared)
     component = registry.load(registry.find(group, spec.name))
     entry, cls = component.entry, component.cls
-    settings = schema.settings_of(cls)
+    settings = schema.settings_of(cls, group)
     schema_mistakes = schema.check(settings, spec.settings, spec.name)[1]
     if schema_mistakes:
         plan(group, spec)  # raises them all, with their hint

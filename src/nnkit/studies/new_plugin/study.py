@@ -22,6 +22,8 @@ GROUP_OF: dict[str, str] = {
     "pooling": "poolings",
     "loss": "losses",
     "stopping-rule": "stopping_rules",
+    "optimizer": "optimizers",
+    "schedule": "schedules",
 }
 _TRY_IT = {
     "datasets": "nnkit train --dataset {0} --epochs 1",
@@ -29,6 +31,8 @@ _TRY_IT = {
     "poolings": "nnkit train --dataset digits-varres --model varres-net:pooling={0} --epochs 1 --limit 500",
     "losses": "nnkit train --loss {0} --epochs 1 --limit 500",
     "stopping_rules": "nnkit train --stop {0} --epochs 2 --limit 500",
+    "optimizers": "nnkit train --optimizer {0} --epochs 1 --limit 500",
+    "schedules": "nnkit train --schedule {0} --epochs 3 --limit 500",
 }
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _TAKEN = {"nnkit", "torch", "torchvision", "numpy"}
@@ -89,7 +93,8 @@ def _words(name: str, group: str) -> dict[str, str]:
     component = re.sub(r"[-_.]+", "-", name).lower().removeprefix("nnkit-")
     if component in components(group):
         raise UsageError(
-            f'a {group_title(group)} "{component}" is installed already', hint="choose another name"
+            f'{_with_article(group_title(group))} "{component}" is installed already',
+            hint="choose another name",
         )
     class_name = "".join(part.capitalize() for part in component.split("-"))
     if not class_name.isidentifier() or keyword.iskeyword(class_name):
@@ -102,9 +107,14 @@ def _words(name: str, group: str) -> dict[str, str]:
         "contract": group_title(group).title().replace(" ", "") + "Contract",
         "group": group,
         "title": group_title(group),
+        "a_title": _with_article(group_title(group)),
         "try_it": _TRY_IT[group].format(component),
         "dependencies": '"nnkit", "numpy", "torch"' if group == "datasets" else '"nnkit", "torch"',
     }
+
+
+def _with_article(title: str) -> str:
+    return f"{'an' if title[0] in 'aeiou' else 'a'} {title}"
 
 
 def _contents(words: dict[str, str], group: str) -> dict[str, str]:

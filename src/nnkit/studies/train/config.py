@@ -28,7 +28,6 @@ from nnkit.options import (
 from nnkit.runs.directory import RunDirectory
 from nnkit.spec import ObjectSpec, Spec
 from nnkit.studies.paths import resumed_elsewhere, taken
-from nnkit.training.optimizers import optimizer_mistakes
 from nnkit.types import EXACT_SIZES
 
 CheckpointEvery = Annotated[
@@ -51,6 +50,8 @@ class TrainConfig(PlaceConfig):
         "model": "models",
         "loss": "losses",
         "stop": "stopping_rules",
+        "optimizer": "optimizers",
+        "schedule": "schedules",
     }
     takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop")
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
@@ -62,9 +63,11 @@ class TrainConfig(PlaceConfig):
     ] = None
     loss: Annotated[SpecField | None, Option("Loss", default="the task's")] = None
     stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, the first to apply stops")] = ()
-    optimizer: Annotated[SpecField, Option("sgd, adam, adamw or lbfgs, with settings")] = Spec("adam")
+    optimizer: Annotated[SpecField, Option("Optimizer, such as adamw:weight_decay=0.05")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
-    schedule: Annotated[Literal["none", "cosine", "one-cycle"], Option("{choices}")] = "none"
+    schedule: Annotated[SpecField, Option("Schedule of the learning rate, such as cosine:warmup=0.05")] = (
+        Spec("none")
+    )
     batch_size: Annotated[Count, Option("Images per batch")] = 64
     accumulate: Annotated[
         Accumulate,
@@ -112,8 +115,8 @@ class TrainConfig(PlaceConfig):
     resume: Annotated[
         Path | None,
         Option(
-            "Continue a run, by folder or name: where it broke off, or to more --epochs (refused with the "
-            "schedules cosine and one-cycle, which depend on the number of steps)",
+            "Continue a run, by folder or name: where it broke off, or to more --epochs (refused with a "
+            "schedule that depends on the number of steps, as cosine and one-cycle)",
             "RUN",
         ),
     ] = None
@@ -125,14 +128,8 @@ class TrainConfig(PlaceConfig):
     ] = None
 
     def mistakes(self) -> list[Mistake]:
-        """Settings of dataset and optimizer, what does not go together, and a folder that is taken."""
-        found = old_spelling(self.dataset).mistakes() + optimizer_mistakes(self.optimizer)
-        if self.clip is not None and self.optimizer.name == "lbfgs":
-            why = "lbfgs searches along its own step: it has no gradient to clip"
-            found.append(Mistake("clip", why))
-        if self.on_oom == "shrink" and self.optimizer.name == "lbfgs":
-            why = "lbfgs has moved the weights when memory runs out within its step: it cannot begin again"
-            found.append(Mistake("on_oom", why, "use --accumulate, or a smaller --batch-size"))
+        """Settings of the dataset, what does not go together, and a folder that is taken."""
+        found = old_spelling(self.dataset).mistakes()
         if self.solver != "gradient":
             found += [
                 Mistake(

@@ -21,13 +21,20 @@ from nnkit.data.resize_policy import default_model
 from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import ObjectSpec, Spec
 from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.optimizing import (
+    check_optimizing,
+    closure_mistakes,
+    make_both,
+    rate_mistakes,
+    searches_a_line,
+    with_rate,
+)
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training import random_state
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metrics import flat, make_metrics
-from nnkit.training.optimizers import make_schedule, read_optimizer
 from nnkit.training.parts import Parts
 from nnkit.types import Bucketing, Data, Dataset, StoppingRule
 
@@ -77,7 +84,12 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
     """`complete`, and the dataset that it asked for its task and default model, not loaded yet."""
     old = old_spelling(resolved.config.dataset)
     config = resolved.config.model_copy(update={"dataset": old.spec})
-    if mistakes := [*describe_mistakes(named_components(config)), *resolved.config.mistakes()]:
+    mistakes = describe_mistakes(named_components(config))
+    if not any(mistake.path == "optimizer" for mistake in mistakes):  # its name is known
+        if no_rate := rate_mistakes(resolved):
+            mistakes = [mistake for mistake in mistakes if mistake.path != "optimizer.lr"]
+        mistakes += [*no_rate, *closure_mistakes(config)]
+    if mistakes := [*mistakes, *resolved.config.mistakes()]:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
     if old.warning:
@@ -94,16 +106,9 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
     if config.solver != "gradient":
         values |= {"epochs": 1, "solver": "least-squares"}
     else:
-        values |= {"optimizer": _with_lr(config.optimizer, config.lr), "lr": None}
+        values |= {"optimizer": with_rate(config.optimizer, config.lr), "lr": None}
+        check_optimizing(config.model_copy(update=values))
     return replace(resolved, config=config.model_copy(update=values)), dataset
-
-
-def _with_lr(optimizer: Spec, lr: float | None) -> Spec:
-    """The optimizer's spec with its learning rate written out, as a run's configuration keeps it.
-
-    `lr` is that of a configuration made in Python: `resolve` writes the option into the spec.
-    """
-    return Spec(optimizer.name, {**optimizer.settings, "lr": lr or read_optimizer(optimizer).lr})
 
 
 def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment:
@@ -127,7 +132,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
             num_parameters * 4 / 2**30,
         )
     # torch's L-BFGS reads gradients as flat views, which other memory formats do not have.
-    channels_last = likes_channels_last(model) and config.optimizer.name != "lbfgs"
+    channels_last = likes_channels_last(model) and not searches_a_line(config)
     model = put_on(model, device, channels_last=channels_last)
     loss: nn.Module = loss_plan.make().to(device)
     shared: dict[str, Any] = {"device": device, "channels_last": channels_last}
@@ -247,8 +252,9 @@ def start_state(experiment: Experiment) -> TrainState:
     parameters = [p for p in experiment.model.parameters() if p.requires_grad]
     if not parameters:
         raise UsageError(f'the model "{config.model}" has no trainable parameters')
-    optimizer = read_optimizer(config.optimizer)(parameters)
-    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(experiment.train))
+    optimizer, schedule, explain = make_both(
+        config, parameters, steps_per_epoch=len(experiment.train), monitor=experiment.monitor
+    )
     shrinks = config.on_oom == "shrink"
     return TrainState(
         experiment.model,
@@ -257,6 +263,8 @@ def start_state(experiment: Experiment) -> TrainState:
         make_ema(experiment.model, config.ema),
         parts=Parts(config.accumulate, shrinks),
         eval_parts=Parts(1, shrinks, "evaluation"),
+        explain=explain,
+        monitor=experiment.monitor,
     )
 
 

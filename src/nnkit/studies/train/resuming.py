@@ -21,6 +21,7 @@ from nnkit.runs.training_state import SavedState
 from nnkit.studies import same_settings
 from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import Experiment
+from nnkit.studies.train.optimizing import is_over_all_steps
 from nnkit.types import SPLITS, Data
 
 logger = logging.getLogger("nnkit")
@@ -30,13 +31,11 @@ FREE = (
     *PLACES,
 )  # fmt: skip
 """What may differ from the run that is resumed: how long, where, and what is kept."""
-OVER_ALL_STEPS = ("cosine", "one-cycle")
-"""The schedules whose learning rate at a step depends on how many steps there are."""
 
 
 def fixed_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings of a complete configuration that a run keeps when it is resumed, as JSON has them."""
-    kept = config.epochs if config.schedule in OVER_ALL_STEPS else None
+    kept = config.epochs if is_over_all_steps(config.schedule) else None
     plain = {key: value for key, value in configuration.dump(config).items() if key not in FREE}
     found: dict[str, Any] = files.strict({**plain, "epochs": kept})
     return found
@@ -61,7 +60,7 @@ def check_config(folder: RunDirectory, saved: SavedState) -> None:
 def check_settings(folder: RunDirectory, config: TrainConfig) -> None:
     """`UsageError` where more than `FREE` differs from the run's configuration, with the differences."""
     before = same_settings.check_settings(folder, config, free=FREE, done="trained")
-    if config.epochs != before.epochs and config.schedule in OVER_ALL_STEPS:
+    if config.epochs != before.epochs and is_over_all_steps(config.schedule):
         raise UsageError(
             f"the schedule {config.schedule} ends with epoch {before.epochs}: it cannot go on to epoch "
             f"{config.epochs}",

@@ -18,7 +18,7 @@ from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
 from nnkit.data.splits import check_labels, classes_without_images, limited
-from nnkit.errors import DivergedError, InterruptedRun, UsageError, WriteError
+from nnkit.errors import DivergedError, InterruptedRun, PluginError, UsageError, WriteError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.training_state import SavedState
@@ -260,7 +260,7 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
             raise
         stopped.hint = _how_to_go_on(folder)
         raise stopped from None
-    except UsageError as error:
+    except (UsageError, PluginError) as error:
         if not folder.has_log() and x.config.resume is None:  # it never started
             folder.discard()
         else:
