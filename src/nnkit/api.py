@@ -166,11 +166,13 @@ def train(
             from nnkit.studies.train import seeds
 
             watcher = watcher or CellProgress(quiet=not progress, noun="seed", progress=shown)
-            result = seeds.train_seeds(
-                resolved, watcher=watcher, observers=observers, finish=figures.draw_training
+            return seeds.train_seeds(
+                resolved,
+                watcher=watcher,
+                observers=observers,
+                finish=figures.draw_training,
+                draw=figures.draw_seeds,
             )
-            figures.draw_seeds(result)
-            return result
         from nnkit.studies.train import study
 
         return study.train(resolved, observers=observers, finish=figures.draw_training).result
@@ -249,9 +251,9 @@ def compare_pooling(
     from nnkit.studies.compare_pooling import study
 
     watcher = watcher or CellProgress(quiet=not progress)
-    result = study.compare_pooling(resolved, watcher=watcher, finish=figures.draw_training)
-    figures.draw_comparison(result)
-    return result
+    return study.compare_pooling(
+        resolved, watcher=watcher, finish=figures.draw_training, draw=figures.draw_comparison
+    )
 
 
 @takes(BenchConfig)

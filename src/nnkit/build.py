@@ -77,11 +77,11 @@ class PassedObject(ValidatedSpec):
         """The spec, which tells the object's type."""
         return self.passed
 
-    def make(self) -> Any:
+    def make(self, *first: Any) -> Any:
         """The object; of a class or function, what it makes of the values that the dataset knows."""
         if not self.passed.makes:
             return self.passed.value
-        made = super().make()
+        made = super().make(*first)
         registry.check_methods(self.component.entry.group, made, f"what {self.passed.settings['type']} makes")
         return made
 

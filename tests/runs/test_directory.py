@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from nnkit import files
-from nnkit.errors import CheckpointError, NnkitError, UsageError
+from nnkit.cli.main import run
+from nnkit.errors import CheckpointError, NnkitError, UsageError, WriteError
 from nnkit.runs import environment as run_environment
 from nnkit.runs.directory import RunDirectory, default_runs_dir
 from nnkit.runs.lines import read_records
@@ -301,3 +302,35 @@ def test_what_was_killed_before_its_run_began_leaves_a_folder_that_may_be_used(t
 def test_a_run_that_never_started_leaves_nothing(tmp_path: Path) -> None:
     RunDirectory.create(tmp_path, "train", "x", out=tmp_path / "out").discard()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_whose_start_cannot_be_written_is_gone_or_failed_and_free(tmp_path: Path) -> None:
+    new = RunDirectory.create(tmp_path / "runs", "bench", "grid")
+    with pytest.raises(WriteError), new.starting():
+        raise WriteError("no space left", OSError(28, "full"))
+    assert not (tmp_path / "runs").exists()
+
+    folder = RunDirectory.create(None, "train", "a", out=tmp_path / "run")
+    with folder.starting():
+        folder.set_state("finished")
+        folder.write_config("epochs = 1\n")
+    folder.close()
+    again = RunDirectory.reopen(tmp_path / "run")
+    with pytest.raises(WriteError), again.starting():
+        raise WriteError("no space left", OSError(28, "full"))
+    assert RunDirectory(tmp_path / "run").status().reason == "WriteError: no space left"
+    RunDirectory.reopen(tmp_path / "run").close()  # nobody holds it
+    assert (tmp_path / "run" / "config.toml").is_file()
+
+
+@pytest.mark.parametrize("command", ["train", "bench", "train --seeds 0-1", "compare-pooling"])
+def test_no_command_leaves_a_folder_whose_configuration_could_not_be_written(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*parts: object) -> None:
+        raise WriteError("no space left", OSError(28, "full"))
+
+    monkeypatch.setattr(RunDirectory, "write_config", full)
+    small = [] if command == "bench" else ["--epochs", "1"]
+    assert run([*command.split(), "--limit", "10", *small, "--out", str(tmp_path / "new" / "run")]) == 1
+    assert not (tmp_path / "new").exists()

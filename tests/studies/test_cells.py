@@ -137,7 +137,7 @@ def test_a_damaged_summary_is_an_error_that_names_the_file_and_how_to_resume(
     assert f"remove {tmp_path}" in error.value.hint
 
 
-@pytest.mark.parametrize("state", ["interrupted", "running"])
+@pytest.mark.parametrize("state", ["interrupted", "running", "failed"])
 def test_a_cell_that_broke_off_after_its_summary_is_not_finished(tmp_path: Path, state: str) -> None:
     """Its figures, and the data behind them, may be missing."""
     (tmp_path / "summary.json").write_text(json.dumps(summary_of(tmp_path, 0.5)))

@@ -150,6 +150,19 @@ class RunDirectory:
 
     # What a run writes
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """For what is written before the work: where it cannot be, a new folder goes, another is failed."""
+        try:
+            yield
+        except BaseException as error:
+            if self.is_new:
+                self.discard()
+            else:
+                self.set_last_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
+                self.close()
+            raise
+
     def write_config(self, text: str) -> None:
         """Write the resolved configuration, which `--config` reads back."""
         files.write_text(self.path / CONFIG, text)

@@ -29,8 +29,10 @@ def open_folder(
         folder = RunDirectory.reopen(out, command)
     else:
         folder = RunDirectory.create(config.runs_dir, command, title, out=out)
-        folder.write_config(configuration.dumps(config, leave_out=PLACES))
-    folder.write_environment({})
+    with folder.starting():
+        if folder.is_new:
+            folder.write_config(configuration.dumps(config, leave_out=PLACES))
+        folder.write_environment({})
     return folder
 
 

@@ -83,10 +83,12 @@ class CellStudy:
         watcher: Watcher | None = None,
         finish: Finish | None = None,
         observers: Sequence[Observer] = (),
+        draw: Callable[[R], object] | None = None,
     ) -> R:
         """Train the missing cells; write and return what `make_result` makes of all, failed ones among them.
 
-        `finish` is called with each run in the process that trained it. `InterruptedRun` says how to go on.
+        `finish` is called with each run in the process that trained it, `draw` with the result; then the
+        study is finished. `InterruptedRun` says how to go on.
         """
         folder = self.folder
         try:
@@ -94,6 +96,8 @@ class CellStudy:
             self._train_missing(watcher, finish, observers)
             result = make_result()
             folder.write_summary(result.document())
+            if draw is not None:
+                draw(result)
             self._set_end()
         except (InterruptedRun, KeyboardInterrupt, SystemExit) as error:
             stopped = self._interrupted(error)

@@ -39,7 +39,7 @@ from nnkit.training.observers import Observer
 
 logger = logging.getLogger("nnkit")
 
-_BROKE_OFF = ("interrupted", "killed")
+_BROKE_OFF = ("interrupted", "killed", "failed")
 POLL_S = 0.2
 GRACE_S = 3.0
 """How long a process that was asked to end may take before it is killed."""

@@ -91,7 +91,12 @@ class Trainer:
     """What the figures were given."""
 
     def run(
-        self, resolved: Resolved[TrainConfig], *, observers: Sequence[Observer] = (), advise: bool = True
+        self,
+        resolved: Resolved[TrainConfig],
+        *,
+        observers: Sequence[Observer] = (),
+        finish: object = None,
+        advise: bool = True,
     ) -> None:
         config = resolved.config
         assert config.model is not None
@@ -136,7 +141,7 @@ def trainer(tiny: TinyPlugin, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     monkeypatch.setattr(train, "train", found.run)
     for name in ("write_comparison", "write_confusion"):  # most of the time of such a comparison
         monkeypatch.setattr(f"nnkit.present.figures.{name}", found.draw(name))
-    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda trained: None)
+    monkeypatch.setattr("nnkit.present.figures.draw_training", id)  # it crosses to processes
     return found
 
 

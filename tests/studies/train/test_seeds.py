@@ -270,6 +270,41 @@ def test_a_seed_that_broke_off_goes_on_from_its_checkpoint_to_the_bit(
         same_training(ours.run_dir, theirs.run_dir)
 
 
+def test_a_seed_that_failed_goes_on_from_its_checkpoint_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("a disk that is full, as it were")
+
+    out = tmp_path / "all"
+    whole = train(tmp_path / "whole", "0-1", epochs=3)
+    with monkeypatch.context() as patch:  # 6 steps an epoch: the second seed's ninth step
+        patch.setattr(loop, "_compute", after(27, broken, loop._compute))
+        assert [seed.seed for seed in train(out, "0-1", epochs=3).failed] == [1]
+    watch = Resumed()
+    result = train(out, "0-1", epochs=3, observers=[watch])
+    assert watch.resumed == [(1, 0)]
+    assert (result.validation, result.test) == (whole.validation, whole.test)
+    same_training(result.runs[1].run_dir, whole.runs[1].run_dir)
+
+
+def test_what_is_not_drawn_yet_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, states = tmp_path / "all", []
+
+    def draw(result: TrainSeedsResult) -> None:
+        states.append(RunDirectory(out).state())
+        if len(states) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("nnkit.present.figures.draw_seeds", draw)
+    with pytest.raises(InterruptedRun, match="2 of 2 seeds"):
+        train(out, "0-1", epochs=1)
+    assert RunDirectory(out).state() == "interrupted"
+    train(out, "0-1", epochs=1)
+    assert states == ["running", "running"]
+    assert RunDirectory(out).state() == "finished"
+
+
 def test_a_seed_whose_checkpoint_is_damaged_is_trained_from_its_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

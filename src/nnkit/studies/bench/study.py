@@ -135,8 +135,9 @@ def _recorded(config: BenchConfig) -> Iterator[tuple[RunDirectory, Record]]:
 def _new_folder(config: BenchConfig) -> tuple[RunDirectory, Record]:
     title = config.preset or config.dataset.name
     folder = RunDirectory.create(config.runs_dir, "bench", title, out=config.out)
-    folder.write_config(configuration.dumps(config, leave_out=PLACES))
-    folder.write_environment({})
+    with folder.starting():
+        folder.write_config(configuration.dumps(config, leave_out=PLACES))
+        folder.write_environment({})
     return folder, Record(folder)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -102,11 +102,12 @@ def compare_pooling(
     *,
     watcher: Watcher | None = None,
     finish: Finish | None = None,
+    draw: Callable[[ComparePoolingResult], object] | None = None,
 ) -> ComparePoolingResult:
     """Compare as configured. Finished cells of an earlier start in the same folder are not repeated.
 
-    `finish` is called with each cell's run in the process that trained it. `InterruptedRun` says how to go
-    on. Failed cells do not raise: `check_complete` does.
+    `finish` is called with each cell's run in the process that trained it, `draw` with the result.
+    `InterruptedRun` says how to go on. Failed cells do not raise: `check_complete` does.
     """
     config = complete(resolved).config
     choose_device(config.device)
@@ -129,7 +130,7 @@ def compare_pooling(
     cells = _cells(config, arms, folder)
     study = CellStudy(folder, list(cells.values()), jobs=config.jobs, threads=config.threads)
     comparison = _Comparison(config, arms, cells, study)
-    return study.run(lambda: _result(comparison), watcher=watcher, finish=finish)
+    return study.run(lambda: _result(comparison), watcher=watcher, finish=finish, draw=draw)
 
 
 def check_complete(result: ComparePoolingResult) -> None:

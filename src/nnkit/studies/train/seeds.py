@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nnkit.config import Resolved
 from nnkit.results.metrics import SplitMetrics
@@ -37,12 +37,13 @@ def train_seeds(
     watcher: Watcher | None = None,
     observers: Sequence[Observer] = (),
     finish: Finish | None = None,
+    draw: Callable[[TrainSeedsResult], object] | None = None,
 ) -> TrainSeedsResult:
     """Train once with each of the configuration's seeds. Finished runs of an earlier start are not repeated.
 
-    `finish` is called with each run in the process that trained it; `observers` see the runs of this process.
-    `InterruptedRun` says how to go on. Seeds that fail do not raise, `check_complete` does; but what fails
-    before a run begins is raised, as every seed would fail so.
+    `finish` is called with each run in the process that trained it, `draw` with the result; `observers` see
+    the runs of this process. `InterruptedRun` says how to go on. Seeds that fail do not raise,
+    `check_complete` does; but what fails before a run begins is raised, as every seed would fail so.
     """
     config = complete(resolved).config
     assert config.seeds is not None
@@ -61,7 +62,7 @@ def train_seeds(
         threads=config.threads,
     )
     return study.run(
-        lambda: _result(config, cells, study), watcher=watcher, finish=finish, observers=observers
+        lambda: _result(config, cells, study), watcher=watcher, finish=finish, observers=observers, draw=draw
     )
 
 

@@ -205,7 +205,7 @@ def _write_start(folder: RunDirectory, x: Experiment) -> None:
 
     A run that cannot go on is failed.
     """
-    try:
+    with folder.starting():
         folder.set_state("running")
         folder.write_config(configuration.dumps(x.config, leave_out=PLACES))
         folder.write_environment(
@@ -217,12 +217,6 @@ def _write_start(folder: RunDirectory, x: Experiment) -> None:
             }
         )
         folder.write_splits({name: x.data.splits[name].indices for name in SPLITS})
-    except BaseException as error:
-        if folder.is_new:
-            folder.discard()
-        else:
-            folder.set_last_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
-        raise
 
 
 def _new_folder(x: Experiment) -> tuple[RunDirectory, None]:
