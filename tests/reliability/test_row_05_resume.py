@@ -124,7 +124,7 @@ def leaves(value: Any, place: str = "") -> Iterable[tuple[str, Any]]:
 def state_of(run: Path) -> dict[str, Any]:
     """Everything that the newest checkpoint holds but times, by place."""
     saved = last_state(run)
-    return dict(leaves(without_times({**saved.parts, "beside": vars(saved.beside)})))
+    return dict(leaves(without_times({**saved.parts, "run": vars(saved.run)})))
 
 
 def assert_equal_to_the_bit(found: TrainResult, whole: TrainResult) -> None:

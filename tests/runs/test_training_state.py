@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from nnkit.data import tensor_files
 from nnkit.errors import CheckpointError
 from nnkit.runs import training_state
-from nnkit.runs.training_state import Beside
+from nnkit.runs.training_state import RunProgress
 from nnkit.training.loop import EpochProgress, TrainState, make_ema
 from tiny_plugin import TinyNet
 
@@ -45,7 +45,7 @@ SCHEDULES: dict[str, Callable[[Optimizer], LRScheduler | None]] = {
         [3],
     ),
 }
-BESIDE = Beside(
+PROGRESS = RunProgress(
     rules=[{"name": "patience", "state": {"bad": 1}}], best={"epoch": 0}, log_bytes=7, seconds=1.5
 )
 
@@ -102,9 +102,9 @@ def test_what_is_read_is_torchs_own_state_and_enough_to_resume(
     state = fresh(optimizer, schedule, ema, seed=0)
     steps(state, 0, 5)
     state.epoch = 2
-    training_state.save(path, state, loss, BESIDE)
+    training_state.save(path, state, loss, PROGRESS)
     saved = training_state.read(path)
-    assert saved.beside == BESIDE
+    assert saved.run == PROGRESS
     assert (saved.parts["epoch"], saved.parts["step"]) == (2, 5)
     assert_same(saved.parts["model"], dict(state.model.state_dict()))
     assert_same(saved.parts["optimizer"], state.optimizer.state_dict())
@@ -136,7 +136,7 @@ def test_the_history_of_lbfgs_is_part_of_the_state(tmp_path: Path) -> None:
 
     state = made(model)
     step(state)
-    training_state.save(tmp_path / "x", state, nn.MSELoss(), BESIDE)
+    training_state.save(tmp_path / "x", state, nn.MSELoss(), PROGRESS)
     saved = training_state.read(tmp_path / "x")
     assert len(saved.parts["optimizer"]["state"][0]["old_dirs"]) == 3
     other = made(nn.Linear(3, 1))
@@ -151,7 +151,7 @@ def test_the_epoch_under_way_is_part_of_the_state(tmp_path: Path) -> None:
     state.progress = EpochProgress(
         torch.tensor(1.25, dtype=torch.float64), torch.tensor(7), 3, 48, 0.5, 0.25, 2.0
     )
-    training_state.save(tmp_path / "x", state, nn.CrossEntropyLoss(), BESIDE)
+    training_state.save(tmp_path / "x", state, nn.CrossEntropyLoss(), PROGRESS)
     other = fresh("adam", "none", 0.0, seed=1)
     training_state.read(tmp_path / "x").restore(other, nn.CrossEntropyLoss())
     found = other.progress
@@ -176,7 +176,7 @@ def test_buffers_that_state_dict_leaves_out_and_those_of_the_loss_are_part_of_th
 ) -> None:
     model, loss = Hidden(1.0), Hidden(2.0)
     training_state.save(
-        tmp_path / "x", TrainState(model, OPTIMIZERS["sgd"](model.parameters())), loss, BESIDE
+        tmp_path / "x", TrainState(model, OPTIMIZERS["sgd"](model.parameters())), loss, PROGRESS
     )
     other, other_loss = Hidden(5.0), Hidden(6.0)
     state = TrainState(other, OPTIMIZERS["sgd"](other.parameters()))
@@ -187,11 +187,11 @@ def test_buffers_that_state_dict_leaves_out_and_those_of_the_loss_are_part_of_th
 
 def test_a_file_that_is_no_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     state = fresh("adam", "cosine", 0.5, seed=0)
-    training_state.save(tmp_path / "x", state, nn.CrossEntropyLoss(), BESIDE)
+    training_state.save(tmp_path / "x", state, nn.CrossEntropyLoss(), PROGRESS)
     tensors, header = tensor_files.read(tmp_path / "x")
     changes: list[dict[str, Any]] = [
-        {"format": 1}, {"state": None}, {"state": {}}, {"state": {"beside": 3}}, {"state": [1]},
-        {"state": {"beside": {"$tensor": "nowhere"}}},
+        {"format": 1}, {"state": None}, {"state": {}}, {"state": {"run": 3}}, {"state": [1]},
+        {"state": {"run": {"$tensor": "nowhere"}}},
     ]  # fmt: skip
     for change in changes:
         tensor_files.save(tmp_path / "y", tensors, {**copy.deepcopy(header), **change})
@@ -205,10 +205,10 @@ def test_a_file_that_is_no_checkpoint_is_refused_by_name(tmp_path: Path) -> None
 def test_a_state_of_other_components_does_not_fit_and_says_so(tmp_path: Path, part: str) -> None:
     state = fresh("adam", "cosine", 0.5, seed=0)
     steps(state, 0, 2)
-    training_state.save(tmp_path / "x", state, nn.CrossEntropyLoss(), BESIDE)
+    training_state.save(tmp_path / "x", state, nn.CrossEntropyLoss(), PROGRESS)
     saved = training_state.read(tmp_path / "x")
     damaged = {**saved.parts, part: None if part == "schedule" else {}}
-    broken = training_state.SavedState(saved.path, damaged, saved.beside)
+    broken = training_state.SavedState(saved.path, damaged, saved.run)
     other = fresh("adam", "cosine", 0.5, seed=0)
     with pytest.raises(CheckpointError, match="x does not fit the model, optimizer or schedule"):
         broken.restore(other, nn.CrossEntropyLoss())

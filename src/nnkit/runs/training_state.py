@@ -26,8 +26,8 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a checkpoint holds beside the loop's own state.
+class RunProgress:
+    """How far a run is, beyond the state of its loop: rules, best epoch, log, time.
 
     `log_bytes` is the length of metrics.jsonl at that moment, `log_crc32` the checksum of so much of it;
     `settings` are those that the run may not change; `seconds` is the time that the run had taken;
@@ -58,7 +58,7 @@ class SavedState:
 
     path: Path
     parts: Mapping[str, Any]
-    beside: Beside
+    run: RunProgress
     best_weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def restore(self, state: TrainState, loss: nn.Module) -> None:
@@ -91,7 +91,7 @@ class SavedState:
             state.progress = EpochProgress(**{**progress, **sums})
 
 
-def save(path: Path, state: TrainState, loss: nn.Module, beside: Beside) -> None:
+def save(path: Path, state: TrainState, loss: nn.Module, run: RunProgress) -> None:
     """Write a checkpoint. `CheckpointError` for a state of a third party that it cannot hold: it is named."""
     progress = state.progress
     parts = {
@@ -106,7 +106,7 @@ def save(path: Path, state: TrainState, loss: nn.Module, beside: Beside) -> None
         "parts": state.parts.number,
         "eval_parts": state.eval_parts.number,
         "progress": _plain_progress(progress) if progress is not None else None,
-        "beside": vars(beside),
+        "run": vars(run),
     }
     packed, tensors = pack(parts, "state")
     tensor_files.save(path, tensors, {"format": FORMAT, "state": packed})
@@ -142,10 +142,10 @@ def read(path: Path) -> SavedState:
         if header.get("format") != FORMAT:
             raise ValueError(f"format {quote(header.get('format'))}")
         parts = unpack(header["state"], tensors)
-        beside = Beside(**parts.pop("beside"))
+        run = RunProgress(**parts.pop("run"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and not files.is_damage(error):
             raise
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged: {why}", hint="an older checkpoint may be whole") from None
-    return SavedState(path, parts, beside)
+    return SavedState(path, parts, run)

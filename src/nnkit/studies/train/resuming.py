@@ -43,7 +43,7 @@ def fixed_settings(config: TrainConfig) -> dict[str, Any]:
 
 def check_config(folder: RunDirectory, saved: SavedState) -> None:
     """`CheckpointError` where config.toml is not what the checkpoint was trained with."""
-    then = saved.beside.settings
+    then = saved.run.settings
     now = fixed_settings(resolve(TrainConfig, {}, files=[folder.config_path]).config)
     differences = [
         f"{key}: trained with {quote(then.get(key))}, the file has {quote(now.get(key))}"
@@ -103,7 +103,7 @@ def read_newest(folder: RunDirectory) -> SavedState:
         try:
             folder.checkpoints.check(path)
             saved = training_state.read(path)
-            folder.log.check(saved.beside.log_mark)
+            folder.log.check(saved.run.log_mark)
             saved = replace(saved, best_weights=_best_weights(folder, entry, saved))
         except CheckpointError as error:
             wrong.append(error.message)
@@ -124,7 +124,7 @@ def read_newest(folder: RunDirectory) -> SavedState:
 
 def _best_weights(folder: RunDirectory, entry: Entry, saved: SavedState) -> Mapping[str, Tensor]:
     """The weights of the best epoch until a checkpoint; `CheckpointError` where they are gone or others."""
-    epoch = saved.beside.best["epoch"]
+    epoch = saved.run.best["epoch"]
     if not epoch:
         return {}
     path = folder.checkpoints.weights_in(entry.best) if entry.best is not None else None
@@ -146,7 +146,7 @@ def check_something_left(folder: RunDirectory, saved: SavedState, config: TrainC
         )
     if folder.status().state == "finished" and config.epochs == _epochs_before(folder, config):
         raise UsageError(
-            f"{folder.path} is finished after {done} epochs ({saved.beside.stopped_by}): nothing is left",
+            f"{folder.path} is finished after {done} epochs ({saved.run.stopped_by}): nothing is left",
             hint="give more --epochs to go on",
         )
 
@@ -157,10 +157,10 @@ def goes_on(saved: SavedState, folder: RunDirectory, config: TrainConfig) -> Sav
     What the checkpoint was made with counts: config.toml has what was asked for last, which a kill may have
     ended before any checkpoint.
     """
-    before = saved.beside.epochs if saved.beside.epochs is not None else _epochs_before(folder, config)
+    before = saved.run.epochs if saved.run.epochs is not None else _epochs_before(folder, config)
     if config.epochs == before:
         return saved
-    return replace(saved, beside=replace(saved.beside, stopped_by=None))
+    return replace(saved, run=replace(saved.run, stopped_by=None))
 
 
 def _epochs_before(folder: RunDirectory, config: TrainConfig) -> int:

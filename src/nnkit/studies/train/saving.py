@@ -11,7 +11,7 @@ from nnkit import config as configuration
 from nnkit import durations
 from nnkit.runs import training_state, weights
 from nnkit.runs.directory import RunDirectory
-from nnkit.runs.training_state import Beside, SavedState
+from nnkit.runs.training_state import RunProgress, SavedState
 from nnkit.studies.train.experiment import Experiment
 from nnkit.studies.train.resuming import fixed_settings
 from nnkit.training.loop import TrainState, require_finite
@@ -47,16 +47,16 @@ class Saver:
 
     def restore(self, saved: SavedState) -> None:
         """Put a checkpoint into the run's objects, and cut the log to where it was."""
-        x, beside = self._x, saved.beside
+        x, run = self._x, saved.run
         saved.restore(self._state, x.loss)
-        for (_, rule), remembered in zip(x.rules, beside.rules, strict=True):
+        for (_, rule), remembered in zip(x.rules, run.rules, strict=True):
             rule.load_state_dict(remembered["state"])
-        self._log.restore(beside.log_mark)
-        if beside.best["epoch"]:
-            self._best.restore(beside.best, dict(saved.best_weights))
+        self._log.restore(run.log_mark)
+        if run.best["epoch"]:
+            self._best.restore(run.best, dict(saved.best_weights))
         self._folder.checkpoints.forget_after(saved.path.parent.name)
-        self._before_s = beside.seconds
-        self.stopped_by = beside.stopped_by
+        self._before_s = run.seconds
+        self.stopped_by = run.stopped_by
         self._saved_at = self._place
         self._safe = self._seen = self._place[:2]
 
@@ -99,7 +99,7 @@ class Saver:
     def _save(self, best: Callable[[Path], None] | None) -> None:
         require_finite(self._state)
         state, x, mark = self._state, self._x, self._log.sync()
-        beside = Beside(
+        run = RunProgress(
             rules=[{"name": name, "state": rule.state_dict()} for name, rule in x.rules],
             best=self._best.state_dict(),
             log_bytes=mark.bytes,
@@ -112,7 +112,7 @@ class Saver:
         self._folder.checkpoints.save(
             state.epoch,
             state.step,
-            state=lambda path: training_state.save(path, state, x.loss, beside),
+            state=lambda path: training_state.save(path, state, x.loss, run),
             best=best,
             keep=x.config.keep_checkpoints,
         )
