@@ -236,4 +236,7 @@ def describe_mistakes(plans: Iterable[tuple[str, str, Spec]]) -> list[Mistake]:
             mistakes += error.mistakes
         except UsageError as error:
             mistakes.append(Mistake(path, error.message, error.hint))
+        except PluginError:
+            if group != "trackers":  # a run goes on without one that is broken
+                raise
     return mistakes

@@ -473,7 +473,48 @@ class Schedule(Protocol):
         ...
 
 
-GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules")
+@dataclass(frozen=True)
+class TrackedRun:
+    """What a tracker is told of its run: its folder, its complete configuration, and where it begins.
+
+    `config` is what config.toml holds. `step` counts the steps that were done before, in a run that is
+    resumed; else it is 0.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    step: int = 0
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Group `nnkit.trackers`: mirrors what a run records to another place. The run's folder stays the record.
+
+    `start` is called once, before the first step, and `finish` once, however the run ends. A tracker that
+    raises in any of them is left out from then on, with one warning: the run goes on as without it.
+    """
+
+    def start(self, run: TrackedRun) -> None:
+        """Begin: open a connection or a file."""
+        ...
+
+    def log(self, values: Mapping[str, float], *, step: int, epoch: int) -> None:
+        """Record values after a step: `loss` and `learning_rate` of each step, the metrics of each epoch.
+
+        Those of the steps come when their epoch ends, in order. Values may be NaN.
+        """
+        ...
+
+    def figure(self, name: str, path: Path) -> None:
+        """Record a picture of the finished run, a PNG file in its folder."""
+        ...
+
+    def finish(self, state: str) -> None:
+        """End: "finished", "interrupted" or "failed"."""
+        ...
+
+
+GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules", "trackers")
 PROTOCOLS: Mapping[type, str] = {
     Dataset: "datasets",
     Model: "models",
@@ -482,6 +523,7 @@ PROTOCOLS: Mapping[type, str] = {
     StoppingRule: "stopping_rules",
     Optimizer: "optimizers",
     Schedule: "schedules",
+    Tracker: "trackers",
 }
 """A parameter annotated with one of these types is a nested component of that group."""
 

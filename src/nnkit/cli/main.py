@@ -253,6 +253,7 @@ _OPTION_OF = {
     "stopping_rules": "--stop",
     "optimizers": "--optimizer",
     "schedules": "--schedule",
+    "trackers": "--tracker",
 }
 
 

@@ -20,6 +20,7 @@ from nnkit.testing.contract import (
     PoolingContract,
     ScheduleContract,
     StoppingRuleContract,
+    TrackerContract,
 )
 from nnkit.testing.subject import Skipped, Subject
 
@@ -35,5 +36,6 @@ __all__ = [
     "Skipped",
     "StoppingRuleContract",
     "Subject",
+    "TrackerContract",
     "run_check",
 ]

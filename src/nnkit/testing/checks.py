@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nnkit.errors import NnkitError
-from nnkit.testing import common, datasets, losses, models, optimizers, poolings, schedules, stopping_rules
+from nnkit.testing import (
+    common,
+    datasets,
+    losses,
+    models,
+    optimizers,
+    poolings,
+    schedules,
+    stopping_rules,
+    trackers,
+)
 from nnkit.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -73,6 +83,13 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         schedules.gives_rates_that_training_can_use,
         schedules.goes_on_from_its_saved_state,
         schedules.is_deterministic,
+    ),
+    "trackers": (
+        trackers.takes_a_whole_run,
+        trackers.takes_a_run_that_is_resumed,
+        trackers.takes_a_run_that_ends_at_once,
+        trackers.leaves_the_record_alone,
+        trackers.draws_no_random_number,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

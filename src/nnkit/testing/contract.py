@@ -97,6 +97,11 @@ class ScheduleContract(_Contract):
     """Tests of a schedule, over a run of six epochs of five steps."""
 
 
+@_tests_of("trackers")
+class TrackerContract(_Contract):
+    """Tests of a tracker, which is given a run of two epochs."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""

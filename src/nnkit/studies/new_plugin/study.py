@@ -24,6 +24,7 @@ GROUP_OF: dict[str, str] = {
     "stopping-rule": "stopping_rules",
     "optimizer": "optimizers",
     "schedule": "schedules",
+    "tracker": "trackers",
 }
 _TRY_IT = {
     "datasets": "nnkit train --dataset {0} --epochs 1",
@@ -33,6 +34,7 @@ _TRY_IT = {
     "stopping_rules": "nnkit train --stop {0} --epochs 2 --limit 500",
     "optimizers": "nnkit train --optimizer {0} --epochs 1 --limit 500",
     "schedules": "nnkit train --schedule {0} --epochs 3 --limit 500",
+    "trackers": "nnkit train --tracker {0} --epochs 1 --limit 500",
 }
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _TAKEN = {"nnkit", "torch", "torchvision", "numpy"}

@@ -58,6 +58,7 @@ def verify_run(config: RunsVerifyConfig, *, observers: Sequence[Observer] = ()) 
             "resume": None,
             "stop": (),
             "checkpoint_every": None,
+            "tracker": (),
         }
         changed |= {} if whole and summary is not None else {"test": False}
         asked = replace(asked, config=asked.config.model_copy(update=changed))

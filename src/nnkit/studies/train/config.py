@@ -50,10 +50,11 @@ class TrainConfig(PlaceConfig):
         "model": "models",
         "loss": "losses",
         "stop": "stopping_rules",
+        "tracker": "trackers",
         "optimizer": "optimizers",
         "schedule": "schedules",
     }
-    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop")
+    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop", "tracker")
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
     alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
 
@@ -97,6 +98,9 @@ class TrainConfig(PlaceConfig):
     seed: Seed = 0
     seeds: SeedsIfAny = None
     jobs: Annotated[Jobs | None, Option("Seeds trained in parallel, with --seeds", default="1")] = None
+    tracker: Annotated[
+        tuple[SpecField, ...], Option("Where the run is also recorded; repeatable, see `nnkit list trackers`")
+    ] = ()
     deterministic: Annotated[
         bool,
         Option(

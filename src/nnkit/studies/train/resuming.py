@@ -28,6 +28,7 @@ logger = logging.getLogger("nnkit")
 
 FREE = (
     "epochs", "test", "device", "threads", "data_root", "download", "checkpoint_every", "keep_checkpoints",
+    "tracker",
     *PLACES,
 )  # fmt: skip
 """What may differ from the run that is resumed: how long, where, and what is kept."""

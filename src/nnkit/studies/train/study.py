@@ -38,6 +38,7 @@ from nnkit.studies.train.figures import FigureData, figure_data
 from nnkit.studies.train.incompatible import Refusal, cause_of
 from nnkit.studies.train.oom import out_of_memory
 from nnkit.studies.train.saving import Saver
+from nnkit.studies.train.tracking import tracked
 from nnkit.training import determinism, least_squares, random_state
 from nnkit.training.devices import choose_device, set_threads
 from nnkit.training.evaluation import evaluate
@@ -112,7 +113,11 @@ def train(
         for observer in observers:
             if isinstance(observer, PlanObserver):
                 observer.on_plan(images_per_epoch=forecast.num_images)
-        with _recorded(x, advise=advise) as (folder, saved), determinism.explained():
+        with (
+            _recorded(x, advise=advise) as (folder, saved),
+            determinism.explained(),
+            contextlib.ExitStack() as ends,
+        ):
             fitted = least_squares.fit_least_squares if config.solver != "gradient" else least_squares.prepare
             x.solver = fitted(x.model, x.data)
             state = start_state(x)
@@ -120,6 +125,7 @@ def train(
             saver = Saver(folder, x, state, best, log, started)
             if saved is not None:
                 _resume(saver, saved, state, observers)
+            tracking = ends.enter_context(tracked(config, folder, state.step))
             forward = compile_model(x) if config.compile else x.model
             with listening(patience_s=PATIENCE_S) as interrupt:
                 with _saved_when_interrupted(state, saver), _explained(x, state), _flushed(log):
@@ -128,7 +134,7 @@ def train(
                     while True:
                         with interrupt.breakable(saver.loses_nothing):
                             event = next(left, None)
-                        is_end = event is None or _ends(event, x, state, saver, (log, *observers))
+                        is_end = event is None or _ends(event, x, state, saver, (log, *observers, tracking))
                         if is_end or state.epoch == last_epoch:
                             break
                         interrupt.check()
@@ -143,6 +149,7 @@ def train(
             trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
             if finish is not None:
                 finish(trained)
+            tracking.figures(folder)
             folder.set_state("finished", reason=result.stopped_by)
     return trained
 

@@ -1,0 +1,190 @@
+"""Row 18: a tracker that cannot be imported, or raises, changes nothing of the training and is told once."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import nnkit
+from checkpoint_files import best_file
+from fake_plugins import write_plugin
+from nnkit import registry
+from nnkit.errors import ConfigError, InterruptedRun, UsageError
+from nnkit.results.train import TrainResult
+from nnkit.runs.directory import RunDirectory
+from nnkit.types import TrackedRun
+from tiny_plugin import TinyPlugin
+
+QUICK: dict[str, Any] = {"dataset": "tiny", "epochs": 2, "batch_size": 16, "threads": 1, "device": "cpu"}
+METHODS = ("start", "log", "figure", "finish")
+
+
+class Recorder:
+    """Remembers what it is told; breaks where it is asked to."""
+
+    def __init__(self, told: list[tuple[Any, ...]] | None = None, breaks: str = "") -> None:
+        self.told = [] if told is None else told
+        self.breaks = breaks
+
+    def _tell(self, what: str, *rest: Any) -> None:
+        self.told.append((what, *rest))
+        torch.rand(3)  # a library may draw
+        np.random.rand(3)
+        if what == self.breaks:
+            raise ConnectionError("no network")
+
+    def start(self, run: TrackedRun) -> None:
+        self._tell("start", run)
+
+    def log(self, values: Mapping[str, float], *, step: int, epoch: int) -> None:
+        self._tell("log", dict(values), step, epoch)
+
+    def figure(self, name: str, path: Path) -> None:
+        assert path.is_file()
+        self._tell("figure", name)
+
+    def finish(self, state: str) -> None:
+        self._tell("finish", state)
+
+
+def train(out: Path, **options: Any) -> TrainResult:
+    result = nnkit.train(**{**QUICK, "out": out, **options})
+    assert isinstance(result, TrainResult)
+    return result
+
+
+def same(a: TrainResult, b: TrainResult) -> None:
+    first, second = (load_file(best_file(run.run_dir)) for run in (a, b))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (a.best, a.test, a.stopped_by) == (b.best, b.test, b.stopped_by)
+
+
+def test_a_tracker_is_told_every_step_epoch_and_picture(tiny: TinyPlugin, tmp_path: Path) -> None:
+    recorder = Recorder()
+    result = train(tmp_path / "run", tracker=[recorder])
+    kinds = [each[0] for each in recorder.told]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "finish"
+    run = recorder.told[0][1]
+    assert (run.folder, run.step, run.config["dataset"], run.config["epochs"]) == (
+        result.run_dir,
+        0,
+        "tiny",
+        2,
+    )
+    logs = [each[1:] for each in recorder.told if each[0] == "log"]
+    assert [(step, epoch, sorted(values)[0] == "learning_rate") for values, step, epoch in logs] == [
+        *((step, 1, True) for step in range(1, 7)), (6, 1, False),
+        *((step, 2, True) for step in range(7, 13)), (12, 2, False),
+    ]  # fmt: skip
+    recorded = RunDirectory(result.run_dir).epochs()
+    for values, at in ((logs[6][0], 0), (logs[13][0], 1)):
+        assert {key: values[key] for key in recorded[at]["metrics"]} == recorded[at]["metrics"]
+    assert all(values["loss"] > 0 for values, *_ in (logs[0], logs[12]))
+    drawn = sorted(path.stem for path in (result.run_dir / "figures").glob("*.png"))
+    assert [each[1] for each in recorder.told if each[0] == "figure"] == drawn != []
+    assert recorder.told[-1] == ("finish", "finished")
+
+
+@pytest.mark.parametrize("breaks", METHODS)
+def test_one_that_raises_changes_nothing_and_is_told_once(
+    tiny: TinyPlugin, tmp_path: Path, caplog: pytest.LogCaptureFixture, breaks: str
+) -> None:
+    plain = train(tmp_path / "plain")
+    broken, whole = Recorder(breaks=breaks), Recorder()
+    with caplog.at_level(logging.WARNING, logger="nnkit"):
+        result = train(tmp_path / "tracked", tracker=[broken, whole])
+    same(result, plain)
+    warnings = [record.message for record in caplog.records if "tracker" in record.message]
+    assert len(warnings) == 1
+    assert warnings[0].endswith(f"which broke in {breaks}: ConnectionError: no network")
+    assert [each[0] for each in broken.told].count(breaks) == 1
+    assert broken.told[-1][0] == breaks
+    assert whole.told[-1] == ("finish", "finished")
+
+
+MODULE = """
+from nnkit.types import TrackedRun
+class Cannot:
+    "It cannot be made."
+    def __init__(self, *, size: int = 3) -> None:
+        raise OSError("no server")
+    def start(self, run): ...
+    def log(self, values, *, step, epoch): ...
+    def figure(self, name, path): ...
+    def finish(self, state): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("no_such_module:Tracker", "ModuleNotFoundError"),
+        ("row_18_tracker:Cannot", "OSError: no server"),
+        ("builtins:dict", "has no start()"),
+    ],
+)
+def test_one_that_cannot_be_imported_or_made_is_left_out(
+    tiny: TinyPlugin, tmp_path: Path, caplog: pytest.LogCaptureFixture, target: str, said: str
+) -> None:
+    site = tiny.runs.parent / "site"
+    (site / "row_18_tracker.py").write_text(MODULE)
+    write_plugin(site, "row-18", f"[nnkit.trackers]\naway = {target}\n")
+    registry.refresh()
+    plain = train(tmp_path / "plain")
+    with caplog.at_level(logging.WARNING, logger="nnkit"):
+        result = train(tmp_path / "tracked", tracker=["away"])
+    same(result, plain)
+    (warning,) = [record.message for record in caplog.records if "tracker" in record.message]
+    assert warning.startswith("the run goes on without the tracker away")
+    assert said in warning
+
+
+def test_a_name_that_nobody_has_and_a_wrong_setting_are_mistakes(tiny: TinyPlugin, tmp_path: Path) -> None:
+    site = tiny.runs.parent / "site"
+    (site / "row_18_tracker.py").write_text(MODULE)
+    write_plugin(site, "row-18", "[nnkit.trackers]\naway = row_18_tracker:Cannot\n")
+    registry.refresh()
+    with pytest.raises(UsageError, match="no tracker is named"):
+        train(tmp_path / "run", tracker=["nowhere"])
+    with pytest.raises(ConfigError, match=r"tracker\[0\]"):
+        train(tmp_path / "run", tracker=["away:size=big"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_broken_off_says_so_and_a_resumed_one_where_it_begins(
+    tiny: TinyPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop:
+        def on_step(self, step: Any) -> None:
+            if step.step == 9:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def on_epoch(self, epoch: Any) -> None: ...
+
+    first, second = Recorder(), Recorder()
+    with pytest.raises(InterruptedRun):
+        train(tmp_path / "run", tracker=[first], observers=[Stop()])
+    assert first.told[-1] == ("finish", "interrupted")
+    assert [each[2] for each in first.told if each[0] == "log"] == [*range(1, 7), 6, 7, 8, 9]
+    nnkit.train(resume=tmp_path / "run", tracker=[second])
+    assert second.told[0][1].step == 9
+    assert [each[2] for each in second.told if each[0] == "log"] == [10, 11, 12, 12]
+
+
+def test_each_seed_has_trackers_of_its_own(tiny: TinyPlugin, tmp_path: Path) -> None:
+    told: list[tuple[Any, ...]] = []
+    make = functools.partial(Recorder, told)
+    result: Any = nnkit.train(**QUICK, seeds="0-1", tracker=[make], out=tmp_path / "all")
+    starts = [each[1].folder for each in told if each[0] == "start"]
+    assert starts == [run.run_dir for run in result.runs]
