@@ -5,13 +5,13 @@ import functools
 import math
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
 import pytest
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from nnkit.errors import Mistake, PluginError
 from nnkit.schema import check, convert, plain_value, settings_of
@@ -43,6 +43,41 @@ class Many:
         colour: Colour = Colour.RED,
         **kwargs: int,
     ) -> None: ...
+
+
+class Wide:
+    def __init__(
+        self,
+        rate: float | Tensor = 0.5,
+        rates: tuple[float | Tensor, float] = (0.5, 0.25),
+        steps: Iterable[int] = (),
+        most: list[float] | Tensor | None = None,
+        step: Callable[[], int] | None = None,
+        weight: Tensor | None = None,
+    ) -> None: ...
+
+
+def test_of_a_union_the_types_that_a_spec_can_hold_count() -> None:
+    found = settings_of(Wide)
+    assert {name: setting.type_name for name, setting in found.items()} == {
+        "rate": "float",
+        "rates": "tuple[float, float]",
+        "steps": "list[int]",
+        "most": "list[float] or none",
+    }
+    values, mistakes = check(found, {"rate": 1, "rates": [1, 2], "steps": Text("[3, 4]"), "most": None}, "")
+    assert values == {"rate": 1.0, "rates": (1.0, 2.0), "steps": [3, 4], "most": None}
+    assert mistakes == []
+
+
+class Made:
+    def __init__(self, params: object, lr: float = 0.5) -> None: ...
+
+
+def test_what_a_component_is_made_with_is_no_setting() -> None:
+    assert list(settings_of(Made, "optimizers")) == ["lr"]
+    with pytest.raises(PluginError, match='its parameter "params" has the type object'):
+        settings_of(Made, "models")
 
 
 def test_settings_are_the_typed_keyword_parameters():

@@ -78,7 +78,7 @@ def find(group: str, name: str) -> Entry:
     if not chosen and name == PYTHON:
         raise UsageError(
             f"the {singular} was a Python object, and no file holds it",
-            hint=f"from Python, pass it again, as in nnkit.train(config=..., {singular.split()[0]}=...)",
+            hint=f"from Python, pass it again, as in nnkit.train(config=..., {_keyword(group)}=...)",
         )
     if not chosen:
         known = {entry.name for entry in in_group}
@@ -127,7 +127,13 @@ def load(entry: Entry) -> Component:
 
 def missing_methods(group: str, component: object) -> list[str]:
     """The methods of the group's protocol that a class or an object lacks."""
-    return [name for name in _methods(group) if not callable(getattr(component, name, None))]
+    return [name for name in _methods(group) if not _has_method(component, name)]
+
+
+def _has_method(component: object, name: str) -> bool:
+    if name == "__call__" and isinstance(component, type):  # any class can be called: to make an object
+        return any(name in vars(each) for each in component.__mro__)
+    return callable(getattr(component, name, None))
 
 
 def check_methods(group: str, component: object, name: str) -> None:
@@ -143,12 +149,21 @@ def check_methods(group: str, component: object, name: str) -> None:
 def _methods(group: str) -> list[str]:
     """The methods that the group's protocol asks for."""
     protocol = next(protocol for protocol, of in PROTOCOLS.items() if of == group)
-    return [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
+    return [
+        name
+        for name, value in vars(protocol).items()
+        if callable(value) and (name == "__call__" or not name.startswith("_"))
+    ]
 
 
 def group_title(group: str) -> str:
     """ "stopping rule" for "stopping_rules": a group's name in a sentence."""
     return group.removesuffix("es" if group.endswith("sses") else "s").replace("_", " ")
+
+
+def _keyword(group: str) -> str:
+    """The keyword of `nnkit.train` that takes components of a group."""
+    return {"stopping_rules": "stop", "augmentations": "augment"}.get(group, group_title(group))
 
 
 def _distributions() -> Iterator[importlib.metadata.Distribution]:

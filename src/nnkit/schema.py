@@ -11,19 +11,23 @@ import inspect
 import json
 import sys
 import types
+from collections import abc
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from nnkit.errors import Mistake, PluginError, UsageError, did_you_mean, quote
 from nnkit.spec import Spec, Text, from_toml, parse, read_toml_value
-from nnkit.types import PROTOCOLS, Nested
+from nnkit.types import MADE_WITH, PROTOCOLS, Nested
 
 RESERVED = "name"
 _SCALARS = (bool, int, float, str, Path)
 _NO_DEFAULT = inspect.Parameter.empty
+_OFTEN_FOR_CHECKERS_ALONE = {name: getattr(abc, name) for name in ("Callable", "Iterable", "Sequence")}
+"""Names that a module may import under TYPE_CHECKING only, as torch's schedules do."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +51,29 @@ def group_type_name(group: str) -> str:
     return f"spec of {group}"
 
 
-def settings_of(cls: type[Any]) -> Mapping[str, Setting]:
-    """The settings of a class, by name; `PluginError` where a parameter cannot be set."""
-    return {setting.name: setting for setting in _read_signature(cls)}
+def settings_of(cls: type[Any], group: str = "") -> Mapping[str, Setting]:
+    """The settings of a class, by name; `PluginError` where a parameter cannot be set.
+
+    The first parameter of a component of `group` is none of them where nnkit gives it: see `MADE_WITH`.
+    """
+    return {setting.name: setting for setting in _read_signature(cls, group)}
 
 
-def _read_signature(cls: type[Any]) -> Iterator[Setting]:
+def _read_signature(cls: type[Any], group: str) -> Iterator[Setting]:
     try:
-        parameters = inspect.signature(cls).parameters.values()
+        parameters = list(inspect.signature(cls).parameters.values())
     except (TypeError, ValueError):  # a class written in C that shows no signature takes no settings
         return
-    for parameter in parameters:
+    for parameter in parameters[group in MADE_WITH :]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         required = parameter.default is _NO_DEFAULT
         annotation = _resolve(cls, parameter)
-        group = _nested_group(annotation)
+        nested = _nested_group(annotation)
         by_name = parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name != RESERVED
-        if by_name and (group or _is_setting_type(annotation)):
-            yield Setting(parameter.name, annotation, parameter.default, required, group)
+        held = annotation if nested else _as_held(annotation)
+        if by_name and (nested or _is_setting_type(held)):
+            yield Setting(parameter.name, held, parameter.default, required, nested)
         elif required:
             why = _why_hidden(parameter, annotation)
             raise PluginError(
@@ -92,7 +100,11 @@ def _resolve(cls: type[Any], parameter: inspect.Parameter) -> Any:
     annotation = parameter.annotation
     if isinstance(annotation, str):
         init = inspect.unwrap(cls.__init__)
-        names = {**vars(sys.modules.get(cls.__module__, types)), **getattr(init, "__globals__", {})}
+        names = {
+            **_OFTEN_FOR_CHECKERS_ALONE,
+            **vars(sys.modules.get(cls.__module__, types)),
+            **getattr(init, "__globals__", {}),
+        }
         try:
             annotation = eval(
                 annotation, names, dict(vars(cls))
@@ -111,6 +123,19 @@ def _hashes(annotation: Any) -> bool:
     except TypeError:  # a list inside Annotated or Literal, say
         return False
     return True
+
+
+def _as_held(annotation: Any) -> Any:
+    """The part of a type that a spec can hold: float of `float | Tensor`, list[int] of `Iterable[int]`."""
+    if get_origin(annotation) in (abc.Iterable, abc.Sequence, abc.Collection):
+        return list[_as_held(get_args(annotation)[0])]  # type: ignore[misc]
+    if get_origin(annotation) in (list, tuple, dict):
+        inner = tuple(part if part is Ellipsis else _as_held(part) for part in get_args(annotation))
+        return get_origin(annotation)[inner]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation
+    members = tuple(part for arg in get_args(annotation) if _is_setting_type(part := _as_held(arg)))
+    return annotation if all(part is type(None) for part in members) else reduce(or_, members)
 
 
 def _nested_group(annotation: Any) -> str:

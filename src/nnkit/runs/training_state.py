@@ -31,7 +31,8 @@ class Beside:
 
     `log_bytes` is the length of metrics.jsonl at that moment, `log_crc32` the checksum of so much of it;
     `settings` are those that the run may not change; `seconds` is the time that the run had taken;
-    `stopped_by` says why training had ended, None where it had not.
+    `stopped_by` says why training had ended, None where it had not. `augment` has the state of each
+    augmentation, None for one without.
     """
 
     rules: list[dict[str, Any]]
@@ -41,6 +42,7 @@ class Beside:
     stopped_by: str | None = None
     log_crc32: int | None = None
     settings: dict[str, Any] | None = None
+    augment: list[Any] | None = None
 
     @property
     def log_mark(self) -> LogMark:

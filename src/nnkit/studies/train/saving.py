@@ -50,6 +50,8 @@ class Saver:
         saved.restore(self._state, x.loss)
         for (_, rule), remembered in zip(x.rules, beside.rules, strict=True):
             rule.load_state_dict(remembered["state"])
+        if x.augment is not None and beside.augment is not None:
+            x.augment.load_state_dict(beside.augment)
         self._log.restore(beside.log_mark)
         if beside.best["epoch"]:
             self._best.restore(beside.best, dict(saved.best_weights))
@@ -98,6 +100,7 @@ class Saver:
             seconds=self.seconds,
             stopped_by=self.stopped_by,
             settings=fixed_settings(x.config),
+            augment=x.augment.state_dict() if x.augment is not None else None,
         )
         self._folder.checkpoints.save(
             state.epoch,

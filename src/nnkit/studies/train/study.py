@@ -17,7 +17,7 @@ from nnkit.config import Resolved
 from nnkit.data.loaders import EvalLoader, data_to
 from nnkit.data.resize_policy import with_policy
 from nnkit.data.splits import check_labels, classes_without_images, limited
-from nnkit.errors import DivergedError, InterruptedRun, UsageError, WriteError
+from nnkit.errors import DivergedError, InterruptedRun, PluginError, UsageError, WriteError
 from nnkit.results.train import Best, BestMetrics, Solver, TrainResult
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.runs.status import State
@@ -234,7 +234,7 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
     except InterruptedRun as error:
         folder.set_last_state("interrupted", reason=error.message)
         raise
-    except UsageError as error:
+    except (UsageError, PluginError) as error:
         if not folder.has_log() and x.config.resume is None:  # it never started
             folder.discard()
         else:
