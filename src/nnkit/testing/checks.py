@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nnkit.errors import NnkitError
-from nnkit.testing import common, datasets, losses, models, poolings, stopping_rules
+from nnkit.testing import augmentations, common, datasets, losses, models, poolings, stopping_rules
 from nnkit.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -60,6 +60,13 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         stopping_rules.treats_nan_as_documented,
         stopping_rules.is_deterministic,
         stopping_rules.survives_spawn,
+    ),
+    "augmentations": (
+        augmentations.keeps_shape_and_type,
+        augmentations.gives_finite_values,
+        augmentations.draws_from_torchs_generator,
+        augmentations.sees_no_padding,
+        augmentations.survives_spawn,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

@@ -87,6 +87,11 @@ class StoppingRuleContract(_Contract):
         return {} if self.stops_on_nan is None else {"stops_on_nan": self.stops_on_nan}
 
 
+@_tests_of("augmentations")
+class AugmentationContract(_Contract):
+    """Tests of an augmentation, on batches of one channel and of three, padded and not."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""
