@@ -86,7 +86,9 @@ def find(group: str, name: str) -> Entry:
         raise UsageError(f'no {singular} is named "{name[:80]}"', hint=hint if known else _no_metadata_hint())
     if len(chosen) > 1:
         owners = " or ".join(f'"{entry.full_name}"' for entry in chosen)
-        raise UsageError(f'{len(chosen)} distributions name a {singular} "{name}"', hint=f"write {owners}")
+        raise UsageError(
+            f'{len(chosen)} distributions name {_with_article(group)} "{name}"', hint=f"write {owners}"
+        )
     return chosen[0]
 
 
@@ -139,10 +141,10 @@ def _has_method(component: object, name: str) -> bool:
 def check_methods(group: str, component: object, name: str) -> None:
     """`UsageError` where an object that was passed, or what it made, is no component of the group."""
     if missing := missing_methods(group, component):
-        title = group_title(group)
+        title = _with_article(group)
         raise UsageError(
-            f"expected a {title}, but {name} has no {' and no '.join(f'{each}()' for each in missing)}",
-            hint=f"pass the name of a {title}, an object that has it, or a class that makes one",
+            f"expected {title}, but {name} has no {' and no '.join(f'{each}()' for each in missing)}",
+            hint=f"pass the name of {title}, an object that has it, or a class that makes one",
         )
 
 
@@ -159,6 +161,12 @@ def _methods(group: str) -> list[str]:
 def group_title(group: str) -> str:
     """ "stopping rule" for "stopping_rules": a group's name in a sentence."""
     return group.removesuffix("es" if group.endswith("sses") else "s").replace("_", " ")
+
+
+def _with_article(group: str) -> str:
+    """ "a stopping rule", "an augmentation"."""
+    title = group_title(group)
+    return f"{'an' if title[0] in 'aeio' else 'a'} {title}"
 
 
 def _keyword(group: str) -> str:
