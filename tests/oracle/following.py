@@ -51,10 +51,11 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 def as_options(x: Options) -> dict[str, Any]:
     """The options as `nnkit.train` takes them."""
     settings = ",".join(f"{key}={json.dumps(value)}" for key, value in x.settings.items())
-    names = ("lr", "schedule", "epochs", "batch_size", "augment", "precision", "clip", "ema", "seed")
+    names = ("lr", "schedule", "epochs", "batch_size", "precision", "clip", "ema", "seed")
     return {
         "optimizer": f"{x.optimizer}:{settings}" if settings else x.optimizer,
         "label_smoothing": x.label_smoothing,
+        "augment": x.augment.split("+"),
         **{name: getattr(x, name) for name in names},
     }
 
