@@ -97,6 +97,19 @@ def draws_from_torchs_generator(subject: Subject) -> None:
         assert torch.equal(first, other), f"two objects and one seed give two results on a batch {what}"
 
 
+def changes_each_image_by_itself(subject: Subject) -> None:
+    """What becomes of an image does not depend on the pixels of another: its class stays its own."""
+    for what, (images, mask, sizes) in _taken(subject):
+        if len(images) < 2:
+            continue
+        others = images.clone()
+        others[0] = 0
+        for seed in range(3):
+            before = _changed(made(subject), (images, mask, sizes), seed)[0]
+            after = _changed(made(subject), (others, mask, sizes), seed)[0]
+            assert_close(after[1:], before[1:], f"another first image in a batch {what} changes the others")
+
+
 def sees_no_padding(subject: Subject) -> None:
     """A white image keeps as much of its brightness on a canvas of ten times its area as it does alone."""
     sizes = torch.tensor([[24, 20]] * 16)

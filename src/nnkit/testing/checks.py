@@ -65,6 +65,7 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         augmentations.keeps_shape_and_type,
         augmentations.gives_finite_values,
         augmentations.draws_from_torchs_generator,
+        augmentations.changes_each_image_by_itself,
         augmentations.sees_no_padding,
         augmentations.survives_spawn,
     ),
