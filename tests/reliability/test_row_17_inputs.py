@@ -29,8 +29,8 @@ VALUES = {
 PATHS = {"--out", "--runs-dir", "--data-root", "--config"}
 TEXTS = {"--monitor", "--vary", "--match", "--group", "--spec", "--fail-above", "--tolerance", "--input"}
 """What such an option may be is judged by the study, once there is something to judge it by."""
-VALID = {("--schedule", "none"), ("--augment", "none")}
-"""Values that an option takes."""
+VALID = {("--schedule", "none"), ("--augment", "none"), ("info", "none")}
+"""Values that an option or a command takes."""
 COMPLETE = {
     "train": ["train", "--dry-run"],
     "evaluate": ["evaluate", "folder", "--dry-run"],
@@ -132,4 +132,6 @@ def test_every_command_with_options_is_tried():
     ],
 )
 def test_arguments_are_refused(command, value, place, capsys):
+    if (*command, value) in VALID:
+        pytest.skip("a component of that name")
     refused([*command, real(value)], capsys)

@@ -102,6 +102,8 @@ def test_what_comes_back_may_be_written_to() -> None:
         (lambda x: (x, x), "expected a tensor for a batch, but it gave a tuple"),
         (lambda x: None, "expected a tensor for a batch, but it gave a NoneType"),
         (lambda x: x / 0, "gave values that are not finite"),
+        (lambda x: x.where(x < x.max(), torch.nan), "gave values that are not finite"),
+        (lambda x: x.where(x < x.max(), -torch.inf), "gave values that are not finite"),
         (lambda x: x.nothing, "broke on images of shape .*: AttributeError"),
     ],
 )
