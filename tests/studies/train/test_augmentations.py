@@ -100,6 +100,15 @@ def test_kornias_modules_are_augmentations_as_they_stand(train: Any, more: dict[
         nnkit.train(config=passed.run_dir / "config.toml")
 
 
+def test_a_module_that_was_passed_is_left_as_it_is(train: Any) -> None:
+    module = Brighter()
+    first = train(augment=[module])
+    assert float(module.seen) == 0
+    assert losses(train(augment=[module])) == losses(first)
+    with pytest.raises(ConfigError, match="jobs: augment is an object of this process"):
+        train(augment=[module], seeds="0-1", jobs=2)
+
+
 def test_a_class_that_makes_one_is_called(train: Any) -> None:
     assert losses(train(augment=K.RandomHorizontalFlip)) == losses(train(augment=[K.RandomHorizontalFlip()]))
 

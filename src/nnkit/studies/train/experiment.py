@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -169,7 +170,8 @@ def _make_augmentations(config: TrainConfig, data: Data, device: torch.device) -
     known, named = data.known_settings(), []
     for at, spec in enumerate(config.augment):
         made = plan("augmentations", spec, known=known, path=f"augment[{at}]").make()
-        named.append((str(spec), made.to(device) if isinstance(made, nn.Module) else made))
+        # A module that was passed may have a state: the next seed, or run, is given it as it is now.
+        named.append((str(spec), deepcopy(made).to(device) if isinstance(made, nn.Module) else made))
     return Augmentations(named)
 
 
