@@ -11,7 +11,9 @@ import nnkit
 from nnkit.runs import directory
 
 ROOT = Path(nnkit.__file__).parent
-FAMILIES = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules")
+FAMILIES = (
+    "datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules", "augmentations",
+)  # fmt: skip
 COMPONENTS = sorted(path for family in FAMILIES for path in (ROOT / family).glob("*.py"))
 
 

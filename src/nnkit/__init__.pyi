@@ -140,7 +140,7 @@ def fit(
     accumulate: int = 1,
     on_oom: Literal['stop', 'shrink'] = 'stop',
     epochs: int = 10,
-    augment: Literal['none', 'affine', 'rotate', 'report'] = 'none',
+    augment: object = ...,
     bucketing: Bucketing | Mapping[str, Any] | str = ...,
     precision: Literal['fp32', 'bf16'] = 'fp32',
     compile: bool = False,
@@ -198,7 +198,7 @@ def train(
     accumulate: int = 1,
     on_oom: Literal['stop', 'shrink'] = 'stop',
     epochs: int = 10,
-    augment: Literal['none', 'affine', 'rotate', 'report'] = 'none',
+    augment: object = ...,
     bucketing: Bucketing | Mapping[str, Any] | str = ...,
     precision: Literal['fp32', 'bf16'] = 'fp32',
     compile: bool = False,
@@ -235,9 +235,9 @@ def train(
     `watcher` is told of each; `observers` see those that this process trains: all but with `jobs` over 1, for
     which a script must guard its `__main__`. With `progress` a bar, or a line per epoch, goes to stderr.
 
-    `dataset`, `model`, `loss` and `stop` may be objects instead of names: a `nnkit.Data`, a module, or a
-    class or function that makes one. A module that was passed is trained itself, and holds the best weights
-    at the end."""
+    `dataset`, `model`, `loss`, `stop` and `augment` may be objects instead of names: a `nnkit.Data`, a
+    module, or a class or function that makes one. A model that was passed is trained itself, and holds the
+    best weights at the end."""
 
 @overload
 def train(
@@ -258,7 +258,7 @@ def train(
     accumulate: int = 1,
     on_oom: Literal['stop', 'shrink'] = 'stop',
     epochs: int = 10,
-    augment: Literal['none', 'affine', 'rotate', 'report'] = 'none',
+    augment: object = ...,
     bucketing: Bucketing | Mapping[str, Any] | str = ...,
     precision: Literal['fp32', 'bf16'] = 'fp32',
     compile: bool = False,
@@ -295,9 +295,9 @@ def train(
     `watcher` is told of each; `observers` see those that this process trains: all but with `jobs` over 1, for
     which a script must guard its `__main__`. With `progress` a bar, or a line per epoch, goes to stderr.
 
-    `dataset`, `model`, `loss` and `stop` may be objects instead of names: a `nnkit.Data`, a module, or a
-    class or function that makes one. A module that was passed is trained itself, and holds the best weights
-    at the end."""
+    `dataset`, `model`, `loss`, `stop` and `augment` may be objects instead of names: a `nnkit.Data`, a
+    module, or a class or function that makes one. A model that was passed is trained itself, and holds the
+    best weights at the end."""
 
 def verify_run(
     run: Path | str,

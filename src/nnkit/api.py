@@ -152,9 +152,9 @@ def train(
     `watcher` is told of each; `observers` see those that this process trains: all but with `jobs` over 1, for
     which a script must guard its `__main__`. With `progress` a bar, or a line per epoch, goes to stderr.
 
-    `dataset`, `model`, `loss` and `stop` may be objects instead of names: a `nnkit.Data`, a module, or a
-    class or function that makes one. A module that was passed is trained itself, and holds the best weights
-    at the end.
+    `dataset`, `model`, `loss`, `stop` and `augment` may be objects instead of names: a `nnkit.Data`, a
+    module, or a class or function that makes one. A model that was passed is trained itself, and holds the
+    best weights at the end.
     """
     resolved = _resolve(TrainConfig, config, sets, options)
     from nnkit.present import figures

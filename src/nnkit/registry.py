@@ -78,7 +78,7 @@ def find(group: str, name: str) -> Entry:
     if not chosen and name == PYTHON:
         raise UsageError(
             f"the {singular} was a Python object, and no file holds it",
-            hint=f"from Python, pass it again, as in nnkit.train(config=..., {singular.split()[0]}=...)",
+            hint=f"from Python, pass it again, as in nnkit.train(config=..., {_keyword(group)}=...)",
         )
     if not chosen:
         known = {entry.name for entry in in_group}
@@ -86,7 +86,9 @@ def find(group: str, name: str) -> Entry:
         raise UsageError(f'no {singular} is named "{name[:80]}"', hint=hint if known else _no_metadata_hint())
     if len(chosen) > 1:
         owners = " or ".join(f'"{entry.full_name}"' for entry in chosen)
-        raise UsageError(f'{len(chosen)} distributions name a {singular} "{name}"', hint=f"write {owners}")
+        raise UsageError(
+            f'{len(chosen)} distributions name {_with_article(group)} "{name}"', hint=f"write {owners}"
+        )
     return chosen[0]
 
 
@@ -127,28 +129,49 @@ def load(entry: Entry) -> Component:
 
 def missing_methods(group: str, component: object) -> list[str]:
     """The methods of the group's protocol that a class or an object lacks."""
-    return [name for name in _methods(group) if not callable(getattr(component, name, None))]
+    return [name for name in _methods(group) if not _has_method(component, name)]
+
+
+def _has_method(component: object, name: str) -> bool:
+    if name == "__call__" and isinstance(component, type):  # any class can be called: to make an object
+        return any(name in vars(each) for each in component.__mro__)
+    return callable(getattr(component, name, None))
 
 
 def check_methods(group: str, component: object, name: str) -> None:
     """`UsageError` where an object that was passed, or what it made, is no component of the group."""
     if missing := missing_methods(group, component):
-        title = group_title(group)
+        title = _with_article(group)
         raise UsageError(
-            f"expected a {title}, but {name} has no {' and no '.join(f'{each}()' for each in missing)}",
-            hint=f"pass the name of a {title}, an object that has it, or a class that makes one",
+            f"expected {title}, but {name} has no {' and no '.join(f'{each}()' for each in missing)}",
+            hint=f"pass the name of {title}, an object that has it, or a class that makes one",
         )
 
 
 def _methods(group: str) -> list[str]:
     """The methods that the group's protocol asks for."""
     protocol = next(protocol for protocol, of in PROTOCOLS.items() if of == group)
-    return [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
+    return [
+        name
+        for name, value in vars(protocol).items()
+        if callable(value) and (name == "__call__" or not name.startswith("_"))
+    ]
 
 
 def group_title(group: str) -> str:
     """ "stopping rule" for "stopping_rules": a group's name in a sentence."""
     return group.removesuffix("es" if group.endswith("sses") else "s").replace("_", " ")
+
+
+def _with_article(group: str) -> str:
+    """ "a stopping rule", "an augmentation"."""
+    title = group_title(group)
+    return f"{'an' if title[0] in 'aeio' else 'a'} {title}"
+
+
+def _keyword(group: str) -> str:
+    """The keyword of `nnkit.train` that takes components of a group."""
+    return {"stopping_rules": "stop", "augmentations": "augment"}.get(group, group_title(group))
 
 
 def _distributions() -> Iterator[importlib.metadata.Distribution]:

@@ -514,7 +514,35 @@ class Tracker(Protocol):
         ...
 
 
-GROUPS = ("datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules", "trackers")
+@runtime_checkable
+class Augmentation(Protocol):
+    """Group `nnkit.augmentations`: changes whole batches of training images, each image by itself.
+
+    Random numbers come from torch's default generator. An `nn.Module` whose `forward` takes images alone,
+    (B, C, H, W) to (B, C, H, W), as kornia's do, is one too: it is called on the images of each size apart.
+    """
+
+    def __call__(self, images: Tensor, mask: Tensor | None, sizes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Change float images (B, C, H, W) in [0, 1]; shape and type stay, all values are finite.
+
+        `mask`, bool (B, 1, H, W), is true where a padded batch holds image, and None where every pixel does.
+        Outside it the images are 0, and what is written there is lost. `sizes`, int64 (B, 2), are height and
+        width of each image, which is at the top left. The mask is returned as it was.
+        """
+        ...
+
+
+GROUPS = (
+    "datasets",
+    "models",
+    "poolings",
+    "losses",
+    "stopping_rules",
+    "optimizers",
+    "schedules",
+    "augmentations",
+    "trackers",
+)
 PROTOCOLS: Mapping[type, str] = {
     Dataset: "datasets",
     Model: "models",
@@ -524,6 +552,7 @@ PROTOCOLS: Mapping[type, str] = {
     Optimizer: "optimizers",
     Schedule: "schedules",
     Tracker: "trackers",
+    Augmentation: "augmentations",
 }
 """A parameter annotated with one of these types is a nested component of that group."""
 

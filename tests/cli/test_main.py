@@ -103,7 +103,7 @@ def test_out_of_memory_is_no_bug_of_nnkits(error, monkeypatch, capsys):
     def broken(*parts, **more):
         raise error
 
-    monkeypatch.setattr("nnkit.studies.train.experiment.make_augmentation", broken)
+    monkeypatch.setattr("nnkit.studies.train.experiment._make_augmentations", broken)
     assert run(["train", "--epochs", "1"]) == 1
     err = capsys.readouterr().err
     assert "out of memory" in err

@@ -33,7 +33,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--schedule": ("cosine", "cosine"),
         "--batch-size": ("7", 7),
         "--epochs": ("3", 3),
-        "--augment": ("rotate", "rotate"),
+        "--augment": ("rotate", ["rotate"]),
         "--bucketing": ("max_buckets=3", {"max_buckets": 3}),
         "--precision": ("bf16", "bf16"),
         "--compile": (None, True),
@@ -168,6 +168,7 @@ def test_an_option_sets_its_own_value_and_says_so(
     ("command", "option", "values", "wanted"),
     [
         ("train", "--stop", ("half-level", "time-limit"), ["half-level", "time-limit"]),
+        ("train", "--augment", ("crop", "flip", "crop"), ["crop", "flip", "crop"]),
         ("compare-pooling", "--pooling", ("amax", "avg"), ["amax", "avg"]),
         ("bench", "--model", ("linear", "separable"), ["linear", "separable"]),
     ],

@@ -51,11 +51,12 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def as_options(x: Options) -> dict[str, Any]:
     """The options as `nnkit.train` takes them."""
-    names = ("lr", "epochs", "batch_size", "augment", "precision", "clip", "ema", "seed")
+    names = ("lr", "epochs", "batch_size", "precision", "clip", "ema", "seed")
     return {
         "optimizer": _spec(x.optimizer, x.settings),
         "schedule": _spec(x.schedule, x.of_schedule),
         "label_smoothing": x.label_smoothing,
+        "augment": x.augment.split("+"),
         **{name: getattr(x, name) for name in names},
     }
 

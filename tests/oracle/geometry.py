@@ -1,13 +1,14 @@
 """Augmentation by its own geometry: pixels moved one homography at a time, in float64, from drawn parameters.
 
-The parameters are drawn by kornia's own generators with the ranges that the documentation gives, so that a
-range that is not passed on is seen. Sampling is bilinear with zeros outside, written out below.
+For affine, rotate and report the parameters are drawn by kornia's own generators with the ranges that the
+documentation gives, so that a range that is not passed on is seen; for the others by the calls in `DRAWN`.
+Sampling is bilinear with zeros outside, written out below.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import kornia.augmentation as K
 import torch
@@ -20,9 +21,19 @@ RANGES = {
 
 
 def augmented(name: str, images: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Images in [0, 1], (B, C, H, W), augmented; draws from torch's generator."""
+    """Images in [0, 1], (B, C, H, W), augmented by each of the specs in turn that "+" joins; draws from
+    torch's generator."""
+    for spec in name.split("+"):
+        images = _augmented(spec, images, mask)
+    return images
+
+
+def _augmented(name: str, images: Tensor, mask: Tensor | None) -> Tensor:
     if name == "none":
         return images
+    if name in DRAWN:
+        drawn = DRAWN[name](images)
+        return torch.stack([_cut_out(name, *one) for one in _own(images, mask, drawn)])
     if mask is not None:
         return _padded_augmented(name, images, mask)
     if name == "rotate":
@@ -43,6 +54,79 @@ def augmented(name: str, images: Tensor, mask: Tensor | None = None) -> Tensor:
     return torch.cat(
         [_blurred(image[None], float(sigma)) for image, sigma in zip(images, sigmas, strict=True)]
     )
+
+
+DRAWN: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "flip": lambda images: torch.rand(len(images)),
+    "flip:vertical=true": lambda images: torch.rand(len(images)),
+    "crop:padding=2": lambda images: torch.randint(-2, 3, (len(images), 2)),
+    "crop:padding=3,fill=reflect": lambda images: torch.randint(-3, 4, (len(images), 2)),
+    "cutout:size=4": lambda images: torch.rand(len(images), 2),
+    "cutout:share=0.5": lambda images: torch.rand(len(images), 2),
+    "color-jitter": lambda images: torch.rand(4, len(images), 1, 1, 1).flatten(1).T,
+}
+"""What is drawn for the images of a batch, by spec: a row or a number for each."""
+
+
+def _own(
+    images: Tensor, mask: Tensor | None, drawn: Tensor
+) -> Iterator[tuple[Tensor, tuple[int, int], list[float]]]:
+    """Each image on its canvas, its own height and width, and what was drawn for it."""
+    for place, image in enumerate(images):
+        inside = torch.ones_like(image[0]) if mask is None else mask[place, 0]
+        size = int(inside[:, 0].sum()), int(inside[0].sum())
+        yield image, size, drawn[place].double().reshape(-1).tolist()
+
+
+def _cut_out(name: str, canvas: Tensor, size: tuple[int, int], drawn: list[float]) -> Tensor:
+    """The image cut out of its canvas, changed pixel by pixel as documented, and put back."""
+    height, width = size
+    image, result = canvas[:, :height, :width], torch.zeros_like(canvas)
+    if name.startswith("flip"):
+        axis = 1 if "vertical" in name else 2
+        places = range(image.shape[axis])
+        mirrored = torch.stack([image.select(axis, place) for place in reversed(places)], dim=axis)
+        new = mirrored if drawn[0] < 0.5 else image
+    elif name.startswith("crop"):
+        new = _shifted(image, int(drawn[0]), int(drawn[1]), reflect="reflect" in name)
+    elif name.startswith("cutout"):
+        tall, wide = (4, 4) if "size" in name else (round(height / 2), round(width / 2))
+        new = image.clone()
+        top, left = int(drawn[0] * height) - tall // 2, int(drawn[1] * width) - wide // 2
+        new[:, max(top, 0) : max(top + tall, 0), max(left, 0) : max(left + wide, 0)] = 0
+    else:
+        new = _jittered(image, [1 + 0.4 * (2 * draw - 1) for draw in drawn])
+    result[:, :height, :width] = new
+    return result
+
+
+def _shifted(image: Tensor, down: int, right: int, *, reflect: bool) -> Tensor:
+    """The crop whose top left corner lies `down` and `right` of the image's; outside black or mirrored."""
+    _, height, width = image.shape
+    new = torch.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            row, column = y + down, x + right
+            if reflect:
+                row, column = _folded(row, height), _folded(column, width)
+            if 0 <= row < height and 0 <= column < width:
+                new[:, y, x] = image[:, row, column]
+    return new
+
+
+def _folded(place: int, side: int) -> int:
+    """A place outside, mirrored at the border pixels until it is inside."""
+    while not 0 <= place < side:
+        place = -place if place < 0 else 2 * (side - 1) - place
+    return place
+
+
+def _jittered(image: Tensor, factors: list[float]) -> Tensor:
+    """A grey image, brighter by the first factor, its distance from the mean by the second."""
+    assert len(image) == 1
+    image = (factors[0] * image).clamp(0, 1)
+    mean = float(image.mean())
+    return (mean + factors[1] * (image - mean)).clamp(0, 1)
 
 
 def _padded_augmented(name: str, images: Tensor, mask: Tensor) -> Tensor:

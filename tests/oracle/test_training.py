@@ -19,6 +19,7 @@ from nnkit.poolings.max import Max
 from nnkit.types import Data
 from oracle.components import FlatNet, OneOfEach, SmallNet
 from oracle.following import check_epochs, check_steps, default_dtype, follow
+from oracle.geometry import DRAWN
 from oracle.loop import Options
 from oracle.recorder import Call
 
@@ -62,6 +63,14 @@ ALONE: list[Options] = [
     Options(augment="affine"),
     Options(augment="rotate"),
     Options(augment="report"),
+    Options(augment="flip"),
+    Options(augment="flip:vertical=true"),
+    Options(augment="crop:padding=2"),
+    Options(augment="crop:padding=3,fill=reflect"),
+    Options(augment="cutout:size=4"),
+    Options(augment="cutout:share=0.5"),
+    Options(augment="color-jitter"),
+    Options(augment="crop:padding=2+flip+color-jitter+rotate+cutout:size=4"),
 ]
 
 
@@ -152,7 +161,10 @@ def test_images_of_several_sizes_share_batches_as_the_buckets_say(
         assert (areas == sorted(areas)) or order == "interleaved"
 
 
-@pytest.mark.parametrize("augment", ["affine", "rotate", "report"])
+@pytest.mark.parametrize(
+    "augment",
+    ["affine", "rotate", "report", *DRAWN, "flip+affine+crop:padding=3,fill=reflect+cutout:share=0.5"],
+)
 def test_padded_images_are_augmented_each_within_its_own_rectangle(
     oracle_components: Path, augment: str
 ) -> None:
@@ -193,7 +205,10 @@ def combinations(draw: st.DrawFn) -> Options:
         schedule=draw(st.sampled_from(["none", "cosine", "one-cycle"])),
         epochs=draw(st.integers(1, 3)),
         batch_size=draw(st.integers(4, 41)),
-        augment=draw(st.sampled_from(["none", "affine", "rotate", "report"])),
+        augment=draw(
+            st.sampled_from(["none", "affine", "rotate", "report"])
+            | st.lists(st.sampled_from(sorted(DRAWN)), min_size=1, max_size=3).map("+".join)
+        ),
         clip=draw(st.none() | st.sampled_from([0.01, 0.5, 10.0])),
         label_smoothing=draw(st.sampled_from([0.0, 0.1, 0.6])),
         ema=draw(st.sampled_from([0.0, 0.5, 0.99])),

@@ -37,6 +37,10 @@ SPECS = {
     "cosine-restarts": ["cosine-restarts:T_0=2"],
     "cifar-transform": ["cifar-transform:source=synthetic"],
     "image-folder": ["image-folder:path={folder}"],
+    "flip": ["flip", "flip:vertical=true,p=1.0"],
+    "crop": ["crop", "crop:padding=40,fill=reflect"],
+    "cutout": ["cutout", "cutout:share=0.4"],
+    "color-jitter": ["color-jitter:hue=0.5"],
 }
 """What a component is checked as, where its bare name asks for a setting or shows too little."""
 

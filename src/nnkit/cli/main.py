@@ -254,6 +254,7 @@ _OPTION_OF = {
     "optimizers": "--optimizer",
     "schedules": "--schedule",
     "trackers": "--tracker",
+    "augmentations": "--augment",
 }
 
 

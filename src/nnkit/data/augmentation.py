@@ -1,4 +1,4 @@
-"""Augmentation of whole batches: random transforms drawn for each image, computed for all at once.
+"""What augmentations of whole batches share: maps and blurs of each image, computed for all at once.
 
 kornia's transforms of whole batches save one call per image. They draw from torch's default generator, which
 training seeds at every step from (seed, epoch, step).
@@ -10,37 +10,12 @@ one homography, sampled once. A batch without a mask is kornia's own, to the bit
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 BLUR = "RandomGaussianBlur"
-Augmentation = Literal["none", "affine", "rotate", "report"]
-
-
-def make_augmentation(name: Augmentation) -> KorniaAugmentation | None:
-    """An augmentation of images in [0, 1] by name; None for "none".
-
-    - `affine`: rotation ±10°, shift 0.05 of the side, scale 0.9–1.1, for every image.
-    - `rotate`: rotation ±20° with probability 0.5.
-    - `report`: rotation ±15°, shift 0.1, scale 0.9–1.1, perspective 0.1 with probability 0.5, Gaussian blur 3
-      with sigma 0.1–1.0.
-    """
-    if name == "none":
-        return None
-    import kornia.augmentation as K
-
-    steps: dict[str, list[Any]] = {
-        "affine": [K.RandomAffine(10.0, translate=(0.05, 0.05), scale=(0.9, 1.1), p=1.0)],
-        "rotate": [K.RandomRotation(20.0, p=0.5)],
-        "report": [
-            K.RandomAffine(15.0, translate=(0.1, 0.1), scale=(0.9, 1.1), p=1.0),
-            K.RandomPerspective(0.1, p=0.5),
-            K.RandomGaussianBlur((3, 3), (0.1, 1.0), p=1.0),
-        ],
-    }
-    return KorniaAugmentation(steps[name])
 
 
 class KorniaAugmentation:
@@ -140,6 +115,13 @@ def warped(images: Tensor, homographies: Tensor) -> Tensor:
         images, grid.view(-1, height, width, 2), padding_mode="zeros", align_corners=False
     )
     return sampled
+
+
+def gathered(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Images (B, C, H, W) whose pixel (y, x) is that at (rows[y], columns[x]): int64 (B, H) and (B, W)."""
+    places = (rows[:, :, None] * images.shape[3] + columns[:, None]).flatten(1)
+    found = images.flatten(2).gather(2, places[:, None].expand(-1, images.shape[1], -1))
+    return found.view(images.shape)
 
 
 def blurred(images: Tensor, sigma: Tensor, sizes: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,15 +21,7 @@ from nnkit.data.bucketing.epoch import Forecast
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
 from nnkit.data.images import Indices
 from nnkit.data.resolutions import range_name, range_of, ranges_of, size_ranges
-from nnkit.types import EXACT_SIZES, Batch, Bucketing, Data, Padded, Size, SizeRanges, Split
-
-
-class Augment(Protocol):
-    """Changes whole batches of images at random; draws from torch's generator."""
-
-    def __call__(self, images: Tensor, mask: Tensor | None, sizes: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images (B, C, H, W) in [0, 1], their mask, and the height and width of each, int64 (B, 2)."""
-        ...
+from nnkit.types import EXACT_SIZES, Augmentation, Batch, Bucketing, Data, Padded, Size, SizeRanges, Split
 
 
 class _Loader:
@@ -44,7 +36,7 @@ class _Loader:
         device: torch.device,
         bucketing: Bucketing = EXACT_SIZES,
         channels_last: bool = False,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
     ) -> None:
         self.split = split
         self.batch_size = batch_size

@@ -32,6 +32,7 @@ class RunProgress:
     `log_bytes` is the length of metrics.jsonl at that moment, `log_crc32` the checksum of so much of it;
     `settings` are those that the run may not change; `seconds` is the time that the run had taken;
     `stopped_by` says why training had ended, None where it had not; `epochs` is how many were asked for.
+    `augment` has the state of each augmentation, None for one without.
     """
 
     rules: list[dict[str, Any]]
@@ -42,6 +43,7 @@ class RunProgress:
     log_crc32: int | None = None
     settings: dict[str, Any] | None = None
     epochs: int | None = None
+    augment: list[Any] | None = None
 
     @property
     def log_mark(self) -> LogMark:

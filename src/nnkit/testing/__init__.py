@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from nnkit.testing.checks import CHECKS, Outcome, run_check
 from nnkit.testing.contract import (
+    AugmentationContract,
     DatasetContract,
     LossContract,
     ModelContract,
@@ -26,6 +27,7 @@ from nnkit.testing.subject import Skipped, Subject
 
 __all__ = [
     "CHECKS",
+    "AugmentationContract",
     "DatasetContract",
     "LossContract",
     "ModelContract",

@@ -12,6 +12,7 @@ from typing import Literal
 
 from nnkit.errors import NnkitError
 from nnkit.testing import (
+    augmentations,
     common,
     datasets,
     losses,
@@ -90,6 +91,14 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         trackers.takes_a_run_that_ends_at_once,
         trackers.leaves_the_record_alone,
         trackers.draws_no_random_number,
+    ),
+    "augmentations": (
+        augmentations.keeps_shape_and_type,
+        augmentations.gives_finite_values,
+        augmentations.draws_from_torchs_generator,
+        augmentations.changes_each_image_by_itself,
+        augmentations.sees_no_padding,
+        augmentations.survives_spawn,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

@@ -102,6 +102,11 @@ class TrackerContract(_Contract):
     """Tests of a tracker, which is given a run of two epochs."""
 
 
+@_tests_of("augmentations")
+class AugmentationContract(_Contract):
+    """Tests of an augmentation, on batches of one channel and of three, padded and not."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from nnkit.options import CommandConfig, Option
 
-Kind = Literal["dataset", "model", "pooling", "loss", "stopping-rule", "optimizer", "schedule", "tracker"]
+Kind = Literal[
+    "dataset", "model", "pooling", "loss", "stopping-rule", "optimizer", "schedule", "augmentation", "tracker"
+]
 
 
 class NewPluginConfig(CommandConfig):

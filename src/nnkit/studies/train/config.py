@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nnkit.bucketing import old_spelling
 from nnkit.durations import PATTERN
@@ -38,6 +38,7 @@ CheckpointEvery = Annotated[
 ]
 Accumulate = Annotated[int, Field(ge=1, le=65_536)]
 Kept = Annotated[int, Field(ge=1, le=10_000)]
+NOT_AUGMENTED = (Spec("none"),)
 OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile", "accumulate")
 """Options that mean nothing without gradient steps: with least-squares they stay at their defaults."""
 
@@ -50,11 +51,12 @@ class TrainConfig(PlaceConfig):
         "model": "models",
         "loss": "losses",
         "stop": "stopping_rules",
+        "augment": "augmentations",
         "tracker": "trackers",
         "optimizer": "optimizers",
         "schedule": "schedules",
     }
-    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop", "tracker")
+    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop", "augment", "tracker")
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
     alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
 
@@ -79,7 +81,10 @@ class TrainConfig(PlaceConfig):
         Option("Out of memory: stop and name a size that fits, or shrink: smaller parts, the same steps"),
     ] = "stop"
     epochs: Annotated[Count, Option("Maximum number of epochs")] = 10
-    augment: Annotated[Literal["none", "affine", "rotate", "report"], Option("{choices}")] = "none"
+    augment: Annotated[
+        tuple[SpecField, ...],
+        Option("Augmentation, such as crop:padding=4 or flip; repeatable, applied in order"),
+    ] = NOT_AUGMENTED
     bucketing: SharedBatches = EXACT_SIZES
     precision: Annotated[Literal["fp32", "bf16"], Option("{choices}")] = "fp32"
     compile: Annotated[bool, Option("Compile the model", flags=("--compile/--no-compile",))] = False
@@ -131,9 +136,18 @@ class TrainConfig(PlaceConfig):
         ),
     ] = None
 
+    @field_validator("augment")
+    @classmethod
+    def _none_where_empty(cls, augment: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        return augment or NOT_AUGMENTED
+
     def mistakes(self) -> list[Mistake]:
         """Settings of the dataset, what does not go together, and a folder that is taken."""
         found = old_spelling(self.dataset).mistakes()
+        if len(self.augment) > 1 and any(spec.name == "none" for spec in self.augment):
+            found.append(
+                Mistake("augment", "none stands alone: images are then not augmented", "leave it out")
+            )
         if self.solver != "gradient":
             found += [
                 Mistake(
@@ -153,7 +167,7 @@ class TrainConfig(PlaceConfig):
             if (self.jobs or 1) > 1:
                 found.append(Mistake("jobs", "is for several seeds", "give --seeds too, or leave it out"))
             return found
-        passed = [key for key in self.takes_objects if isinstance(getattr(self, key), ObjectSpec)]
+        passed = [key for key in self.takes_objects if _holds_object(getattr(self, key))]
         found = seed_mistakes(self.seeds)
         if isinstance(self.model, ObjectSpec) and not self.model.makes:
             why = "a module that is made already starts every seed with the same weights"
@@ -162,3 +176,7 @@ class TrainConfig(PlaceConfig):
             found.append(Mistake("jobs", f"{passed[0]} is an object of this process", "leave jobs out"))
         goes_on = self.out is not None and RunDirectory(self.out).config_path.is_file()
         return found + ([] if goes_on else taken(self.out))
+
+
+def _holds_object(value: object) -> bool:
+    return any(isinstance(each, ObjectSpec) for each in (value if isinstance(value, tuple) else (value,)))

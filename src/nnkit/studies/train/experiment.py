@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,13 +15,12 @@ from nnkit import registry
 from nnkit.bucketing import merged, old_spelling
 from nnkit.build import ValidatedSpec, describe_mistakes, plan
 from nnkit.config import Resolved, named_components
-from nnkit.data.augmentation import make_augmentation
 from nnkit.data.bucketing import BucketPlan
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.data.resize_policy import default_model
 from nnkit.errors import ConfigError, Mistake, UsageError, did_you_mean
 from nnkit.spec import ObjectSpec, Spec
-from nnkit.studies.train.config import TrainConfig
+from nnkit.studies.train.config import NOT_AUGMENTED, TrainConfig
 from nnkit.studies.train.optimizing import (
     check_optimizing,
     closure_mistakes,
@@ -31,6 +31,7 @@ from nnkit.studies.train.optimizing import (
 )
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training import random_state
+from nnkit.training.augmentation import Augmentations
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
@@ -60,6 +61,7 @@ class Experiment:
     train: TrainLoader
     val: EvalLoader
     monitor: str
+    augment: Augmentations | None = None
     solver: Mapping[str, object] = field(default_factory=dict)
     """How the weights were found, as `Solver` of the result reads it."""
 
@@ -140,12 +142,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
         raise UsageError(
             f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
         )
-    augment = make_augmentation(config.augment)
-    if augment is not None and data.task != "classification":
-        raise UsageError(
-            "augment: the target of a transform is a function of the image as it is",
-            hint="leave --augment out for this dataset",
-        )
+    augment = _make_augmentations(config, data, device)
     shared |= {"bucketing": config.bucketing}
     images_per_step = config.batch_size * config.accumulate
     train = TrainLoader(
@@ -163,7 +160,24 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     val = EvalLoader(data, data.splits["val"], batch_size=evaluated, **shared)
     monitor = _monitor(config, data)
     _check_metrics_of(rules, data)
-    return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor)
+    return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor, augment)
+
+
+def _make_augmentations(config: TrainConfig, data: Data, device: torch.device) -> Augmentations | None:
+    """The augmentations of the training images, on the device; None for none."""
+    if config.augment == NOT_AUGMENTED:
+        return None
+    if data.task != "classification":
+        raise UsageError(
+            "augment: the target of a transform is a function of the image as it is",
+            hint="leave --augment out for this dataset",
+        )
+    known, named = data.known_settings(), []
+    for at, spec in enumerate(config.augment):
+        made = plan("augmentations", spec, known=known, path=f"augment[{at}]").make()
+        # A module that was passed may have a state: the next seed, or run, is given it as it is now.
+        named.append((str(spec), deepcopy(made).to(device) if isinstance(made, nn.Module) else made))
+    return Augmentations(named)
 
 
 def _per_step(config: TrainConfig) -> Bucketing:

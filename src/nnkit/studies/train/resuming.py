@@ -13,7 +13,7 @@ from torch import Tensor
 from nnkit import config as configuration
 from nnkit import files
 from nnkit.config import resolve
-from nnkit.errors import CheckpointError, UsageError, quote
+from nnkit.errors import CheckpointError, ConfigError, UsageError, quote
 from nnkit.runs import training_state, weights
 from nnkit.runs.checkpoints import Entry
 from nnkit.runs.directory import PLACES, RunDirectory
@@ -42,9 +42,22 @@ def fixed_settings(config: TrainConfig) -> dict[str, Any]:
     return found
 
 
+def _as_written_now(then: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a checkpoint as this version writes them: an older one lacks some, or had one for many.
+
+    Where one cannot be read any more, as they are.
+    """
+    given = {key: value for key, value in then.items() if value is not None}
+    try:
+        read = resolve(TrainConfig, given).config
+    except ConfigError:
+        return dict(then)
+    return {**fixed_settings(read), "epochs": then.get("epochs")}
+
+
 def check_config(folder: RunDirectory, saved: SavedState) -> None:
     """`CheckpointError` where config.toml is not what the checkpoint was trained with."""
-    then = saved.run.settings
+    then = saved.run.settings and _as_written_now(saved.run.settings)
     now = fixed_settings(resolve(TrainConfig, {}, files=[folder.config_path]).config)
     differences = [
         f"{key}: trained with {quote(then.get(key))}, the file has {quote(now.get(key))}"

@@ -51,6 +51,8 @@ class Saver:
         saved.restore(self._state, x.loss)
         for (_, rule), remembered in zip(x.rules, run.rules, strict=True):
             rule.load_state_dict(remembered["state"])
+        if x.augment is not None and run.augment is not None:
+            x.augment.load_state_dict(run.augment)
         self._log.restore(run.log_mark)
         if run.best["epoch"]:
             self._best.restore(run.best, dict(saved.best_weights))
@@ -108,6 +110,7 @@ class Saver:
             stopped_by=self.stopped_by,
             settings=fixed_settings(x.config),
             epochs=x.config.epochs,
+            augment=x.augment.state_dict() if x.augment is not None else None,
         )
         self._folder.checkpoints.save(
             state.epoch,

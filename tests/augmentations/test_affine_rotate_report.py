@@ -1,4 +1,4 @@
-"""The default augmentations against a geometry of their own: pixel coordinates, bilinear, zeros outside."""
+"""affine, rotate and report against a geometry of their own: pixel coordinates, bilinear, zeros outside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from nnkit.data.augmentation import make_augmentation
+from nnkit.build import build
 
 Array = NDArray[np.float64]
 
-NAMES: list[Any] = ["affine", "rotate", "report"]
+NAMES = ["affine", "rotate", "report"]
 DRAWS = 2000
 TURNS = {"affine": 10.0, "rotate": 20.0, "report": 15.0}
 SHIFTS = {"affine": 0.05, "report": 0.1}
@@ -24,24 +24,20 @@ def sizes_of(images: torch.Tensor) -> torch.Tensor:
     return torch.tensor([images.shape[2:]] * len(images))
 
 
-def augmented(name: Any, images: torch.Tensor, seed: int) -> torch.Tensor:
-    augment = make_augmentation(name)
-    assert augment is not None
+def augmented(name: str, images: torch.Tensor, seed: int) -> torch.Tensor:
+    augment = build("augmentations", name)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return augment(images, None, sizes_of(images))[0]
+        result: torch.Tensor = augment(images, None, sizes_of(images))[0]
+        return result
 
 
 def random_images(count: int, channels: int, height: int, width: int) -> torch.Tensor:
     return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def test_none_augments_nothing() -> None:
-    assert make_augmentation("none") is None
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_images_keep_shape_type_and_range(name: Any) -> None:
+def test_images_keep_shape_type_and_range(name: str) -> None:
     images = random_images(32, 1, 20, 16)
     before = images.clone()
     result = augmented(name, images, 1)
@@ -53,7 +49,7 @@ def test_images_keep_shape_type_and_range(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_torchs_seed_alone_says_what_is_drawn(name: Any) -> None:
+def test_torchs_seed_alone_says_what_is_drawn(name: str) -> None:
     images = random_images(32, 1, 20, 16)
     assert torch.equal(augmented(name, images, 1), augmented(name, images, 1))
     assert not torch.equal(augmented(name, images, 1), augmented(name, images, 2))
@@ -133,9 +129,9 @@ def judged(step: Any, image: Array, drawn: dict[str, Array]) -> Array:
 
 @pytest.mark.parametrize("size", [(20, 16), (9, 28)])
 @pytest.mark.parametrize("name", NAMES)
-def test_pixels_are_those_of_the_drawn_geometry(name: Any, size: tuple[int, int]) -> None:
+def test_pixels_are_those_of_the_drawn_geometry(name: str, size: tuple[int, int]) -> None:
     images = random_images(24, 2, *size)
-    augment: Any = make_augmentation(name)
+    augment = build("augmentations", name)
     with torch.random.fork_rng():
         torch.manual_seed(3)
         result, _ = augment(images, None, sizes_of(images))
@@ -154,7 +150,7 @@ HEIGHT, WIDTH = 24, 32
 ROWS, COLUMNS = slice(HEIGHT // 3, HEIGHT - HEIGHT // 3), slice(WIDTH // 3, WIDTH - WIDTH // 3)
 
 
-def maps(name: Any) -> tuple[Array, Array]:
+def maps(name: str) -> tuple[Array, Array]:
     """The map (3, 3) of each of many images, and how far its middle is from that map's in pixels."""
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     ramps = torch.stack([x / 32, y / 32])
@@ -196,7 +192,7 @@ def assert_drawn_apart(*columns: Array) -> None:
 
 
 @pytest.mark.parametrize("name", ["affine", "report"])
-def test_turn_scale_and_shift_are_uniform_within_their_bounds_and_drawn_for_each_image(name: Any) -> None:
+def test_turn_scale_and_shift_are_uniform_within_their_bounds_and_drawn_for_each_image(name: str) -> None:
     forward, off = maps(name)
     affine = off < 1e-4
     assert affine.all() if name == "affine" else affine.mean() == pytest.approx(0.5, abs=0.04)
@@ -224,7 +220,7 @@ def test_half_of_the_images_are_turned_by_up_to_twenty_degrees_and_the_others_ar
 
 
 def test_half_of_the_report_are_seen_in_perspective_and_all_blurred() -> None:
-    augment: Any = make_augmentation("report")
+    augment = build("augmentations", "report")
     with torch.random.fork_rng():
         torch.manual_seed(1)
         blank = torch.zeros(DRAWS, 1, 6, 10)
@@ -255,13 +251,12 @@ def padded_to(images: torch.Tensor, height: int, width: int) -> tuple[torch.Tens
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_canvas_makes_no_difference_to_what_becomes_of_an_image(name: Any) -> None:
+def test_the_canvas_makes_no_difference_to_what_becomes_of_an_image(name: str) -> None:
     images = random_images(24, 2, 20, 16).double()
     found = []
     for height, width in ((20, 17), (50, 70), (64, 64)):
         canvas, mask = padded_to(images, height, width)
-        augment = make_augmentation(name)
-        assert augment is not None
+        augment = build("augmentations", name)
         with torch.random.fork_rng():
             torch.manual_seed(4)
             result, there = augment(canvas, mask, sizes_of(images))
@@ -274,11 +269,10 @@ def test_the_canvas_makes_no_difference_to_what_becomes_of_an_image(name: Any) -
 
 
 @pytest.mark.parametrize("name", ["affine", "rotate"])
-def test_a_padded_image_becomes_what_it_becomes_without_padding(name: Any) -> None:
+def test_a_padded_image_becomes_what_it_becomes_without_padding(name: str) -> None:
     images = random_images(24, 2, 20, 16)
     canvas, mask = padded_to(images, 33, 30)
-    augment = make_augmentation(name)
-    assert augment is not None
+    augment = build("augmentations", name)
     with torch.random.fork_rng():
         torch.manual_seed(4)
         plain, _ = augment(images, None, sizes_of(images))
@@ -288,12 +282,11 @@ def test_a_padded_image_becomes_what_it_becomes_without_padding(name: Any) -> No
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_padding_costs_an_image_no_more_than_augmentation_does_anyway(name: Any) -> None:
+def test_padding_costs_an_image_no_more_than_augmentation_does_anyway(name: str) -> None:
     """About the canvas's centre `affine` left 87 % of a 32×32 image in 64×64, and `report` 73 %."""
     images = torch.ones(400, 1, 32, 32)
     canvas, mask = padded_to(images, 64, 64)
-    augment = make_augmentation(name)
-    assert augment is not None
+    augment = build("augmentations", name)
     torch.manual_seed(0)
     left = augment(canvas, mask, sizes_of(images))[0].flatten(1).sum(1) / 32**2
     alone = augment(images, None, sizes_of(images))[0].flatten(1).sum(1) / 32**2
@@ -301,13 +294,12 @@ def test_padding_costs_an_image_no_more_than_augmentation_does_anyway(name: Any)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_strange_shapes_stay_finite(name: Any) -> None:
+def test_strange_shapes_stay_finite(name: str) -> None:
     sizes = torch.tensor([[1, 1], [1, 9], [2, 2], [9, 1], [9, 9]])
     mask = torch.zeros(5, 1, 9, 9, dtype=torch.bool)
     for place, (height, width) in enumerate(sizes.tolist()):
         mask[place, :, :height, :width] = True
-    augment = make_augmentation(name)
-    assert augment is not None
+    augment = build("augmentations", name)
     for seed in range(20):
         torch.manual_seed(seed)
         assert augment(torch.rand(5, 3, 9, 9) * mask, mask, sizes)[0].isfinite().all()

@@ -1,0 +1,1 @@
+"""The built-in augmentations, one per file: each changes a batch of training images at random."""
