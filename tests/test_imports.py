@@ -10,7 +10,7 @@ import pytest
 import nnkit
 
 ROOT = Path(nnkit.__file__).parent
-FAMILIES = ("datasets", "models", "poolings", "losses", "stopping_rules")
+FAMILIES = ("datasets", "models", "poolings", "losses", "stopping_rules", "metrics")
 COMPONENTS = sorted(path for family in FAMILIES for path in (ROOT / family).glob("*.py"))
 
 

@@ -317,7 +317,7 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
 def test_a_group_has_several_spellings_and_a_title() -> None:
     titles = {
         "datasets": "dataset", "models": "model", "poolings": "pooling", "losses": "loss",
-        "stopping_rules": "stopping rule",
+        "stopping_rules": "stopping rule", "metrics": "metric",
     }  # fmt: skip
     assert {group: registry.group_title(group) for group in GROUPS} == titles
     for name in ("stopping-rules", "stopping_rules", "nnkit.stopping_rules", "nnkit.stopping-rules"):

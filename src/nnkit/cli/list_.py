@@ -15,7 +15,7 @@ from nnkit.cli import output
 def list_components(context: typer.Context, **values: Any) -> None:
     """List the components that are installed, with provider and version; imports none of them.
 
-    GROUP is datasets, models, poolings, losses or stopping_rules; without one all are listed.
+    GROUP is datasets, models, poolings, losses, stopping_rules or metrics; without one all are listed.
 
     Example: nnkit list models
     """

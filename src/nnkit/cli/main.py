@@ -251,6 +251,7 @@ _OPTION_OF = {
     "losses": "--loss",
     "poolings": "--pooling",
     "stopping_rules": "--stop",
+    "metrics": "--metric",
 }
 
 

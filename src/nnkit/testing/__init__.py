@@ -15,6 +15,7 @@ from nnkit.testing.checks import CHECKS, Outcome, run_check
 from nnkit.testing.contract import (
     DatasetContract,
     LossContract,
+    MetricContract,
     ModelContract,
     PoolingContract,
     StoppingRuleContract,
@@ -25,6 +26,7 @@ __all__ = [
     "CHECKS",
     "DatasetContract",
     "LossContract",
+    "MetricContract",
     "ModelContract",
     "Outcome",
     "PoolingContract",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nnkit.errors import NnkitError
-from nnkit.testing import common, datasets, losses, models, poolings, stopping_rules
+from nnkit.testing import common, datasets, losses, metrics, models, poolings, stopping_rules
 from nnkit.testing.subject import Skipped, Subject
 
 Check = Callable[[Subject], None]
@@ -60,6 +60,16 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         stopping_rules.treats_nan_as_documented,
         stopping_rules.is_deterministic,
         stopping_rules.survives_spawn,
+    ),
+    "metrics": (
+        metrics.gives_a_number,
+        metrics.adds_up_batches,
+        metrics.forgets_at_reset,
+        metrics.compute_changes_nothing,
+        metrics.says_which_direction_is_better,
+        metrics.is_deterministic,
+        metrics.survives_spawn,
+        metrics.leaves_its_input_alone,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

@@ -87,6 +87,11 @@ class StoppingRuleContract(_Contract):
         return {} if self.stops_on_nan is None else {"stops_on_nan": self.stops_on_nan}
 
 
+@_tests_of("metrics")
+class MetricContract(_Contract):
+    """Tests of a metric, on the batches of the task that it takes (or of its `task`)."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""

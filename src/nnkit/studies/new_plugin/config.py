@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from nnkit.options import CommandConfig, Option
 
-Kind = Literal["dataset", "model", "pooling", "loss", "stopping-rule"]
+Kind = Literal["dataset", "model", "pooling", "loss", "stopping-rule", "metric"]
 
 
 class NewPluginConfig(CommandConfig):

@@ -22,6 +22,7 @@ GROUP_OF: dict[str, str] = {
     "pooling": "poolings",
     "loss": "losses",
     "stopping-rule": "stopping_rules",
+    "metric": "metrics",
 }
 _TRY_IT = {
     "datasets": "nnkit train --dataset {0} --epochs 1",
@@ -29,6 +30,7 @@ _TRY_IT = {
     "poolings": "nnkit train --dataset digits-varres --model varres-net:pooling={0} --epochs 1 --limit 500",
     "losses": "nnkit train --loss {0} --epochs 1 --limit 500",
     "stopping_rules": "nnkit train --stop {0} --epochs 2 --limit 500",
+    "metrics": "nnkit train --metric {0} --epochs 1 --limit 500",
 }
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _TAKEN = {"nnkit", "torch", "torchvision", "numpy"}
