@@ -56,7 +56,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "another seed, limited": {"seed": 3, "limit": 77, "augment": "affine", "loss": "cross-entropy"},
     "uneven classes": {
         "dataset": "tiny:several=true",
-        "bucketing": "max_buckets=2",
         "class_weights": "balanced",
         "sampler": "balanced",
         "metric": ["ece", "top-k:k=2", "balanced-accuracy"],
