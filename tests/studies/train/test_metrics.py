@@ -94,10 +94,24 @@ class Never(Right):
         return float("nan")
 
 
-class Pixels(Right):
-    """Of images."""
+class Pixels:
+    """The mean squared error of images."""
 
     task = "transform"
+    higher_is_better = False
+
+    def __init__(self):
+        self.reset()
+
+    def update(self, preds, target):
+        self.total = self.total + (preds - target).square().double().sum()
+        self.values += target.numel()
+
+    def compute(self):
+        return self.total / self.values
+
+    def reset(self):
+        self.total, self.values = 0.0, 0
 
 
 class NoCompute:
@@ -210,6 +224,26 @@ def test_mistakes_are_one_message_before_a_run_is_made(
     with pytest.raises(kind, match=said):
         train(**options)
     assert not tiny.runs.exists() or not list(tiny.runs.glob("train/*"))
+
+
+@pytest.mark.parametrize("solver", ["gradient", "least-squares"])
+def test_images_are_measured_as_classes_are_and_by_either_solver(train: Train, solver: str) -> None:
+    result = train(
+        dataset="cifar-transform:source=synthetic", model="linear", limit=30, epochs=1, metric="pixels",
+        monitor="pixels", solver=solver,
+    )  # fmt: skip
+    assert result.test is not None
+    assert result.test["pixels"] == pytest.approx(result.test["mse"], rel=1e-6)
+    assert result.best.value == pytest.approx(result.best.metrics["val_mse"], rel=1e-6)
+    assert "macro_f1" not in result.test.document()
+
+
+def test_several_seeds_tell_the_mean_of_the_monitored_metric(train: Train) -> None:
+    result: Any = train(metric="right", monitor="right", seeds="0-1", epochs=1)
+    assert (result.validation.metric, result.test.metric) == ("val_right", "right")
+    assert result.test.values == tuple(run.test["right"] for run in result.runs)
+    with pytest.raises(ConfigError, match="metric is an object of this process"):
+        train(metric=[Share()], seeds="0-1", jobs=2)
 
 
 class Share(nn.Module):

@@ -168,7 +168,7 @@ class TrainConfig(PlaceConfig):
             if (self.jobs or 1) > 1:
                 found.append(Mistake("jobs", "is for several seeds", "give --seeds too, or leave it out"))
             return found
-        passed = [key for key in self.takes_objects if isinstance(getattr(self, key), ObjectSpec)]
+        passed = [key for key in self.takes_objects if _is_passed(getattr(self, key))]
         found = seed_mistakes(self.seeds)
         if isinstance(self.model, ObjectSpec) and not self.model.makes:
             why = "a module that is made already starts every seed with the same weights"
@@ -177,3 +177,8 @@ class TrainConfig(PlaceConfig):
             found.append(Mistake("jobs", f"{passed[0]} is an object of this process", "leave jobs out"))
         goes_on = self.out is not None and RunDirectory(self.out).config_path.is_file()
         return found + ([] if goes_on else taken(self.out))
+
+
+def _is_passed(value: Spec | tuple[Spec, ...] | None) -> bool:
+    """Whether a component is an object, or one of several is."""
+    return any(isinstance(spec, ObjectSpec) for spec in (value if isinstance(value, tuple) else (value,)))
