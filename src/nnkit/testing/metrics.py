@@ -92,7 +92,9 @@ def adds_up_batches(subject: Subject) -> None:
 def forgets_at_reset(subject: Subject) -> None:
     """After `reset` it gives what a new one gives."""
     task, metric = _task(subject), _made(subject)
-    _value(metric, [_pair(task, 8, seed=1)])
+    _, target = _pair(task, 8, seed=1)
+    right = 9.0 * torch.eye(NUM_CLASSES)[target] if task == "classification" else target.clone()
+    _value(metric, [(right, target)])  # without an error, so that it tells
     pair = _pair(task, 8, seed=2)
     _assert_same(_value(metric, [pair]), _value(_made(subject), [pair]), "after reset() it counts more")
 
