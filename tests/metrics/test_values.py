@@ -92,6 +92,15 @@ def test_without_images_there_is_no_value(spec: str) -> None:
     assert math.isnan(float(metric.compute()))
 
 
+@pytest.mark.parametrize("spec", FORMULAS)
+def test_batches_count_in_and_out_of_inference_mode(spec: str) -> None:
+    metric, logits, labels = made(spec), torch.randn(8, 6), torch.arange(8) % 6
+    with torch.inference_mode():
+        metric.update(logits[:4], labels[:4])
+    metric.update(logits[4:], labels[4:])
+    assert float(metric.compute()) == pytest.approx(value(made(spec), logits.numpy(), labels.numpy()))
+
+
 def test_each_class_counts_the_same_however_many_images_it_has() -> None:
     labels, logits = np.array([0] * 98 + [1, 1]), np.zeros((100, 6))
     logits[:, 0] = 1

@@ -16,10 +16,11 @@ class Confusion:
     def add(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch of logits (B, K) against classes (B,)."""
         if self._counts is None:
-            self._counts = torch.zeros(self.num_classes**2, dtype=torch.int64, device=preds.device)
+            with torch.inference_mode(False):  # else it could be changed in place in inference mode alone
+                self._counts = torch.zeros(self.num_classes**2, dtype=torch.int64, device=preds.device)
         pairs = target * self.num_classes + preds.argmax(dim=1)
         # Not bincount: on a GPU it waits for its own result.
-        self._counts = self._counts.index_add(0, pairs, torch.ones_like(pairs))
+        self._counts.index_add_(0, pairs, torch.ones_like(pairs))
 
     def counts(self) -> Tensor:
         """The matrix, float64 (K, K) on the CPU."""
