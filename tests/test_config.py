@@ -307,6 +307,8 @@ BOUNDS: list[tuple[type[CommandConfig], str, list[object], list[object]]] = [
     (TrainConfig, "test", [True, False], [1, "false"]),
     (TrainConfig, "download", [True], [1]),
     (TrainConfig, "monitor", ["val_loss", None], [3, True]),
+    (TrainConfig, "class_weights", ["none", "balanced"], ["even", True]),
+    (TrainConfig, "sampler", ["shuffle", "balanced"], ["none", 1]),
     (TrainConfig, "device", ["auto", "cpu", "cuda", "cuda:12", "mps"], ["", "gpu", "cuda:-1", "cpu ", 0]),
     (TrainConfig, "data_root", [Path("/x"), "x", None], [3]),
     (ComparePoolingConfig, "budget", [1, 2**31], [0]),
@@ -346,7 +348,8 @@ def test_a_configuration_made_in_python_is_as_strict() -> None:
 
 DEFAULTS: dict[type[CommandConfig], dict[str, object]] = {
     TrainConfig: {
-        "dataset": "digits", "stop": [], "optimizer": "adam", "schedule": "none", "batch_size": 64,
+        "dataset": "digits", "stop": [], "metric": [], "optimizer": "adam", "schedule": "none",
+        "batch_size": 64, "class_weights": "none", "sampler": "shuffle", "tracker": [],
         "epochs": 10, "augment": ["none"], "precision": "fp32", "compile": False, "order": "interleaved",
         "solver": "gradient", "label_smoothing": 0.0, "ema": 0.0, "accumulate": 1, "on_oom": "stop",
         "keep_checkpoints": 2, "deterministic": False, "seed": 0, "test": True, "device": "auto",
@@ -357,7 +360,9 @@ DEFAULTS: dict[type[CommandConfig], dict[str, object]] = {
         "budget": 29_066, "seeds": [0, 1, 2, 3, 4], "epochs": 5, "batch_size": 64, "precision": "fp32",
         "jobs": 1, "device": "auto", "download": False,
     },
-    EvaluateConfig: {"run": ".", "split": "test", "batch_size": 256, "device": "auto", "download": False},
+    EvaluateConfig: {
+        "run": ".", "split": "test", "metric": [], "batch_size": 256, "device": "auto", "download": False,
+    },
     BenchConfig: {
         "dataset": {"name": "cifar-transform", "source": "synthetic"}, "model": [], "batch_size": [256],
         "device": ["cpu"], "num_workers": [0], "shuffle": [False], "drop_last": [False],
@@ -461,7 +466,7 @@ def test_a_setting_without_a_component_is_a_mistake_that_says_why() -> None:
     assert no_model.hint.endswith("from --set")
     (no_component,) = mistakes(sets=["batch_size.x=1"])
     assert no_component.path == "batch_size.x"
-    assert "dataset, loss, model, optimizer" in no_component.hint
+    assert "dataset, loss, metric, model, optimizer" in no_component.hint
     assert no_component.hint.endswith("from --set")
     (no_key,) = mistakes(sets=["nothing.x=1"])
     assert no_key.path == "nothing.x"

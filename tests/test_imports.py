@@ -13,6 +13,7 @@ from nnkit.runs import directory
 ROOT = Path(nnkit.__file__).parent
 FAMILIES = (
     "datasets", "models", "poolings", "losses", "stopping_rules", "optimizers", "schedules", "augmentations",
+    "metrics",
 )  # fmt: skip
 COMPONENTS = sorted(path for family in FAMILIES for path in (ROOT / family).glob("*.py"))
 

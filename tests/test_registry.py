@@ -318,7 +318,7 @@ def test_a_group_has_several_spellings_and_a_title() -> None:
     titles = {
         "datasets": "dataset", "models": "model", "poolings": "pooling", "losses": "loss",
         "stopping_rules": "stopping rule", "optimizers": "optimizer", "schedules": "schedule",
-        "augmentations": "augmentation", "trackers": "tracker",
+        "augmentations": "augmentation", "metrics": "metric", "trackers": "tracker",
     }  # fmt: skip
     assert {group: registry.group_title(group) for group in GROUPS} == titles
     for name in ("stopping-rules", "stopping_rules", "nnkit.stopping_rules", "nnkit.stopping-rules"):

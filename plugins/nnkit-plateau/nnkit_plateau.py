@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any
 
-from nnkit.types import EpochResult, lower_is_better
+from nnkit.types import EpochResult
 
 
 class Plateau:
@@ -21,9 +21,9 @@ class Plateau:
     confidence is below 1 - `confidence`: at 0.9, when it is surer than 9 to 1 that the metric improves by no
     more than `min_slope`. Values on an exact line leave no doubt: their slope decides, and equal ones stop.
 
-    The metric's name says whether less is better. A value that is NaN or infinite counts as an epoch without
-    a value; the window is then not full, and NaN alone never stops. An epoch that lacks the metric stops at
-    once and says so. `epochs` is at least 4, `min_slope` at least 0, `confidence` in [0.5, 1).
+    The epoch says whether less of the metric is better. A value that is NaN or infinite counts as an epoch
+    without a value; the window is then not full, and NaN alone never stops. An epoch that lacks the metric
+    stops at once and says so. `epochs` is at least 4, `min_slope` at least 0, `confidence` in [0.5, 1).
     """
 
     stops_on_nan = False
@@ -59,7 +59,7 @@ class Plateau:
         if len(values) != self.values.maxlen:
             return None
         slope, error = fit_slope(values)
-        gain = -slope if lower_is_better(self.metric) else slope
+        gain = -slope if epoch.lower_is_better(self.metric) else slope
         still = confidence_above(gain - self.min_slope, error, len(values) - 2)
         if still >= 1 - self.confidence:
             return None

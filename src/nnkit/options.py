@@ -193,6 +193,27 @@ def seed_mistakes(seeds: Sequence[int]) -> list[Mistake]:
     return [Mistake("seeds", "a seed is given twice", "name each once")]
 
 
+OWN_METRICS = (
+    "loss", "accuracy", "accuracy_by_resolution", "loss_by_resolution", "images_by_resolution", "mse",
+    "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels", "fidelity", "components", "record",
+)  # fmt: skip
+"""What results hold whatever metrics are named: no component may have such a key."""
+
+
+def metric_mistakes(specs: Sequence[Spec]) -> list[Mistake]:
+    """Metrics whose key another one has, or that would hide what results hold anyway."""
+    found = []
+    for at, spec in enumerate(specs):
+        same = next((each for each in specs[:at] if each.key == spec.key), None)
+        if same is not None:
+            why = f'two metrics are named "{spec.key}": {same} and {spec}'
+            found.append(Mistake(f"metric[{at}]", why, "leave one of them out"))
+        elif spec.key in OWN_METRICS or spec.key.startswith(("train_", "val_")):
+            why = f'a metric cannot be named "{spec.key}": results have other values under such names'
+            found.append(Mistake(f"metric[{at}]", why, "leave it out, or give it another name"))
+    return found
+
+
 def read_list(value: object) -> object:
     """Values from "16,32", "cpu,cuda" or "true,false", or one value; their type is judged later."""
     if isinstance(value, str):
@@ -249,6 +270,9 @@ SeedsIfAny = Annotated[
     BeforeValidator(read_seeds),
     Option("Train once per seed, such as 0-4 or 0,1,5; gives mean and interval", takes=_SEEDS_TAKEN),
 ]
+
+
+Metrics = Annotated[tuple[SpecField, ...], Option("Further metric, such as ece or top-k:k=3; repeatable")]
 
 
 class DataConfig(CommandConfig):

@@ -20,6 +20,7 @@ _OPENING = {"[": "]", "{": "}", "(": ")"}
 _QUOTES = "\"'"
 _OPENERS = "=,:[{("
 _QUOTED = re.compile(r""""((?:\\.|[^"\\])*)"|'([^']*)'""", re.DOTALL)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
@@ -40,6 +41,11 @@ class Spec:
     def title(self) -> str:
         """What names of folders call it."""
         return self.name
+
+    @property
+    def key(self) -> str:
+        """What records of a metric call it: the name, without its distribution, with `-` as `_`."""
+        return self.name.rpartition("/")[2].replace("-", "_")
 
     def __str__(self) -> str:
         if not self.settings:
@@ -64,6 +70,11 @@ class ObjectSpec(Spec):
     def title(self) -> str:
         """The name of the object's class or function."""
         return str(self.settings["type"]).rpartition(".")[2]
+
+    @property
+    def key(self) -> str:
+        """The title in snake case: "multiclass_f1_score" of a MulticlassF1Score."""
+        return re.sub(r"\W", "", _CAMEL.sub("_", self.title)).lower()
 
     @property
     def makes(self) -> bool:

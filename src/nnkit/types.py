@@ -311,7 +311,7 @@ class EpochResult:
     maps "32x32" (original height × width), or a range of many such sizes, "32x32 to 64x48", to the validation
     metrics of those images; `validation` holds all validation metrics as `nnkit evaluate` names them.
     `images_per_s` counts training images over `train_s`; `data_wait_s` is the part of it spent waiting for
-    batches. `learning_rate` is the last step's.
+    batches. `learning_rate` is the last step's. `higher_is_better` says it of metrics that are components.
     """
 
     epoch: int
@@ -324,6 +324,13 @@ class EpochResult:
     data_wait_s: float = 0.0
     seconds: float = 0.0
     images_per_s: float = 0.0
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+
+    def lower_is_better(self, metric: str) -> bool:
+        """Whether less of one of its metrics is better: as the component says, else as the name does."""
+        if metric in self.higher_is_better:
+            return not self.higher_is_better[metric]
+        return lower_is_better(metric)
 
 
 # The component protocols. Each entry-point group has one; a plain class that fits is a component.
@@ -532,6 +539,27 @@ class Augmentation(Protocol):
         ...
 
 
+@runtime_checkable
+class Metric(Protocol):
+    """Group `nnkit.metrics`: adds up batches of a split, and computes a value over all of them.
+
+    These are the methods of torchmetrics: each of its classes is a metric as it stands. A class attribute
+    `higher_is_better = False` says that less is better; without one, more is.
+    """
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add a batch: float logits (B, K) and int64 classes (B,), or float images (B, C, H, W) both."""
+        ...
+
+    def compute(self) -> Any:
+        """The value over all batches since the last reset: a number, a tensor of one, or a dict of these."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        ...
+
+
 GROUPS = (
     "datasets",
     "models",
@@ -541,6 +569,7 @@ GROUPS = (
     "optimizers",
     "schedules",
     "augmentations",
+    "metrics",
     "trackers",
 )
 PROTOCOLS: Mapping[type, str] = {
@@ -553,6 +582,7 @@ PROTOCOLS: Mapping[type, str] = {
     Schedule: "schedules",
     Tracker: "trackers",
     Augmentation: "augmentations",
+    Metric: "metrics",
 }
 """A parameter annotated with one of these types is a nested component of that group."""
 

@@ -176,8 +176,8 @@ def check_epochs(found: Followed, x: Options, net: nn.Module, *, close: float = 
             "train_loss": found.oracle.train_loss[at],
             "train_accuracy": found.oracle.train_accuracy[at],
         }
-        losses, hits = by_numpy(net, found.oracle.validated[at], found.data, "val", x)
-        expected |= {"val_loss": losses.mean(), "val_accuracy": hits.mean()}
+        measured = by_numpy(net, found.oracle.validated[at], found.data, "val", x)
+        expected |= {f"val_{name}": value for name, value in measured.items()}
         assert dict(epoch.metrics) == pytest.approx(expected, rel=close, abs=close)
     last_steps = [found.oracle.rates[epoch.step - 1] for epoch in found.seen.epochs]
     assert [epoch.learning_rate for epoch in found.seen.epochs] == pytest.approx(last_steps, abs=1e-15)
@@ -186,9 +186,8 @@ def check_epochs(found: Followed, x: Options, net: nn.Module, *, close: float = 
     assert best.metrics["val_accuracy"] == max(metric)
     kept = found.oracle.validated[best.epoch - 1]
     assert_close(load_file(best_file(found.result.run_dir)), kept, close)
-    losses, hits = by_numpy(net, kept, found.data, "test", x)
-    assert found.result.test["loss"] == pytest.approx(losses.mean(), rel=close, abs=close)
-    assert found.result.test["accuracy"] == hits.mean()
+    for name, value in by_numpy(net, kept, found.data, "test", x).items():
+        assert found.result.test[name] == pytest.approx(value, rel=close, abs=close)
 
 
 def count_calls(calls: list[Call], num_images: int) -> int:
@@ -197,12 +196,10 @@ def count_calls(calls: list[Call], num_images: int) -> int:
     return int(np.searchsorted(seen, num_images)) + 1
 
 
-def by_numpy(
-    net: nn.Module, weights: Weights, data: Data, split: str, x: Options
-) -> tuple[np.ndarray, np.ndarray]:
-    """Loss (N,) and hit (N,) of each image of a split by itself; `net` takes the weights."""
+def by_numpy(net: nn.Module, weights: Weights, data: Data, split: str, x: Options) -> dict[str, float]:
+    """Loss, accuracy and macro-F1 of a split, each image by itself; `net` takes the weights."""
     net.load_state_dict(weights)
-    losses, hits = [], []
+    losses, labels, predicted = [], [], []
     for index in data.splits[split].indices:
         image = data.splits[split].images.image(int(index)) / torch.tensor(255.0)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=x.precision == "bf16"):
@@ -211,8 +208,20 @@ def by_numpy(
         q = np.full(len(logits), x.label_smoothing / len(logits))
         q[label] += 1 - x.label_smoothing
         losses.append(float(-(q * (logits - np.logaddexp.reduce(logits))).sum()))
-        hits.append(logits.argmax() == label)
-    return np.array(losses), np.array(hits)
+        labels.append(label)
+        predicted.append(int(logits.argmax()))
+    hits = np.array(labels) == np.array(predicted)
+    return {"loss": np.mean(losses), "accuracy": hits.mean(), "macro_f1": macro_f1(labels, predicted)}
+
+
+def macro_f1(labels: list[int], predicted: list[int]) -> float:
+    """The mean over the classes that occur of 2 · precision · recall / (precision + recall)."""
+    scores = []
+    for k in set(labels) | set(predicted):
+        hits = sum(label == k == guess for label, guess in zip(labels, predicted, strict=True))
+        precision, recall = hits / max(1, predicted.count(k)), hits / max(1, labels.count(k))
+        scores.append(2 * precision * recall / (precision + recall) if hits else 0.0)
+    return sum(scores) / len(scores)
 
 
 def assert_close(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], close: float) -> None:

@@ -10,7 +10,9 @@ from nnkit.present.new_plugin import new_plugin_text
 from nnkit.studies.new_plugin.study import new_plugin
 
 
-@pytest.mark.parametrize("kind", ["dataset", "model", "pooling", "loss", "stopping-rule", "augmentation"])
+@pytest.mark.parametrize(
+    "kind", ["dataset", "model", "pooling", "loss", "stopping-rule", "augmentation", "metric", "tracker"]
+)
 def test_files_and_commands_stand_each_on_a_line(kind: str, tmp_path: Path) -> None:
     made = new_plugin("nnkit-neat", kind=kind, out=tmp_path)
     lines = new_plugin_text(made).splitlines()

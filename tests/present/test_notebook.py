@@ -71,7 +71,7 @@ def test_a_run_is_its_tables_and_its_figures(trained: Trained) -> None:
     facts = dict(page.tables[0])  # type: ignore[arg-type]
     assert facts["run"] == str(result.run_dir)
     assert facts["parameters"] == count(result.parameters)
-    assert page.tables[1][0] == ["split", "loss", "accuracy"]
+    assert page.tables[1][0] == ["split", "loss", "accuracy", "macro F1"]
     assert result.test is not None
     assert page.tables[1][3][2] == f"{100 * float(str(result.test['accuracy'])):.2f} %"
     assert page.images == [path.read_bytes() for path in sorted(trained.folder.glob("*.png"))]

@@ -48,7 +48,8 @@ def lines_wanted(out: Path) -> list[str]:
     for record in records:
         if record["kind"] == "epoch":
             parts = [
-                f"{key} {record['metrics'][key]:.4g}" for key in ("train_loss", "val_accuracy", "val_loss")
+                f"{key} {record['metrics'][key]:.4g}"
+                for key in ("train_loss", "val_accuracy", "val_loss", "val_macro_f1")
             ]
             speed = f"{record['images_per_s']:,.0f} img/s"
             lines.append(f"epoch {record['epoch']}/2: {', '.join(parts)}; {speed}")

@@ -32,6 +32,7 @@ RUN = "runs/train/20261120-141800-mnist-varres-varres-net-3fa9c1"
 UNITS = {
     "loss": ("loss", ""),
     "accuracy": ("accuracy", "%"),
+    "macro_f1": ("macro F1", ""),
     "mse": ("mean squared error", ""),
     "mae_sum": ("summed absolute error", ""),
     "max_abs_error": ("largest absolute error", ""),
@@ -128,7 +129,7 @@ def test_a_fit_in_closed_form_says_how_long_it_took_and_what_it_noted(fitted: Tr
 def test_a_run_without_test_or_validation_has_no_such_column(runs_dir: Path) -> None:
     result = quick_train(dataset="tiny:empty_val=true", epochs=1, test=False, runs_dir=runs_dir)
     document = result.document()
-    rows = read_table(train_table(result), "split", "loss", "accuracy")
+    rows = read_table(train_table(result), "split", "loss", "accuracy", "macro F1")
     assert [row["split"] for row in rows] == ["train", "val"]
     assert (rows[1]["loss"], rows[1]["accuracy"]) == (MISSING, MISSING)
     assert shows(rows[0]["loss"], document["best"]["metrics"]["train_loss"])
@@ -158,12 +159,13 @@ def test_an_evaluations_head_names_the_run_the_split_and_each_metric(
     evaluated: EvaluateResult, width: int
 ) -> None:
     head = dict(read_pairs(evaluate_table(evaluated, width=width))[0])
-    assert list(head) == ["run", "model", "dataset", "split", "images", "loss", "accuracy"]
+    assert list(head) == ["run", "model", "dataset", "split", "images", "loss", "accuracy", "macro F1"]
     assert head["run"] == str(evaluated.run_dir)
     assert (head["model"], squeezed(head["dataset"])) == (evaluated.model, evaluated.dataset)
     assert (head["split"], head["images"]) == ("test", "45")
     assert shows(head["loss"], evaluated.metrics["loss"])
     assert shows(head["accuracy"], evaluated.metrics["accuracy"], "%")
+    assert shows(head["macro F1"], evaluated.metrics["macro_f1"])
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -57,6 +57,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "lr": 0.3,
     },
     "another seed, limited": {"seed": 3, "limit": 77, "augment": "affine", "loss": "cross-entropy"},
+    "uneven classes": {
+        "dataset": "tiny:several=true",
+        "class_weights": "balanced",
+        "sampler": "balanced",
+        "metric": ["ece", "top-k:k=2", "balanced-accuracy"],
+        "monitor": "ece",
+        "stop": "patience:metric=val_ece,patience=9",
+    },
     "channels last": {"dataset": "digits", "model": "mnist-convnet", "limit": 90},
 }
 

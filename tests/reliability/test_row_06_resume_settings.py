@@ -20,6 +20,7 @@ from nnkit.cli import main
 from nnkit.errors import CheckpointError, UsageError, WriteError
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
+from nnkit.studies.train.resuming import fixed_settings
 from tiny_plugin import TinyPlugin
 
 Train = Callable[..., TrainResult]
@@ -40,6 +41,25 @@ def files_of(run: Path) -> dict[str, bytes]:
     return {
         str(path): path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"
     }
+
+
+def test_a_run_from_before_a_setting_was_made_goes_on_with_its_default(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = ("metric", "class_weights", "sampler")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(
+            "nnkit.studies.train.saving.fixed_settings",
+            lambda config: {k: v for k, v in fixed_settings(config).items() if k not in later},
+        )
+        first = train()
+    path = first.run_dir / "config.toml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(later)]
+    path.write_text("\n".join(lines) + "\n")
+    assert train(resume=first.run_dir, epochs=3).best == train(epochs=3).best
+    path.write_text(path.read_text().replace('sampler = "shuffle"', 'sampler = "balanced"'))
+    with pytest.raises(CheckpointError, match="sampler: trained with 'shuffle', the file has 'balanced'"):
+        train(resume=first.run_dir, epochs=4)
 
 
 def test_more_epochs_continue_in_the_same_folder_and_the_configuration_says_so(

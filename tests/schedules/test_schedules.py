@@ -40,7 +40,7 @@ def optimizer() -> SGD:
 
 def built(spec: str, of: SGD, monitor: str = "val_loss") -> Any:
     cls = plan("schedules", spec, offered=dict.fromkeys(["T_max", "total_steps"])).component.cls
-    values = filled_in(cls, of, epochs=EPOCHS, steps_per_epoch=STEPS, monitor=monitor)
+    values = filled_in(cls, of, epochs=EPOCHS, steps_per_epoch=STEPS, less_is_better=monitor.endswith("loss"))
     return plan("schedules", spec, offered=values).make(of)
 
 

@@ -150,6 +150,52 @@ def test_what_a_stopping_rule_does_wrong_is_found(
     assert check in failures(install(name, "stopping_rules", RULE.format(**right | parts)))
 
 
+METRIC = """
+class Broken:
+    '''The share of right answers.'''
+
+    def __init__(self):
+        self.reset()
+        {attribute}
+
+    def update(self, preds, target):
+        {update}
+
+    def compute(self):
+        {compute}
+
+    def reset(self):
+        {reset}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "check"),
+    [
+        ("right", {}, ""),
+        ("text", {"compute": "return 'good'"}, "gives_a_number"),
+        ("last", {"update": "self.hits = [(preds.argmax(1) == target).double().mean()]"}, "adds_up_batches"),
+        ("keeps", {"reset": "self.hits = getattr(self, 'hits', [])"}, "forgets_at_reset"),
+        ("once", {"compute": "return self.hits.pop()"}, "compute_changes_nothing"),
+        ("up", {"attribute": "self.higher_is_better = 'yes'"}, "says_which_direction_is_better"),
+        ("random", {"compute": "import random; return random.random()"}, "is_deterministic"),
+        ("lambda", {"attribute": "self.f = lambda x: x"}, "survives_spawn"),
+        ("inplace", {"update": "preds.mul_(2); self.hits += [preds.sum()]"}, "leaves_its_input_alone"),
+    ],
+)
+def test_what_a_metric_does_wrong_is_found(
+    name: str, parts: dict[str, str], check: str, install: Install
+) -> None:
+    right = {
+        "attribute": "pass",
+        "update": "self.hits += (preds.argmax(1) == target).double().tolist()",
+        "compute": "return sum(self.hits) / max(1, len(self.hits))",
+        "reset": "self.hits = []",
+    }
+    found = failures(install(f"metric_{name}", "metrics", METRIC.format(**right | parts)))
+    assert check in found if check else not found
+
+
 def test_a_plugin_that_ends_the_process_at_import_is_a_failed_check_and_exit_4(install: Install) -> None:
     result = check_plugin(install("exits", "poolings", "raise SystemExit(3)\n"))
     assert [(check.check, check.status) for check in result.checks] == [("can_be_imported", "failed")]

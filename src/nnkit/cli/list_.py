@@ -15,8 +15,8 @@ from nnkit.cli import output
 def list_components(context: typer.Context, **values: Any) -> None:
     """List the components that are installed, with provider and version; imports none of them.
 
-    GROUP is datasets, models, poolings, losses, stopping_rules, optimizers, schedules, augmentations or
-    trackers; without one all are listed.
+    GROUP is datasets, models, poolings, losses, stopping_rules, optimizers, schedules, augmentations, metrics
+    or trackers; without one all are listed.
 
     Example: nnkit list models
     """

@@ -255,6 +255,7 @@ _OPTION_OF = {
     "schedules": "--schedule",
     "trackers": "--tracker",
     "augmentations": "--augment",
+    "metrics": "--metric",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from nnkit.data.bucketing.epoch import Forecast
 from nnkit.data.bucketing.sizes import Buckets, assign_buckets
 from nnkit.data.images import Indices
 from nnkit.data.resolutions import range_name, range_of, ranges_of, size_ranges
+from nnkit.data.sampling import balanced_draw
 from nnkit.types import EXACT_SIZES, Augmentation, Batch, Bucketing, Data, Padded, Size, SizeRanges, Split
+
+Sampler = Literal["shuffle", "balanced"]
 
 
 class _Loader:
@@ -121,8 +124,12 @@ class _Loader:
 
 
 class TrainLoader(_Loader):
-    """The batches of training: the images share buckets as `bucketing` says, shuffled anew in each epoch."""
+    """The batches of training: the images share buckets as `bucketing` says, shuffled anew in each epoch.
 
+    `sampler` "balanced" shows each class equally often in an epoch of as many images as the split has.
+    """
+
+    sampler: Sampler = "shuffle"
     _planned: tuple[tuple[int, int, Order], BucketPlan] | None = None
     """The last plan that was asked for, by epoch, seed and order."""
 
@@ -164,7 +171,21 @@ class TrainLoader(_Loader):
             max_pixels=self.bucketing.max_pixels,
             leftovers=self.bucketing.leftovers,
             pad_to=self.bucketing.pad_to,
+            images=self._drawn(epoch, seed),
         )
+
+    def _drawn(self, epoch: int, seed: int) -> Indices | None:
+        """The images of an epoch that shows each class equally often; None where it shows each image once."""
+        if self.sampler == "shuffle":
+            return None
+        return balanced_draw(self._labels, self._buckets.bucket_of, seed=seed, epoch=epoch)
+
+    @cached_property
+    def _labels(self) -> Indices:
+        """The class of each image of the split, int64 (N,)."""
+        rows = torch.from_numpy(self.split.indices)
+        labels: Indices = self.split.targets.cpu()[rows].numpy()
+        return labels
 
     @cached_property
     def _buckets(self) -> Buckets:

@@ -34,5 +34,5 @@ def _show(value: JsonValue) -> str:
         settings = ", ".join(f"{key}={_show(item)}" for key, item in value.items() if key != "name")
         return f"{value['name']}: {settings}" if "name" in value else settings
     if isinstance(value, list):
-        return "; ".join(_show(item) for item in value)
+        return "; ".join(_show(item) for item in value) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)

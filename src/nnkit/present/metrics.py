@@ -15,6 +15,9 @@ _WORDS = {
     "cosine_accuracy": "cosine ≥ 0.95",
     "psnr": "PSNR",
     "mse": "mean squared error",
+    "macro_f1": "macro F1",
+    "top_k": "top-k accuracy",
+    "ece": "calibration error",
 }
 
 
@@ -78,7 +81,9 @@ def words(name: str) -> str:
 def _texts(metrics: SplitMetrics) -> dict[str, str | None]:
     """Metrics of one value by name, written with their units."""
     if isinstance(metrics, Classification):
-        return {"loss": metric("loss", metrics.loss), "accuracy": metric("accuracy", metrics.accuracy)}
+        own = {"loss": metrics.loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+        known = {name: value for name, value in own.items() if value is not None}
+        return {name: metric(name, value) for name, value in {**known, **metrics.components}.items()}
     values = {
         "loss": metrics.loss,
         "mse": metrics.mse,
@@ -92,4 +97,5 @@ def _texts(metrics: SplitMetrics) -> dict[str, str | None]:
     return {
         **{name: metric(name, value) for name, value in values.items()},
         "fidelity": metrics.fidelity.class_,
+        **{name: metric(name, value) for name, value in metrics.components.items()},
     }

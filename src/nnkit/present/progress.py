@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nnkit.studies.cells import Cell
 
 EVERY_S = 10.0
+_SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_mae_sum", "val_cosine_accuracy")
 
 
 class Progress:
@@ -74,16 +75,13 @@ class Progress:
         """Say how the epoch went."""
         if self._quiet:
             return
-        parts = [f"{key} {value:.4g}" for key, value in sorted(epoch.metrics.items()) if _worth_a_word(key)]
+        shown = [key for key in sorted(epoch.metrics) if key in _SHOWN or key in epoch.higher_is_better]
+        parts = [f"{key} {epoch.metrics[key]:.4g}" for key in shown]
         line = f"epoch {epoch.epoch}/{self._epochs}: {', '.join(parts)}; {epoch.images_per_s:,.0f} img/s"
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr, flush=True)
-
-
-def _worth_a_word(key: str) -> bool:
-    return key in ("train_loss", "val_loss", "val_accuracy", "val_mae_sum", "val_cosine_accuracy")
 
 
 class CellProgress:

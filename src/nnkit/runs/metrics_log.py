@@ -24,4 +24,5 @@ class MetricsFile(LinesFile):
         """Append one epoch and let readers see it."""
         record = asdict(result)
         del record["validation"]  # all its values are in `metrics` and `by_resolution`
+        del record["higher_is_better"]
         self.append({"kind": "epoch", **record}, flush=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 from nnkit.errors import UsageError
 from nnkit.stopping_rules._metric import check_min_delta, no_such_metric
-from nnkit.types import EpochResult, lower_is_better
+from nnkit.types import EpochResult
 
 
 class Patience:
     """Stop after `patience` epochs in a row in which `metric` improved by less than `min_delta` (report B).
 
     An improvement is measured against the last epoch that was one; with `min_delta=0` any counts. The
-    metric's name says whether less is better. NaN or an infinity is never an improvement, so it uses up
+    epoch says whether less is better. NaN or an infinity is never an improvement, so it uses up
     patience. A metric that the epoch lacks stops at once. `UsageError` for a patience below 1 or a
     min_delta that is negative or no number.
     """
@@ -38,7 +38,7 @@ class Patience:
         value = epoch.metrics.get(self.metric)
         if value is None:
             return no_such_metric(self.metric, epoch)
-        if self._improves(value):
+        if self._improves(value, less=epoch.lower_is_better(self.metric)):
             self.best, self.waited = value, 0
             return None
         self.waited += 1
@@ -56,10 +56,10 @@ class Patience:
         """Restore a saved state."""
         self.best, self.waited = state["best"], state["waited"]
 
-    def _improves(self, value: float) -> bool:
+    def _improves(self, value: float, *, less: bool) -> bool:
         if not math.isfinite(value):
             return False
         if self.best is None:
             return True
-        gain = self.best - value if lower_is_better(self.metric) else value - self.best
+        gain = self.best - value if less else value - self.best
         return gain > 0 and gain >= self.min_delta

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nnkit.errors import UsageError, quote
 from nnkit.stopping_rules._metric import check_min_delta, no_such_metric
-from nnkit.types import EpochResult, lower_is_better
+from nnkit.types import EpochResult
 
 
 class Window:
@@ -68,7 +68,7 @@ class Window:
             return f"{self.metric} has not been a finite number for {len(self.values)} epochs"
         if len(finite) < len(self.values):
             return None
-        gain = self._gain(finite)
+        gain = self._gain(finite, less=epoch.lower_is_better(self.metric))
         if gain >= self.min_delta:
             return None
         what = "range" if self.variant == "range" else "improvement"
@@ -82,8 +82,8 @@ class Window:
         """Restore a saved state."""
         self.values = deque(state["values"], maxlen=self.values.maxlen)
 
-    def _gain(self, values: list[float]) -> float:
+    def _gain(self, values: list[float], *, less: bool) -> float:
         if self.variant == "range":
             return max(values) - min(values)
         before, *since = values
-        return before - min(since) if lower_is_better(self.metric) else max(since) - before
+        return before - min(since) if less else max(since) - before

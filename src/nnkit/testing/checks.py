@@ -16,6 +16,7 @@ from nnkit.testing import (
     common,
     datasets,
     losses,
+    metrics,
     models,
     optimizers,
     poolings,
@@ -99,6 +100,16 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         augmentations.changes_each_image_by_itself,
         augmentations.sees_no_padding,
         augmentations.survives_spawn,
+    ),
+    "metrics": (
+        metrics.gives_a_number,
+        metrics.adds_up_batches,
+        metrics.forgets_at_reset,
+        metrics.compute_changes_nothing,
+        metrics.says_which_direction_is_better,
+        metrics.is_deterministic,
+        metrics.survives_spawn,
+        metrics.leaves_its_input_alone,
     ),
 }
 CHECKS: Mapping[str, Mapping[str, Check]] = {

@@ -107,6 +107,11 @@ class AugmentationContract(_Contract):
     """Tests of an augmentation, on batches of one channel and of three, padded and not."""
 
 
+@_tests_of("metrics")
+class MetricContract(_Contract):
+    """Tests of a metric, on the batches of the task that it takes (or of its `task`)."""
+
+
 @_tests_of("datasets")
 class DatasetContract(_Contract):
     """Tests of a dataset. One that reads files overrides `make_files` to write a few of them."""

@@ -26,7 +26,7 @@ def _optimizer() -> Optimizer:
 
 def _made(subject: Subject, optimizer: Optimizer) -> LRScheduler:
     values = filled_in(
-        subject.cls, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS_PER_EPOCH, monitor="val_loss"
+        subject.cls, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS_PER_EPOCH, less_is_better=True
     )
     made = subject.make(optimizer, offered=values)
     assert isinstance(made, LRScheduler), (

@@ -63,6 +63,8 @@ class Subject:
         """What the dataset fills in."""
         if self.known is not None:
             return self.known
+        if self.group == "metrics":
+            return {**GREY_DIGITS, "task": "multiclass"}
         return COLOUR_TO_GREY if self.task == "transform" else GREY_DIGITS
 
     def says(self, claim: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from nnkit.errors import NnkitError, UsageError
 from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.loop import TrainState, require_finite
 from nnkit.training.memory import is_out_of_memory
+from nnkit.training.metric_components import NamedMetric
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.types import Data, EpochResult, LeastSquaresModel, PreparedModel
 
@@ -78,11 +79,12 @@ def one_epoch(
     *,
     precision: str = "fp32",
     between: Callable[[], None] = no_op,
+    components: Sequence[NamedMetric] = (),
 ) -> Iterator[EpochResult]:
     """The epoch of a fitted model: its loss on the training split, and its validation metrics."""
     started = time.perf_counter()
     require_finite(state)
-    trained, validated = make_metrics(data, train.device), make_metrics(data, val.device)
+    trained, validated = make_metrics(data, train.device), make_metrics(data, val.device, components)
     evaluate(state.model, train, loss, trained, precision=precision, between=between)
     evaluate(state.model, val, loss, validated, precision=precision, between=between)
     measured, seconds = validated.result(), float(solved["solver_s"])
@@ -95,6 +97,7 @@ def one_epoch(
         train_s=seconds,
         seconds=seconds + time.perf_counter() - started,
         images_per_s=solved["images"] / seconds if seconds else 0.0,
+        higher_is_better={f"val_{key}": each.higher_is_better for each in components for key in each.keys},
     )
 
 

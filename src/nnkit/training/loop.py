@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from nnkit.training import random_state
 from nnkit.training.devices import autocast, sum_type
 from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
+from nnkit.training.metric_components import NamedMetric
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.training.parts import Parts
 from nnkit.training.stepping import is_per_step, needs_closure, rate_of, takes_metrics
@@ -163,8 +164,12 @@ def fit(
     recipe: Recipe,
     *,
     between: Callable[[], None] = no_op,
+    val_loss: nn.Module | None = None,
+    components: Sequence[NamedMetric] = (),
 ) -> Iterator[StepResult | EpochResult]:
     """Train from `state` to the last epoch; yield each step and each epoch.
+
+    `val_loss` is the loss of validation where it is another; `components` are metrics of it.
 
     `forward` is the model as it is called (compiled or not); `state` may be read and saved at any yield,
     after `require_finite` at a step's. `between` is called before each validation batch and may raise.
@@ -197,7 +202,7 @@ def fit(
             outputs = output.isfinite().all()
             flag = _Flag(value.isfinite(), outputs, finite_weights(state.model), epoch, state.step)
         _check_finite(flag)
-        yield _finish_epoch(state, loss, data, val, recipe, sums, between)
+        yield _finish_epoch(state, val_loss or loss, data, val, recipe, sums, between, components)
 
 
 def finite_weights(model: nn.Module) -> Tensor:
@@ -394,11 +399,12 @@ def _finish_epoch(
     recipe: Recipe,
     sums: EpochProgress,
     between: Callable[[], None],
+    components: Sequence[NamedMetric],
 ) -> EpochResult:
     train_loss = float(sums.loss) / max(1, sums.num_images)
     train_s = sums.elapsed_s
     epoch = state.epoch + 1
-    collected = make_metrics(data, val.device)
+    collected = make_metrics(data, val.device, components)
     evaluate(
         state.eval_model,
         val,
@@ -412,7 +418,8 @@ def _finish_epoch(
     metrics = {"train_loss": train_loss, **flat(measured, "val")}
     if data.task == "classification":
         metrics["train_accuracy"] = float(sums.correct) / max(1, sums.num_images)
-    wrong = _not_finite(measured) if len(val.split) else None
+    higher = {key: metric.higher_is_better for metric in components for key in metric.keys}
+    wrong = _not_finite(measured, apart=higher) if len(val.split) else None
     if wrong is not None:
         raise _diverged(f"the validation metric {wrong}", epoch, state.step)
     if (schedule := state.per_epoch) is not None:
@@ -430,13 +437,18 @@ def _finish_epoch(
         data_wait_s=sums.data_wait_s,
         seconds=sums.elapsed_s,
         images_per_s=sums.num_images / train_s if train_s else 0.0,
+        higher_is_better={f"val_{key}": value for key, value in higher.items()},
     )
 
 
-def _not_finite(measured: Mapping[str, Any]) -> str | None:
-    """The first metric that is not finite; an infinite PSNR is a perfect one."""
+def _not_finite(measured: Mapping[str, Any], *, apart: Container[str]) -> str | None:
+    """The first metric that is not finite; an infinite PSNR is a perfect one.
+
+    Those of components are `apart`: they may have no value for these images.
+    """
     for key, value in measured.items():
-        if isinstance(value, float) and not math.isfinite(value) and (key, value) != ("psnr", math.inf):
+        known = key in apart or (key, value) == ("psnr", math.inf)
+        if isinstance(value, float) and not math.isfinite(value) and not known:
             return key
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nnkit.errors import UsageError
 from nnkit.surrogates.fidelity import fidelity_class
 from nnkit.training.devices import sum_type
+from nnkit.training.metric_components import NamedMetric
 from nnkit.types import Batch, Data, resolution_name, resolution_order
 
 COSINE_THRESHOLD = 0.95
@@ -31,12 +32,51 @@ class Metrics(Protocol):
         """The metrics over all that was added; NaN where nothing was."""
         ...
 
+    def confusion(self) -> dict[str, list[list[int]]]:
+        """Confusion matrices of classes by name; empty for another task."""
+        ...
 
-def make_metrics(data: Data, device: torch.device) -> Metrics:
-    """The metrics of the data's task."""
+
+def make_metrics(data: Data, device: torch.device, components: Sequence[NamedMetric] = ()) -> Metrics:
+    """The metrics of the data's task, and those that are components, which forget what they had counted."""
+    own: Metrics = TransformMetrics(device)
     if data.task == "classification":
-        return ClassificationMetrics(len(data.class_names), device)
-    return TransformMetrics(device)
+        own = ClassificationMetrics(len(data.class_names), device)
+    for metric in components:
+        metric.reset()
+    return _WithComponents(own, components) if components else own
+
+
+@dataclass
+class _WithComponents:
+    """The metrics of a task, and components over the same batches."""
+
+    own: Metrics
+    components: Sequence[NamedMetric]
+    num_images: int = 0
+    found: dict[str, float] | None = None
+
+    def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
+        """Count a batch in all of them."""
+        self.own.add(output, batch, loss)
+        self.num_images += len(batch.targets)
+        for metric in self.components:
+            metric.update(output, batch.targets)
+
+    def result(self) -> dict[str, Any]:
+        """The values of all; a component gives up its batches with its value, which may be much memory."""
+        if not self.num_images:
+            return {**self.own.result(), **{key: math.nan for each in self.components for key in each.keys}}
+        if self.found is None:
+            self.found = {}
+            for metric in self.components:
+                self.found |= metric.values()
+                metric.reset()
+        return {**self.own.result(), **self.found}
+
+    def confusion(self) -> dict[str, list[list[int]]]:
+        """Those of the task's own."""
+        return self.own.confusion()
 
 
 def batch_sum(loss: nn.Module, value: Tensor, num_images: int) -> Tensor:
@@ -181,6 +221,10 @@ class TransformMetrics:
         }
         judged = _judged(metrics, fidelity_class(metrics, self.num_values // self.num_images))
         return {**metrics, "fidelity": judged}
+
+    def confusion(self) -> dict[str, list[list[int]]]:
+        """None: there are no classes."""
+        return {}
 
 
 def _judged(metrics: Mapping[str, Any], fidelity: str | None) -> dict[str, Any]:

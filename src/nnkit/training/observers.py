@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nnkit.runs.directory import RunDirectory
 from nnkit.runs.lines import LogMark, read_records
-from nnkit.types import EpochResult, StepResult, lower_is_better
+from nnkit.types import EpochResult, StepResult
 
 
 class Observer(Protocol):
@@ -122,7 +122,7 @@ class BestWeights:
         """Keep a copy of the weights if this epoch is the best so far."""
         value = result.metrics.get(self.monitor, math.nan)
         loss = result.metrics.get("val_loss", math.nan)
-        if not self._better(value, loss):
+        if not self._better(value, loss, less=result.lower_is_better(self.monitor)):
             return False
         self.epoch, self.value, self.loss = result.epoch, value, loss
         self.metrics = {**result.validation, **result.metrics}
@@ -138,9 +138,9 @@ class BestWeights:
         self.epoch, self.value, self.loss = state["epoch"], state["value"], state["loss"]
         self.metrics, self.weights = state["metrics"], weights
 
-    def _better(self, value: float, loss: float) -> bool:
+    def _better(self, value: float, loss: float, *, less: bool) -> bool:
         if math.isnan(value) or not self.epoch:
             return not math.isnan(value)
         if value == self.value:
             return loss < self.loss
-        return value < self.value if lower_is_better(self.monitor) else value > self.value
+        return value < self.value if less else value > self.value

@@ -10,8 +10,6 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from nnkit.types import lower_is_better
-
 OF_ALL_STEPS = ("T_max", "total_steps", "epochs")
 """Parameters of a schedule that say how long the run is."""
 FILLED_IN = (*OF_ALL_STEPS, "steps_per_epoch", "max_lr")
@@ -49,7 +47,7 @@ def is_per_step(cls: type[LRScheduler]) -> bool:
 
 
 def filled_in(
-    cls: type[LRScheduler], optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, monitor: str
+    cls: type[LRScheduler], optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, less_is_better: bool
 ) -> Mapping[str, Any]:
     """The values of a run for a schedule's parameters of these names.
 
@@ -66,5 +64,5 @@ def filled_in(
         "max_lr": [group.get("lr", math.nan) for group in optimizer.param_groups],
     }
     if takes_metrics(cls):
-        found["mode"] = "min" if lower_is_better(monitor) else "max"
+        found["mode"] = "min" if less_is_better else "max"
     return found

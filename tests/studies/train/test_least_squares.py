@@ -119,6 +119,7 @@ def test_the_config_of_a_run_repeats_it(fitted: Any, tmp_path: Path) -> None:
 def test_every_option_of_gradients_is_refused_at_once() -> None:
     given = {"optimizer": "sgd", "lr": 0.1, "schedule": "cosine", "augment": "affine", "clip": 1.0}
     given |= {"order": "by-resolution", "ema": 0.9, "compile": True, "accumulate": 2}
+    given |= {"class_weights": "balanced", "sampler": "balanced"}
     assert set(given) == {*OF_GRADIENTS, "lr"}  # which is a setting of the optimizer
     options = {"dataset": SYNTHETIC, "model": "separable", "solver": "als"}
     with pytest.raises(ConfigError) as caught:

@@ -90,7 +90,7 @@ def test_the_test_is_of_the_best_epochs_weights_over_all_test_images(run: Run) -
     result = run(epochs=8, lr=0.5, test=True)
     assert result.best["epoch"] < 8
     assert result.test is not None
-    assert set(result.test.document()) == {"loss", "accuracy"}
+    assert set(result.test.document()) == {"loss", "accuracy", "macro_f1"}
     for split, metrics in (("test", result.test), ("val", result.best["metrics"])):
         logits, labels = logits_and_labels(result.run_dir, split, noise=150.0)
         assert metrics["accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))

@@ -94,6 +94,7 @@ def plan_batches(
     max_pixels: int | None = None,
     leftovers: Leftovers = "keep",
     pad_to: PadTo = "bucket",
+    images: Ints | None = None,
 ) -> BucketPlan:
     """Plan the batches of one rank in one epoch.
 
@@ -114,6 +115,8 @@ def plan_batches(
     images of near sizes within a bucket are batched together: much less padding, at the price of nearly as
     many shapes as batches, and of batches that differ less between epochs.
 
+    `images` int64 (M,) are those that the epoch shows, some perhaps several times (default: each once).
+
     Raises UsageError for a value out of these ranges. The time is linear in N.
     """
     _check(batch_size, seed, epoch, rank, world, max_pixels, order=order, leftovers=leftovers, pad_to=pad_to)
@@ -128,7 +131,7 @@ def plan_batches(
         buckets = sizes
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))) if shuffle else None
     slots = slots_of(buckets.shapes, batch_size, max_pixels)
-    whole = plan_epoch(buckets, slots, world, leftovers, pad_to, rng)
+    whole = plan_epoch(buckets, slots, world, leftovers, pad_to, rng, images)
     batches = whole.steps.of_rank(rank)
     if rng is not None and order == "interleaved":
         batches = batches[rng.permutation(len(batches))]

@@ -124,9 +124,15 @@ def plan_epoch(
     leftovers: Leftovers,
     pad_to: PadTo,
     rng: np.random.Generator | None,
+    images: Ints | None = None,
 ) -> EpochPlan:
-    """Put the images into a row, bucket after bucket, and cut it into steps; `rng` None shuffles nothing."""
-    row = np.arange(buckets.num_images, dtype=np.int32 if buckets.num_images < 2**31 else np.int64)
+    """Put the images into a row, bucket after bucket, and cut it into steps; `rng` None shuffles nothing.
+
+    `images` (M,) are those of the row, some perhaps several times; by default it has each once.
+    """
+    dtype = np.int32 if buckets.num_images < 2**31 else np.int64
+    row = np.arange(buckets.num_images, dtype=dtype) if images is None else images.astype(dtype)
+    buckets = buckets if images is None else buckets.of_images(images)
     if rng is not None:
         rng.shuffle(row)
     row = row[np.argsort(buckets.bucket_of[row], kind="stable")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,14 @@ class Buckets:
         counts = np.zeros(len(self), dtype=np.int64)
         np.add.at(counts, self.bucket_of_size, self.num_of_size)
         return counts
+
+    def of_images(self, images: Ints) -> Buckets:
+        """The same buckets, for the images (M,) that an epoch shows, some of them perhaps several times.
+
+        Images keep their numbers: `size_of` is still each image's.
+        """
+        counts = np.bincount(self.size_of[images], minlength=len(self.sizes)).astype(np.int64)
+        return replace(self, num_of_size=counts)
 
     @cached_property
     def next_larger(self) -> Ints:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from nnkit.errors import Mistake
-from nnkit.options import Count, Option, PlaceConfig, SpecField
+from nnkit.options import Count, Metrics, Option, PlaceConfig, SpecField, metric_mistakes
 from nnkit.spec import ObjectSpec
 from nnkit.studies.paths import no_run
 
@@ -19,8 +19,9 @@ class EvaluateConfig(PlaceConfig):
         "dataset": "datasets",
         "model": "models",
         "loss": "losses",
+        "metric": "metrics",
     }
-    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss")
+    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "metric")
 
     run: Annotated[Path, Option("A run directory, or a .safetensors file of weights", argument=True)] = Path()
     split: Annotated[Literal["train", "val", "test"], Option("{choices}")] = "test"
@@ -28,6 +29,7 @@ class EvaluateConfig(PlaceConfig):
     # From Python alone, for a run whose model or loss was an object.
     model: Annotated[SpecField | None, Option("The run's own model", shown=False)] = None
     loss: Annotated[SpecField | None, Option("The run's own loss", shown=False)] = None
+    metric: Metrics = ()
     batch_size: Annotated[Count, Option("Images per batch")] = 256
     limit: Annotated[Count | None, Option("Maximum number of images of the split")] = None
     # A file for several commands may set it, and NNKIT_RUNS does: a run may be named by its name alone.
@@ -40,4 +42,5 @@ class EvaluateConfig(PlaceConfig):
             for name in ("model", "loss")
             if (spec := getattr(self, name)) is not None and not isinstance(spec, ObjectSpec)
         ]
+        named += metric_mistakes(self.metric)
         return named + ([] if self.run.exists() else no_run(self.run, self.runs_dir))

@@ -23,7 +23,7 @@ from nnkit.results.evaluate import ClassScores, Counts, EvaluateResult
 from nnkit.runs import weights
 from nnkit.runs.directory import RunDirectory
 from nnkit.runs.weights import ModelCard
-from nnkit.spec import PYTHON, Spec, from_toml
+from nnkit.spec import PYTHON, ObjectSpec, Spec, from_toml
 from nnkit.studies.evaluate.config import EvaluateConfig
 from nnkit.studies.metrics import split_metrics
 from nnkit.studies.paths import data_place
@@ -31,7 +31,8 @@ from nnkit.studies.train.config import TrainConfig
 from nnkit.studies.train.experiment import DEFAULT_LOSS, loss_spec
 from nnkit.training import evaluation
 from nnkit.training.devices import choose_device, likes_channels_last, put_on, set_threads
-from nnkit.training.metrics import ClassificationMetrics, Metrics, make_metrics
+from nnkit.training.metric_components import make_components
+from nnkit.training.metrics import Metrics, make_metrics
 from nnkit.types import EXACT_SIZES, Bucketing, Data, Dataset
 
 logger = logging.getLogger("nnkit")
@@ -95,14 +96,26 @@ def _measure(
         device
     )
     precision = trained.precision if trained is not None else "fp32"
-    return evaluation.evaluate(model, batches, loss, make_metrics(data, device), precision=precision)
+    components = make_components(_metrics(config, trained), data, device)
+    metrics = make_metrics(data, device, components)
+    return evaluation.evaluate(model, batches, loss, metrics, precision=precision)
+
+
+def _metrics(config: EvaluateConfig, trained: TrainConfig | None) -> list[Spec]:
+    """Those of the run, and those that are named; of one name, the one that is named."""
+    own = trained.metric if trained is not None else ()
+    named = {spec.key for spec in config.metric}
+    gone = [spec for spec in own if spec.name == PYTHON]
+    passed = [spec for spec in config.metric if isinstance(spec, ObjectSpec)]
+    if gone and not passed:
+        logger.warning("left out, as no file holds a Python object: the metric %s", ", ".join(map(str, gone)))
+    return [spec for spec in own if spec.name != PYTHON and spec.key not in named] + list(config.metric)
 
 
 def _result(
     config: EvaluateConfig, spec: Spec, card: ModelCard, data: Data, metrics: Metrics, seconds: float
 ) -> EvaluateResult:
-    found = metrics.confusion() if isinstance(metrics, ClassificationMetrics) else {}
-    confusion = {key: tuple(map(tuple, matrix)) for key, matrix in found.items()}
+    confusion = {key: tuple(map(tuple, matrix)) for key, matrix in metrics.confusion().items()}
     return EvaluateResult(
         run_dir=config.run,
         dataset=str(spec),

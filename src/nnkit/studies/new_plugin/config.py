@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 from nnkit.options import CommandConfig, Option
 
 Kind = Literal[
-    "dataset", "model", "pooling", "loss", "stopping-rule", "optimizer", "schedule", "augmentation", "tracker"
+    "dataset",
+    "model",
+    "pooling",
+    "loss",
+    "stopping-rule",
+    "optimizer",
+    "schedule",
+    "augmentation",
+    "metric",
+    "tracker",
 ]
 
 

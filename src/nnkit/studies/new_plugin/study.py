@@ -26,6 +26,7 @@ GROUP_OF: dict[str, str] = {
     "schedule": "schedules",
     "tracker": "trackers",
     "augmentation": "augmentations",
+    "metric": "metrics",
 }
 _TRY_IT = {
     "datasets": "nnkit train --dataset {0} --epochs 1",
@@ -37,6 +38,7 @@ _TRY_IT = {
     "schedules": "nnkit train --schedule {0} --epochs 3 --limit 500",
     "trackers": "nnkit train --tracker {0} --epochs 1 --limit 500",
     "augmentations": "nnkit train --augment {0} --epochs 1 --limit 500",
+    "metrics": "nnkit train --metric {0} --epochs 1 --limit 500",
 }
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _TAKEN = {"nnkit", "torch", "torchvision", "numpy"}

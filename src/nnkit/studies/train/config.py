@@ -15,6 +15,7 @@ from nnkit.options import (
     Count,
     Jobs,
     Limit,
+    Metrics,
     Option,
     PlaceConfig,
     Positive,
@@ -23,6 +24,7 @@ from nnkit.options import (
     Share,
     SharedBatches,
     SpecField,
+    metric_mistakes,
     seed_mistakes,
 )
 from nnkit.runs.directory import RunDirectory
@@ -39,7 +41,10 @@ CheckpointEvery = Annotated[
 Accumulate = Annotated[int, Field(ge=1, le=65_536)]
 Kept = Annotated[int, Field(ge=1, le=10_000)]
 NOT_AUGMENTED = (Spec("none"),)
-OF_GRADIENTS = ("optimizer", "schedule", "augment", "order", "clip", "ema", "compile", "accumulate")
+OF_GRADIENTS = (
+    "optimizer", "schedule", "augment", "order", "clip", "ema", "compile", "accumulate", "class_weights",
+    "sampler",
+)  # fmt: skip
 """Options that mean nothing without gradient steps: with least-squares they stay at their defaults."""
 
 
@@ -52,11 +57,14 @@ class TrainConfig(PlaceConfig):
         "loss": "losses",
         "stop": "stopping_rules",
         "augment": "augmentations",
+        "metric": "metrics",
         "tracker": "trackers",
         "optimizer": "optimizers",
         "schedule": "schedules",
     }
-    takes_objects: ClassVar[tuple[str, ...]] = ("dataset", "model", "loss", "stop", "augment", "tracker")
+    takes_objects: ClassVar[tuple[str, ...]] = (
+        "dataset", "model", "loss", "stop", "metric", "augment", "tracker",
+    )  # fmt: skip
     settings_of_components: ClassVar[Mapping[str, tuple[str, str]]] = {"lr": ("optimizer", "lr")}
     alternatives: ClassVar[Mapping[str, str]] = {"seed": "seeds"}
 
@@ -66,6 +74,7 @@ class TrainConfig(PlaceConfig):
     ] = None
     loss: Annotated[SpecField | None, Option("Loss", default="the task's")] = None
     stop: Annotated[tuple[SpecField, ...], Option("Stopping rule; repeatable, the first to apply stops")] = ()
+    metric: Metrics = ()
     optimizer: Annotated[SpecField, Option("Optimizer, such as adamw:weight_decay=0.05")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
     schedule: Annotated[SpecField, Option("Schedule of the learning rate, such as cosine:warmup=0.05")] = (
@@ -91,6 +100,14 @@ class TrainConfig(PlaceConfig):
     monitor: Annotated[
         str | None, Option("Metric that selects the best epoch", default="accuracy or loss")
     ] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Option("{choices}: in training, cross-entropy counts the images of rare classes for more"),
+    ] = "none"
+    sampler: Annotated[
+        Literal["shuffle", "balanced"],
+        Option("Images of an epoch: {choices}, which shows each class equally often"),
+    ] = "shuffle"
     order: Annotated[Literal["interleaved", "by-resolution"], Option("{choices} batches")] = "interleaved"
     solver: Annotated[
         Literal["gradient", "least-squares", "als"],
@@ -158,6 +175,7 @@ class TrainConfig(PlaceConfig):
                 for key in OF_GRADIENTS
                 if getattr(self, key) != type(self).model_fields[key].default
             ]
+        found += metric_mistakes(self.metric)
         found += resumed_elsewhere(self.resume, out=self.out, seeds=self.seeds)
         return found + self._mistakes_of_seeds()
 

@@ -32,12 +32,14 @@ from nnkit.studies.train.optimizing import (
 from nnkit.studies.train.solvers import solver_mistakes
 from nnkit.training import random_state
 from nnkit.training.augmentation import Augmentations
+from nnkit.training.class_weights import WeightedCrossEntropy, balanced_weights
 from nnkit.training.devices import likes_channels_last, put_on
 from nnkit.training.loop import Recipe, TrainState, make_ema
 from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
+from nnkit.training.metric_components import NamedMetric, make_components
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.training.parts import Parts
-from nnkit.types import Bucketing, Data, Dataset, StoppingRule
+from nnkit.types import Bucketing, Data, Dataset, StoppingRule, lower_is_better
 
 logger = logging.getLogger("nnkit")
 MANY_PARAMETERS = 50_000_000
@@ -49,13 +51,19 @@ DEFAULT_MONITOR = {"classification": "accuracy", "transform": "loss"}
 
 @dataclass
 class Experiment:
-    """Everything that is built for a run: the parts that the loop and the observers share."""
+    """Everything that is built for a run: the parts that the loop and the observers share.
+
+    `train_loss` is what training makes smaller, `loss` what its results are measured by: without weights of
+    classes, the same.
+    """
 
     config: TrainConfig
     data: Data
     model: nn.Module
     model_plan: ValidatedSpec
     loss: nn.Module
+    train_loss: nn.Module
+    metrics: Sequence[NamedMetric]
     rules: Sequence[tuple[str, StoppingRule]]
     device: torch.device
     train: TrainLoader
@@ -138,6 +146,7 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
     model = put_on(model, device, channels_last=channels_last)
     loss: nn.Module = loss_plan.make().to(device)
     shared: dict[str, Any] = {"device": device, "channels_last": channels_last}
+    _check_classes(config, data)
     if not len(data.splits["train"]):
         raise UsageError(
             f'the dataset "{config.dataset}" has no image to train on', hint="raise --limit or add images"
@@ -152,15 +161,32 @@ def prepare(config: TrainConfig, data: Data, device: torch.device) -> Experiment
         augment=augment,
         **{**shared, "bucketing": _per_step(config)},
     )
+    train.sampler = config.sampler
     # The first epoch's, which the loop asks for again: an epoch is planned once.
     _check_leftovers(train, train.plan(epoch=1, seed=config.seed, order=config.order))
     check_takes_mask(model, str(model_plan.spec), train)
     check_takes_sizes(model, str(model_plan.spec), data, device)
     evaluated = evaluation_batch_size(config.batch_size)
     val = EvalLoader(data, data.splits["val"], batch_size=evaluated, **shared)
-    monitor = _monitor(config, data)
-    _check_metrics_of(rules, data)
-    return Experiment(config, data, model, model_plan, loss, rules, device, train, val, monitor, augment)
+    metrics = make_components(config.metric, data, device)
+    monitor = _monitor(config, data, metrics)
+    _check_metrics_of(rules, data, metrics)
+    train_loss = _weighted(loss, config, data, device)
+    return Experiment(
+        config,
+        data,
+        model,
+        model_plan,
+        loss,
+        train_loss,
+        metrics,
+        rules,
+        device,
+        train,
+        val,
+        monitor,
+        augment,
+    )
 
 
 def _make_augmentations(config: TrainConfig, data: Data, device: torch.device) -> Augmentations | None:
@@ -178,6 +204,28 @@ def _make_augmentations(config: TrainConfig, data: Data, device: torch.device) -
         # A module that was passed may have a state: the next seed, or run, is given it as it is now.
         named.append((str(spec), deepcopy(made).to(device) if isinstance(made, nn.Module) else made))
     return Augmentations(named)
+
+
+def _check_classes(config: TrainConfig, data: Data) -> None:
+    """`ConfigError` for settings of uneven classes where there are no classes."""
+    given = {"class_weights": config.class_weights != "none", "sampler": config.sampler != "shuffle"}
+    if data.task != "classification" and any(given.values()):
+        why = "this dataset has images as targets, and no classes"
+        raise ConfigError([Mistake(key, why, "leave it out") for key, is_given in given.items() if is_given])
+
+
+def _weighted(loss: nn.Module, config: TrainConfig, data: Data, device: torch.device) -> nn.Module:
+    """The loss of training: with `class_weights`, cross-entropy weighted by the training images' classes."""
+    if config.class_weights == "none":
+        return loss
+    if type(loss) is not nn.CrossEntropyLoss:
+        raise UsageError(
+            f'class_weights: the loss "{config.loss}" takes no weights of classes',
+            hint="use it with --loss cross-entropy",
+        )
+    split = data.splits["train"]
+    labels = split.targets[torch.from_numpy(split.indices).to(split.targets.device)]
+    return WeightedCrossEntropy(loss, balanced_weights(labels, len(data.class_names)).to(device))
 
 
 def _per_step(config: TrainConfig) -> Bucketing:
@@ -225,12 +273,12 @@ def loss_spec(config: TrainConfig) -> Spec:
     return Spec(config.loss.name, {**config.loss.settings, "label_smoothing": config.label_smoothing})
 
 
-def _monitor(config: TrainConfig, data: Data) -> str:
+def _monitor(config: TrainConfig, data: Data, metrics: Sequence[NamedMetric]) -> str:
     assert config.monitor is not None
     name = config.monitor.removeprefix("val_")
     names = [
         key
-        for key, value in make_metrics(data, torch.device("cpu")).result().items()
+        for key, value in make_metrics(data, torch.device("cpu"), metrics).result().items()
         if isinstance(value, float)
     ]
     if name not in names:
@@ -239,12 +287,19 @@ def _monitor(config: TrainConfig, data: Data) -> str:
         )
     if len(data.splits["val"]):
         return f"val_{name}"
+    if any(name in each.keys for each in metrics):
+        raise UsageError(
+            f'monitor: "{name}" is measured on validation images, and there are none',
+            hint="choose accuracy or loss, or a dataset with validation images",
+        )
     return "train_accuracy" if name == "accuracy" else "train_loss"
 
 
-def _check_metrics_of(rules: Sequence[tuple[str, StoppingRule]], data: Data) -> None:
+def _check_metrics_of(
+    rules: Sequence[tuple[str, StoppingRule]], data: Data, metrics: Sequence[NamedMetric]
+) -> None:
     """`ConfigError` where a rule needs a metric that no epoch of this run has."""
-    known = ["train_loss", *flat(make_metrics(data, torch.device("cpu")).result(), "val")]
+    known = ["train_loss", *flat(make_metrics(data, torch.device("cpu"), metrics).result(), "val")]
     if data.task == "classification":
         known.append("train_accuracy")
     mistakes = [
@@ -267,7 +322,7 @@ def start_state(experiment: Experiment) -> TrainState:
     if not parameters:
         raise UsageError(f'the model "{config.model}" has no trainable parameters')
     optimizer, schedule, explain = make_both(
-        config, parameters, steps_per_epoch=len(experiment.train), monitor=experiment.monitor
+        config, parameters, steps_per_epoch=len(experiment.train), less_is_better=_is_less_better(experiment)
     )
     shrinks = config.on_oom == "shrink"
     return TrainState(
@@ -280,6 +335,14 @@ def start_state(experiment: Experiment) -> TrainState:
         explain=explain,
         monitor=experiment.monitor,
     )
+
+
+def _is_less_better(experiment: Experiment) -> bool:
+    """Whether less of the monitored metric is better: as its component says, else as its name does."""
+    directions = {f"val_{key}": each.higher_is_better for each in experiment.metrics for key in each.keys}
+    if experiment.monitor in directions:
+        return not directions[experiment.monitor]
+    return lower_is_better(experiment.monitor)
 
 
 def compile_model(experiment: Experiment) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nnkit.data.loaders import EvalLoader
-from nnkit.training.metrics import ClassificationMetrics, Metrics
+from nnkit.training.metrics import Metrics
 from nnkit.training.observers import MetricsLog
 from nnkit.types import Data, EpochResult, Task
 
@@ -48,7 +48,7 @@ def figure_data(
     tested: Metrics | None,
 ) -> FigureData:
     """The curves, and the task's own: confusion matrices of the test, or examples of the transform."""
-    counts = tested.confusion() if isinstance(tested, ClassificationMetrics) else {}
+    counts = tested.confusion() if tested is not None else {}
     return FigureData(
         task=data.task,
         epochs=log.epochs,

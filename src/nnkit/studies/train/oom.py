@@ -52,7 +52,7 @@ def _try(x: Experiment, batch_size: int) -> None:
     x.model.train()
     state = start_state(x)
     for _ in range(2):  # Adam's moments are made at the end of the first step
-        train_step(state, x.model, x.loss, batch, x.recipe, x.device)
+        train_step(state, x.model, x.train_loss, batch, x.recipe, x.device)
     if len(x.val.split):
         val = x.val.with_batch_size(evaluation_batch_size(batch_size))
         x.model.eval()

@@ -77,7 +77,7 @@ def is_over_all_steps(schedule: Spec) -> bool:
 
 
 def make_both(
-    config: TrainConfig, parameters: Sequence[nn.Parameter], *, steps_per_epoch: int, monitor: str
+    config: TrainConfig, parameters: Sequence[nn.Parameter], *, steps_per_epoch: int, less_is_better: bool
 ) -> tuple[Optimizer, LRScheduler, Explain]:
     """The optimizer of these parameters, its schedule, and what explains their errors.
 
@@ -90,7 +90,7 @@ def make_both(
         optimizer,
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        monitor=monitor,
+        less_is_better=less_is_better,
     )
     of_rates = plan(SCHEDULES, config.schedule, offered=values)
     try:

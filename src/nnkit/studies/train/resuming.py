@@ -59,6 +59,8 @@ def check_config(folder: RunDirectory, saved: SavedState) -> None:
     """`CheckpointError` where config.toml is not what the checkpoint was trained with."""
     then = saved.run.settings and _as_written_now(saved.run.settings)
     now = fixed_settings(resolve(TrainConfig, {}, files=[folder.config_path]).config)
+    # A setting that came later than the checkpoint was at its default.
+    then = None if then is None else {**fixed_settings(TrainConfig()), **then}
     differences = [
         f"{key}: trained with {quote(then.get(key))}, the file has {quote(now.get(key))}"
         for key in sorted((then or {}).keys() | now.keys())

@@ -22,7 +22,7 @@ from nnkit.training.observers import Observer
 
 COMMAND, NOUN = "train", "seed"
 POSSIBLE: Mapping[str, tuple[float, float]] = {
-    "accuracy": (0, 1),
+    **dict.fromkeys(("accuracy", "macro_f1", "balanced_accuracy", "top_k", "ece"), (0, 1)),
     "cosine_accuracy": (0, 1),
     "mse": (0, math.inf),
     "mae_sum": (0, math.inf),

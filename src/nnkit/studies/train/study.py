@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -177,12 +178,22 @@ def _ends(
             observer.on_step(event)
         saver.after_step(event)
         return False
+    _check_monitored(event, x.monitor)
     for observer in observers:
         observer.on_epoch(event)
     reasons = [f"{name}: {why}" for name, rule in x.rules if (why := rule.update(event))]
     saver.stopped_by = "; ".join(reasons) or _ended(x, state)
     saver.after_epoch(event)
     return bool(reasons)
+
+
+def _check_monitored(event: EpochResult, monitor: str) -> None:
+    """`UsageError` where the monitored metric has no value: no epoch could be the best."""
+    if math.isnan(event.metrics.get(monitor, math.nan)):
+        raise UsageError(
+            f"monitor: {monitor} is NaN after epoch {event.epoch}, so it cannot say which epoch is best",
+            hint="choose another --monitor, such as loss",
+        )
 
 
 def _ended(x: Experiment, state: TrainState) -> str | None:
@@ -341,9 +352,28 @@ def _events(
             channels_last=x.train.channels_last,
         )
         return least_squares.one_epoch(
-            state, x.loss, x.data, train, x.val, x.solver, precision=precision, between=between
+            state,
+            x.loss,
+            x.data,
+            train,
+            x.val,
+            x.solver,
+            precision=precision,
+            between=between,
+            components=x.metrics,
         )
-    return fit(state, forward, x.loss, x.data, x.train, x.val, x.recipe, between=between)
+    return fit(
+        state,
+        forward,
+        x.train_loss,
+        x.data,
+        x.train,
+        x.val,
+        x.recipe,
+        between=between,
+        val_loss=x.loss,
+        components=x.metrics,
+    )
 
 
 def _result(
@@ -391,7 +421,7 @@ def _test(experiment: Experiment, state: TrainState, model: nn.Module, interrupt
         bucketing=config.bucketing,
         channels_last=experiment.val.channels_last,
     )
-    metrics = make_metrics(data, device)
+    metrics = make_metrics(data, device, experiment.metrics)
     return evaluate(
         model,
         batches,

@@ -1,0 +1,1 @@
+"""The built-in metrics, one per file, with the methods of torchmetrics: update, compute, reset."""
