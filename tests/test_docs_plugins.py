@@ -28,6 +28,7 @@ CONTRACTS = {
     [
         *(protocol.__name__ for protocol in PROTOCOLS),
         *("LeastSquaresModel", "Data", "DataPlace", "EpochResult", "PreparedModel", "Split"),
+        *("TrackedEvent", "TrackedResult", "TrackedRun"),
     ],
 )
 def test_the_page_prints_each_protocol_and_type_as_the_code_has_it(name: str) -> None:

@@ -482,7 +482,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told of its run: its folder, its complete configuration, and where it begins.
+    """What a tracker learns of its run at the start: its folder, its configuration, and where it begins.
 
     `config` is what config.toml holds. `step` counts the steps that were done before, in a run that is
     resumed; else it is 0.
@@ -491,6 +491,30 @@ class TrackedRun:
     folder: Path
     config: Mapping[str, Any]
     step: int = 0
+
+
+@dataclass(frozen=True)
+class TrackedEvent:
+    """What a tracker records: the values of a step or an epoch, or a picture of the finished run.
+
+    `step` counts optimizer steps, `epoch` from 1. A step has `loss`, per image, and `learning_rate`; an epoch
+    the metrics as metrics.jsonl has them, `images_per_s` and `epoch_s`. Values may be NaN. `figure` is the
+    PNG file of a picture, in the run's folder.
+    """
+
+    kind: Literal["step", "epoch", "figure"]
+    step: int
+    epoch: int
+    values: Mapping[str, float] = field(default_factory=dict)
+    figure: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrackedResult:
+    """How a run ended; `summary` is what summary.json holds, None for a run that is not finished."""
+
+    state: Literal["finished", "interrupted", "failed"]
+    summary: Mapping[str, Any] | None = None
 
 
 @runtime_checkable
@@ -505,19 +529,12 @@ class Tracker(Protocol):
         """Begin: open a connection or a file."""
         ...
 
-    def log(self, values: Mapping[str, float], *, step: int, epoch: int) -> None:
-        """Record values after a step: `loss` and `learning_rate` of each step, the metrics of each epoch.
-
-        Those of the steps come when their epoch ends, in order. Values may be NaN.
-        """
+    def log(self, event: TrackedEvent) -> None:
+        """Record an event. The steps of an epoch come when it ends, in order, before the epoch itself."""
         ...
 
-    def figure(self, name: str, path: Path) -> None:
-        """Record a picture of the finished run, a PNG file in its folder."""
-        ...
-
-    def finish(self, state: str) -> None:
-        """End: "finished", "interrupted" or "failed"."""
+    def finish(self, result: TrackedResult) -> None:
+        """End: close what `start` opened."""
         ...
 
 

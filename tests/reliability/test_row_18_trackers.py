@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from nnkit import registry
 from nnkit.errors import ConfigError, InterruptedRun, UsageError
 from nnkit.results.train import TrainResult
 from nnkit.runs.directory import RunDirectory
-from nnkit.types import TrackedRun
+from nnkit.runs.lines import read_records
+from nnkit.types import TrackedEvent, TrackedResult, TrackedRun
 from tiny_plugin import TinyPlugin
 
 QUICK: dict[str, Any] = {"dataset": "tiny", "epochs": 2, "batch_size": 16, "threads": 1, "device": "cpu"}
-METHODS = ("start", "log", "figure", "finish")
+METHODS = ("start", "step", "epoch", "figure", "finish")
 
 
 class Recorder:
@@ -46,15 +47,12 @@ class Recorder:
     def start(self, run: TrackedRun) -> None:
         self._tell("start", run)
 
-    def log(self, values: Mapping[str, float], *, step: int, epoch: int) -> None:
-        self._tell("log", dict(values), step, epoch)
+    def log(self, event: TrackedEvent) -> None:
+        assert event.figure is None or event.figure.is_file()
+        self._tell(event.kind, event)
 
-    def figure(self, name: str, path: Path) -> None:
-        assert path.is_file()
-        self._tell("figure", name)
-
-    def finish(self, state: str) -> None:
-        self._tell("finish", state)
+    def finish(self, result: TrackedResult) -> None:
+        self._tell("finish", result)
 
 
 def train(out: Path, **options: Any) -> TrainResult:
@@ -82,18 +80,26 @@ def test_a_tracker_is_told_every_step_epoch_and_picture(tiny: TinyPlugin, tmp_pa
         "tiny",
         2,
     )
-    logs = [each[1:] for each in recorder.told if each[0] == "log"]
-    assert [(step, epoch, sorted(values)[0] == "learning_rate") for values, step, epoch in logs] == [
-        *((step, 1, True) for step in range(1, 7)), (6, 1, False),
-        *((step, 2, True) for step in range(7, 13)), (12, 2, False),
+    logs = [each[1] for each in recorder.told if each[0] in ("step", "epoch")]
+    assert [(event.kind, event.step, event.epoch) for event in logs] == [
+        *(("step", step, 1) for step in range(1, 7)), ("epoch", 6, 1),
+        *(("step", step, 2) for step in range(7, 13)), ("epoch", 12, 2),
     ]  # fmt: skip
     recorded = RunDirectory(result.run_dir).epochs()
-    for values, at in ((logs[6][0], 0), (logs[13][0], 1)):
-        assert {key: values[key] for key in recorded[at]["metrics"]} == recorded[at]["metrics"]
-    assert all(values["loss"] > 0 for values, *_ in (logs[0], logs[12]))
+    for event, at in ((logs[6], 0), (logs[13], 1)):
+        assert {key: event.values[key] for key in recorded[at]["metrics"]} == recorded[at]["metrics"]
+    assert all(set(logs[at].values) == {"loss", "learning_rate"} for at in (0, 12))
+    assert [logs[at].values["loss"] for at in range(6)] == pytest.approx(
+        [
+            record["loss"]
+            for record in read_records(result.run_dir / "metrics.jsonl")
+            if record["kind"] == "step"
+        ]
+    )
     drawn = sorted(path.stem for path in (result.run_dir / "figures").glob("*.png"))
-    assert [each[1] for each in recorder.told if each[0] == "figure"] == drawn != []
-    assert recorder.told[-1] == ("finish", "finished")
+    assert [each[1].figure.stem for each in recorder.told if each[0] == "figure"] == drawn != []
+    summary = json.loads((result.run_dir / "summary.json").read_text())
+    assert recorder.told[-1][1] == TrackedResult("finished", summary)
 
 
 @pytest.mark.parametrize("breaks", METHODS)
@@ -107,22 +113,22 @@ def test_one_that_raises_changes_nothing_and_is_told_once(
     same(result, plain)
     warnings = [record.message for record in caplog.records if "tracker" in record.message]
     assert len(warnings) == 1
-    assert warnings[0].endswith(f"which broke in {breaks}: ConnectionError: no network")
+    method = breaks if breaks in ("start", "finish") else "log"
+    assert warnings[0].endswith(f"which broke in {method}: ConnectionError: no network")
     assert [each[0] for each in broken.told].count(breaks) == 1
     assert broken.told[-1][0] == breaks
-    assert whole.told[-1] == ("finish", "finished")
+    assert whole.told[-1][1].state == "finished"
 
 
 MODULE = """
-from nnkit.types import TrackedRun
+from nnkit.types import TrackedEvent, TrackedResult, TrackedRun
 class Cannot:
     "It cannot be made."
     def __init__(self, *, size: int = 3) -> None:
         raise OSError("no server")
     def start(self, run): ...
-    def log(self, values, *, step, epoch): ...
-    def figure(self, name, path): ...
-    def finish(self, state): ...
+    def log(self, event): ...
+    def finish(self, result): ...
 """
 
 
@@ -175,11 +181,11 @@ def test_a_run_that_is_broken_off_says_so_and_a_resumed_one_where_it_begins(
     first, second = Recorder(), Recorder()
     with pytest.raises(InterruptedRun):
         train(tmp_path / "run", tracker=[first], observers=[Stop()])
-    assert first.told[-1] == ("finish", "interrupted")
-    assert [each[2] for each in first.told if each[0] == "log"] == [*range(1, 7), 6, 7, 8, 9]
+    assert first.told[-1] == ("finish", TrackedResult("interrupted"))
+    assert [each[1].step for each in first.told if each[0] in ("step", "epoch")] == [*range(1, 7), 6, 7, 8, 9]
     nnkit.train(resume=tmp_path / "run", tracker=[second])
     assert second.told[0][1].step == 9
-    assert [each[2] for each in second.told if each[0] == "log"] == [10, 11, 12, 12]
+    assert [each[1].step for each in second.told if each[0] in ("step", "epoch")] == [10, 11, 12, 12]
 
 
 def test_each_seed_has_trackers_of_its_own(tiny: TinyPlugin, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from nnkit.testing.subject import Subject, images
-from nnkit.types import TrackedRun, Tracker
+from nnkit.types import TrackedEvent, TrackedResult, TrackedRun, Tracker
 
 CONFIG = {"dataset": {"name": "digits"}, "model": "mnist-convnet", "epochs": 2, "stop": [], "lr": None}
 NAN, INF = float("nan"), float("inf")
@@ -18,7 +18,7 @@ NAN, INF = float("nan"), float("inf")
 def _made(subject: Subject) -> Tracker:
     tracker = subject.make()
     assert isinstance(tracker, Tracker), (
-        f"{type(tracker).__name__} lacks one of the methods start, log, figure, finish"
+        f"{type(tracker).__name__} lacks one of the methods start, log, finish"
     )
     return tracker
 
@@ -32,12 +32,13 @@ def _follow(tracker: Tracker, folder: Path, *, first: int = 0) -> None:
     for epoch, loss in ((1, 0.5), (2, NAN)):
         for _ in range(3):
             step += 1
-            tracker.log({"loss": loss, "learning_rate": 0.1}, step=step, epoch=epoch)
-        tracker.log({"train_loss": loss, "val_accuracy": 0.5, "images_per_s": INF}, step=step, epoch=epoch)
+            tracker.log(TrackedEvent("step", step, epoch, {"loss": loss, "learning_rate": 0.1}))
+        values = {"train_loss": loss, "val_accuracy": 0.5, "images_per_s": INF}
+        tracker.log(TrackedEvent("epoch", step, epoch, values))
     path = folder / "curves.png"
     Image.fromarray(images(1, {"in_channels": 1, "image_size": (8, 8)})[0, 0].byte().numpy()).save(path)
-    tracker.figure("curves", path)
-    tracker.finish("finished")
+    tracker.log(TrackedEvent("figure", step, 2, figure=path))
+    tracker.finish(TrackedResult("finished", {"epochs": 2, "test": None}))
 
 
 def takes_a_whole_run(subject: Subject) -> None:
@@ -55,11 +56,11 @@ def takes_a_run_that_is_resumed(subject: Subject) -> None:
 
 def takes_a_run_that_ends_at_once(subject: Subject) -> None:
     """No step, no epoch: failed or interrupted before the first."""
-    for state in ("failed", "interrupted"):
+    for result in (TrackedResult("failed"), TrackedResult("interrupted")):
         with tempfile.TemporaryDirectory() as folder:
             tracker = _made(subject)
             tracker.start(TrackedRun(Path(folder), CONFIG))
-            tracker.finish(state)
+            tracker.finish(result)
 
 
 def leaves_the_record_alone(subject: Subject) -> None:

@@ -150,7 +150,7 @@ def train(
             trained = Trained(result, figure_data(data, model, device, log, best.epoch, tested))
             if finish is not None:
                 finish(trained)
-            tracking.figures(folder)
+            tracking.done(folder, result.document())
             folder.set_state("finished", reason=result.stopped_by)
     return trained
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 
@@ -14,7 +15,7 @@ from nnkit.errors import InterruptedRun, PluginError
 from nnkit.runs.directory import PLACES, RunDirectory
 from nnkit.spec import Spec
 from nnkit.studies.train.config import TrainConfig
-from nnkit.types import EpochResult, StepResult, TrackedRun, Tracker
+from nnkit.types import EpochResult, StepResult, TrackedEvent, TrackedResult, TrackedRun, Tracker
 
 logger = logging.getLogger("nnkit")
 
@@ -34,6 +35,8 @@ class Tracking:
             except PluginError as error:
                 logger.warning("the run goes on without the tracker %s: %s", spec, error.message)
         self._steps: list[StepResult] = []
+        self._last = (0, 0)
+        self.summary: Mapping[str, Any] | None = None
 
     def start(self, run: TrackedRun) -> None:
         """Begin with each tracker."""
@@ -47,26 +50,32 @@ class Tracking:
     def on_epoch(self, epoch: EpochResult) -> None:
         """Log the steps that wait, and the epoch."""
         self._flush()
+        self._last = epoch.step, epoch.epoch
         values = {**epoch.metrics, "images_per_s": epoch.images_per_s, "epoch_s": epoch.seconds}
-        self._each("log", lambda tracker: tracker.log(values, step=epoch.step, epoch=epoch.epoch))
+        self._log(TrackedEvent("epoch", *self._last, values))
 
-    def figures(self, folder: RunDirectory) -> None:
-        """Hand over each picture of the run."""
+    def done(self, folder: RunDirectory, summary: Mapping[str, Any]) -> None:
+        """Hand over each picture of a run that is done, and keep its summary for the end."""
+        self.summary = summary
         if self._trackers:
             for path in sorted(folder.figures.glob("*.png")):
-                self._each("figure", lambda tracker, path=path: tracker.figure(path.stem, path))  # type: ignore[misc]
+                self._log(TrackedEvent("figure", *self._last, figure=path))
 
-    def finish(self, state: str) -> None:
+    def finish(self, state: Literal["finished", "interrupted", "failed"]) -> None:
         """Log the steps that wait, and end each tracker."""
         self._flush()
-        self._each("finish", lambda tracker: tracker.finish(state))
+        result = TrackedResult(state, self.summary if state == "finished" else None)
+        self._each("finish", lambda tracker: tracker.finish(result))
 
     def _flush(self) -> None:
         steps, self._steps = self._steps, []
         losses = torch.stack([step.loss for step in steps]).tolist() if steps else []
         for step, loss in zip(steps, losses, strict=True):
             values = {"loss": loss, "learning_rate": step.learning_rate}
-            self._each("log", _logged(values, step.step, step.epoch))
+            self._log(TrackedEvent("step", step.step, step.epoch, values))
+
+    def _log(self, event: TrackedEvent) -> None:
+        self._each("log", lambda tracker: tracker.log(event))
 
     def _each(self, what: str, act: Callable[[Tracker], None]) -> None:
         for each in list(self._trackers):
@@ -81,13 +90,9 @@ class Tracking:
                 )
 
 
-def _logged(values: dict[str, float], step: int, epoch: int) -> Callable[[Tracker], None]:
-    return lambda tracker: tracker.log(values, step=step, epoch=epoch)
-
-
 @contextlib.contextmanager
 def tracked(config: TrainConfig, folder: RunDirectory, step: int) -> Iterator[Tracking]:
-    """The trackers of a run at `step`; they are told how the block ends."""
+    """The trackers of a run at `step`; they learn how the block ends."""
     tracking = Tracking(config.tracker)
     tracking.start(TrackedRun(folder.path, configuration.dump(config, leave_out=PLACES), step))
     try:
