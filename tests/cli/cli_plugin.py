@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from nnkit.types import Data, DataPlace
+from nnkit.types import Data, DataPlace, TrackedEvent, TrackedResult, TrackedRun
 from tiny_plugin import Tiny
 
 DATA_ENTRY_POINTS = """
@@ -20,7 +20,19 @@ mse = cli.cli_plugin:Mean
 fragile = cli.cli_plugin:Fragile
 [nnkit.models]
 breaks-at-four = cli.cli_plugin:BreaksAtFour
+[nnkit.trackers]
+silent = cli.cli_plugin:Silent
 """
+
+
+class Silent:
+    """Takes what a run records, and does nothing with it."""
+
+    def start(self, run: TrackedRun) -> None: ...
+
+    def log(self, event: TrackedEvent) -> None: ...
+
+    def finish(self, result: TrackedResult) -> None: ...
 
 
 class Placed(Tiny):

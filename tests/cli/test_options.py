@@ -29,6 +29,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--loss": ("mse", "mse"),
         "--stop": ("half-level", ["half-level"]),
         "--metric": ("top-k:k=3", ["top-k:k=3"]),
+        "--tracker": ("silent", ["silent"]),
         "--class-weights": ("balanced", "balanced"),
         "--sampler": ("balanced", "balanced"),
         "--optimizer": ("sgd", {"name": "sgd", "lr": 0.001}),

@@ -29,7 +29,7 @@ VALUES = {
 PATHS = {"--out", "--runs-dir", "--data-root", "--config"}
 TEXTS = {"--monitor", "--vary", "--match", "--group", "--spec", "--fail-above", "--tolerance", "--input"}
 """What such an option may be is judged by the study, once there is something to judge it by."""
-VALID = {("--schedule", "none"), ("--augment", "none"), ("info", "none")}
+VALID = {("--class-weights", "none"), ("--schedule", "none"), ("--augment", "none"), ("info", "none")}
 """Values that an option or a command takes."""
 COMPLETE = {
     "train": ["train", "--dry-run"],

@@ -146,13 +146,13 @@ def load_bare(run: Path, model: nn.Module | None = None) -> tuple[nn.Module, Mod
     path = best_path(run)
     card = read_card(run)
     _, tensors = _read(path, tensors=True)
-    spec = from_toml(card.model, "model")
-    if model is None and spec.name == PYTHON:
-        raise UsageError(
-            f"{path}: the model was a Python object, {spec.settings.get('type')}",
-            hint="from Python, pass one of its class, as in nnkit.load(run, model=...)",
-        )
     try:
+        spec = from_toml(card.model, "model")
+        if model is None and spec.name == PYTHON:
+            raise UsageError(
+                f"the model was a Python object, {spec.settings.get('type')}",
+                hint="from Python, pass one of its class, as in nnkit.load(run, model=...)",
+            )
         found: nn.Module = build("models", spec, known=card.known) if model is None else model
     except NnkitError as error:
         error.message = f"{path}: {error.message}"

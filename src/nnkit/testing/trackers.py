@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from nnkit.runs.directory import RunDirectory
 from nnkit.testing.subject import Subject, images
 from nnkit.types import TrackedEvent, TrackedResult, TrackedRun, Tracker
 
@@ -66,7 +67,7 @@ def takes_a_run_that_ends_at_once(subject: Subject) -> None:
 def leaves_the_record_alone(subject: Subject) -> None:
     """It writes into no file of the run; beside them it may keep its own."""
     with tempfile.TemporaryDirectory() as name:
-        record = Path(name) / "summary.json"
+        record = RunDirectory(Path(name)).summary_path
         record.write_text(json.dumps(CONFIG))
         _follow(_made(subject), Path(name))
         assert record.is_file(), "it removes a file of the run"
