@@ -20,7 +20,7 @@ def test_the_code_of_the_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     space: dict[str, object] = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), space)

@@ -63,7 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "sampler": "balanced",
         "metric": ["calibration-error", "top-k:k=2", "balanced-accuracy"],
         "monitor": "calibration_error",
-        "stop": "patience:metric=val_ece,patience=9",
+        "stop": "patience:metric=val_calibration_error,patience=9",
     },
     "channels last": {"dataset": "digits", "model": "mnist-convnet", "limit": 90},
 }
