@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchmetrics import classification
+from torchmetrics import MeanSquaredError, classification, image
+from torchmetrics.functional import image as image_functions
 
 import nnkit
 from nnkit.build import build
@@ -18,6 +19,9 @@ LOGITS = 3 * torch.randn(500, 7, generator=GENERATOR)
 CLASSES = torch.tensor([0, 1, 2, 3, 5, 6])[
     torch.randint(0, 60, (500,), generator=GENERATOR).sqrt().long() % 6
 ]
+
+TARGETS = torch.rand(20, 3, 28, 20, generator=GENERATOR)
+IMAGES = TARGETS + 0.1 * torch.randn(TARGETS.shape, generator=GENERATOR)
 
 
 class TestF1(MetricContract):
@@ -49,9 +53,10 @@ class TestF1OfAnyTask(MetricContract):
 @pytest.mark.parametrize(
     ("own", "theirs"),
     [
-        ("macro-f1", classification.MulticlassF1Score(7, average="macro")),
-        ("ece:bins=15", classification.MulticlassCalibrationError(7, n_bins=15, norm="l1")),
-        ("ece:bins=4", classification.MulticlassCalibrationError(7, n_bins=4, norm="l1")),
+        ("accuracy", classification.MulticlassAccuracy(7, average="micro")),
+        ("f1", classification.MulticlassF1Score(7, average="macro")),
+        ("calibration-error:bins=15", classification.MulticlassCalibrationError(7, n_bins=15, norm="l1")),
+        ("calibration-error:bins=4", classification.MulticlassCalibrationError(7, n_bins=4, norm="l1")),
         ("top-k:k=1", classification.MulticlassAccuracy(7, average="micro")),
         ("top-k:k=3", classification.MulticlassAccuracy(7, average="micro", top_k=3)),
     ],
@@ -63,6 +68,31 @@ def test_nnkits_own_metrics_are_torchmetrics_own(own: str, theirs: torch.nn.Modu
         metric.update(LOGITS[part], CLASSES[part])
         theirs.update(LOGITS[part], CLASSES[part])
     assert float(metric.compute()) == pytest.approx(float(theirs.compute()), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        ("mse", MeanSquaredError()),
+        ("psnr", image.PeakSignalNoiseRatio(data_range=1.0)),
+    ],
+    ids=str,
+)
+def test_nnkits_own_metrics_of_images_are_torchmetrics_own(own: str, theirs: torch.nn.Module) -> None:
+    metric = build("metrics", own)
+    for part in torch.arange(20).split(8):
+        metric.update(IMAGES[part], TARGETS[part])
+        theirs.update(IMAGES[part], TARGETS[part])
+    assert float(metric.compute()) == pytest.approx(float(theirs.compute()), rel=1e-5)
+
+
+def test_ssim_is_torchmetrics_own_over_the_windows_within_the_images() -> None:
+    metric = build("metrics", "ssim")
+    metric.update(IMAGES, TARGETS)
+    _, similarity = image_functions.structural_similarity_index_measure(
+        IMAGES, TARGETS, data_range=1.0, return_full_image=True
+    )
+    assert float(metric.compute()) == pytest.approx(float(similarity[..., 5:-5, 5:-5].mean()), rel=1e-5)
 
 
 def test_balanced_accuracy_leaves_out_a_class_without_images() -> None:

@@ -194,10 +194,16 @@ def seed_mistakes(seeds: Sequence[int]) -> list[Mistake]:
 
 
 OWN_METRICS = (
-    "loss", "accuracy", "accuracy_by_resolution", "loss_by_resolution", "images_by_resolution", "mse",
-    "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels", "fidelity", "components", "record",
+    "loss", "accuracy", "macro_f1", "accuracy_by_resolution", "loss_by_resolution", "images_by_resolution",
+    "mse", "mae_sum", "max_abs_error", "psnr", "cosine_accuracy", "levels", "fidelity", "components",
+    "record",
 )  # fmt: skip
-"""What results hold whatever metrics are named: no component may have such a key."""
+"""What results hold whatever metrics are named: no other metric may have such a key."""
+
+MEASURED_ANYWAY = frozenset(
+    name for metric in ("accuracy", "f1", "mse", "mae-sum", "psnr") for name in (metric, f"nnkit/{metric}")
+)
+"""Metrics of nnkit that results hold anyway, `f1` as `macro_f1`: they may be named, and add nothing."""
 
 
 def metric_mistakes(specs: Sequence[Spec]) -> list[Mistake]:
@@ -208,10 +214,14 @@ def metric_mistakes(specs: Sequence[Spec]) -> list[Mistake]:
         if same is not None:
             why = f'two metrics are named "{spec.key}": {same} and {spec}'
             found.append(Mistake(f"metric[{at}]", why, "leave one of them out"))
-        elif spec.key in OWN_METRICS or spec.key.startswith(("train_", "val_")):
+        elif spec.name not in MEASURED_ANYWAY and _is_taken(spec.key):
             why = f'a metric cannot be named "{spec.key}": results have other values under such names'
             found.append(Mistake(f"metric[{at}]", why, "leave it out, or give it another name"))
     return found
+
+
+def _is_taken(key: str) -> bool:
+    return key in OWN_METRICS or key.startswith(("train_", "val_"))
 
 
 def read_list(value: object) -> object:
@@ -272,7 +282,7 @@ SeedsIfAny = Annotated[
 ]
 
 
-Metrics = Annotated[tuple[SpecField, ...], Option("Further metric, such as ece or top-k:k=3; repeatable")]
+Metrics = Annotated[tuple[SpecField, ...], Option("Further metric, such as ssim or top-k:k=3; repeatable")]
 
 
 class DataConfig(CommandConfig):

@@ -64,7 +64,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Any]]] = {
         "--device": ("cpu", "cpu"),
         "--split": ("val", "val"),
         "--dataset": ("digits", "digits"),
-        "--metric": ("ece", ["ece"]),
+        "--metric": ("accuracy", ["accuracy"]),
         "--batch-size": ("7", 7),
         "--limit": ("11", 11),
     },
@@ -174,7 +174,7 @@ def test_an_option_sets_its_own_value_and_says_so(
     [
         ("train", "--stop", ("half-level", "time-limit"), ["half-level", "time-limit"]),
         ("train", "--augment", ("crop", "flip", "crop"), ["crop", "flip", "crop"]),
-        ("train", "--metric", ("ece", "top-k"), ["ece", "top-k"]),
+        ("train", "--metric", ("ssim", "top-k"), ["ssim", "top-k"]),
         ("compare-pooling", "--pooling", ("amax", "avg"), ["amax", "avg"]),
         ("bench", "--model", ("linear", "separable"), ["linear", "separable"]),
     ],

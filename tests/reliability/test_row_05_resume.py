@@ -61,9 +61,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "dataset": "tiny:several=true",
         "class_weights": "balanced",
         "sampler": "balanced",
-        "metric": ["ece", "top-k:k=2", "balanced-accuracy"],
-        "monitor": "ece",
-        "stop": "patience:metric=val_ece,patience=9",
+        "metric": ["calibration-error", "top-k:k=2", "balanced-accuracy"],
+        "monitor": "calibration_error",
+        "stop": "patience:metric=val_calibration_error,patience=9",
     },
     "channels last": {"dataset": "digits", "model": "mnist-convnet", "limit": 90},
 }

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nnkit.errors import UsageError
-from nnkit.training.devices import autocast, choose_device, likes_channels_last, put_on, set_threads, sum_type
+from nnkit.training.devices import autocast, choose_device, likes_channels_last, put_on, set_threads
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, cuda: int = 0, mps: bool = False) -> None:
@@ -72,11 +72,6 @@ def test_a_model_is_moved_in_the_format_of_its_batches(channels_last: bool) -> N
     assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
     moved = put_on(nn.Linear(2, 2), torch.device("meta"), channels_last=False)
     assert {parameter.device.type for parameter in moved.parameters()} == {"meta"}
-
-
-def test_sums_are_float64_where_the_device_has_it() -> None:
-    assert sum_type(torch.device("cpu")) is sum_type(torch.device("cuda:1")) is torch.float64
-    assert sum_type(torch.device("mps")) is torch.float32
 
 
 def test_bf16_is_computed_in_bf16_and_fp32_in_fp32_and_weights_stay() -> None:

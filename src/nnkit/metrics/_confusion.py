@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nnkit.sums import count_pairs
+
 
 class Confusion:
     """Images by true class (row) and predicted class (column)."""
@@ -18,9 +20,7 @@ class Confusion:
         if self._counts is None:
             with torch.inference_mode(False):  # else it could be changed in place in inference mode alone
                 self._counts = torch.zeros(self.num_classes**2, dtype=torch.int64, device=preds.device)
-        pairs = target * self.num_classes + preds.argmax(dim=1)
-        # Not bincount: on a GPU it waits for its own result.
-        self._counts.index_add_(0, pairs, torch.ones_like(pairs))
+        count_pairs(self._counts, preds, target)
 
     def counts(self) -> Tensor:
         """The matrix, float64 (K, K) on the CPU."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from nnkit.errors import UsageError
+from nnkit.metrics._mean import Mean
 
 
 class TopK:
@@ -26,19 +25,17 @@ class TopK:
                 hint="Give a smaller one, such as top-k:k=2.",
             )
         self.k = k
-        self._hits: Tensor | None = None
-        self._images = 0
+        self._mean = Mean()
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch of logits (B, K) against classes (B,)."""
-        hits = (preds.topk(self.k, dim=1).indices == target[:, None]).sum()
-        self._hits = hits if self._hits is None else self._hits + hits
-        self._images += len(target)
+        hits = preds.topk(self.k, dim=1).indices == target[:, None]
+        self._mean.add(hits.sum(), len(target))
 
     def compute(self) -> float:
         """The share over all batches' images."""
-        return math.nan if self._hits is None else int(self._hits) / self._images
+        return self._mean.value()
 
     def reset(self) -> None:
         """Forget all batches."""
-        self._hits, self._images = None, 0
+        self._mean.reset()

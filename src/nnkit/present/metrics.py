@@ -17,7 +17,7 @@ _WORDS = {
     "mse": "mean squared error",
     "macro_f1": "macro F1",
     "top_k": "top-k accuracy",
-    "ece": "calibration error",
+    "ssim": "SSIM",
 }
 
 

@@ -1,4 +1,4 @@
-"""The fidelity class of a surrogate: how far its images are from those of the pipeline."""
+"""How far a surrogate's images are from those of the pipeline: its fidelity class, and PSNR."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any, Literal
 Fidelity = Literal["exact", "half-level", "approximate"]
 HALF_LEVEL = 0.5 / 255
 ONE_LEVEL = 1 / 255
+
+
+def psnr(mse: float) -> float:
+    """The peak signal-to-noise ratio in dB of a mean squared error, for values in [0, 1]; infinite for 0."""
+    return -10 * math.log10(mse) if mse > 0 else math.inf if mse == 0 else math.nan
 
 
 def fidelity_class(metrics: Mapping[str, Any], num_values: int) -> Fidelity:

@@ -41,11 +41,6 @@ def likes_channels_last(model: nn.Module) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
-def sum_type(device: torch.device) -> torch.dtype:
-    """The type to add up many values in: float64, but float32 on mps, which has no other."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context that runs a forward pass in `fp32` or `bf16`; weights stay fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

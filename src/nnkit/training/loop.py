@@ -22,8 +22,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from nnkit.data.bucketing import Order
 from nnkit.data.loaders import EvalLoader, TrainLoader
 from nnkit.errors import DivergedError, UsageError
+from nnkit.sums import sum_type
 from nnkit.training import random_state
-from nnkit.training.devices import autocast, sum_type
+from nnkit.training.devices import autocast
 from nnkit.training.evaluation import evaluate, no_op
 from nnkit.training.masks import output_of
 from nnkit.training.metric_components import NamedMetric

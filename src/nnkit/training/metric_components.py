@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -14,13 +14,17 @@ from torch import Tensor, nn
 from nnkit import registry
 from nnkit.build import PassedObject, ValidatedSpec, plan
 from nnkit.errors import ConfigError, Mistake, NnkitError, PluginError, UsageError, quote
+from nnkit.options import MEASURED_ANYWAY
 from nnkit.spec import ObjectSpec, Spec
 from nnkit.training import random_state
 from nnkit.training.memory import is_out_of_memory
 from nnkit.types import Data, Metric
 
-DEFAULTS: Mapping[str, Sequence[Spec]] = {"classification": (Spec("nnkit/macro-f1"),), "transform": ()}
-"""The metrics that every result of a task has, beside those that are not components."""
+DEFAULTS: Mapping[str, Mapping[str, Spec]] = {
+    "classification": {"macro_f1": Spec("nnkit/f1")},
+    "transform": {},
+}
+"""The components that every result of a task has, by key, beside the metrics that are not components."""
 
 NUM_TRIED = 32
 """Images of a split that a metric is tried with: more than one, as statistics need."""
@@ -41,7 +45,7 @@ class NamedMetric:
     keys: tuple[str, ...] = ()
 
     @classmethod
-    def made(cls, spec: Spec, planned: ValidatedSpec, device: torch.device) -> NamedMetric:
+    def made(cls, key: str, spec: Spec, planned: ValidatedSpec, device: torch.device) -> NamedMetric:
         """The metric of a spec, on `device` where it is a module."""
         metric = planned.make()
         if isinstance(metric, nn.Module):
@@ -49,7 +53,7 @@ class NamedMetric:
         entry, passed = planned.component.entry, isinstance(planned, PassedObject)
         title = f'the metric "{spec}"' + ("" if passed else f" of {entry.provider} {entry.version}")
         higher = getattr(metric, "higher_is_better", None) is not False  # None in torchmetrics: not said
-        return cls(spec.key, metric, title, higher, passed)
+        return cls(key, metric, title, higher, passed)
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -93,17 +97,20 @@ class NamedMetric:
 def make_components(specs: Iterable[Spec], data: Data, device: torch.device) -> tuple[NamedMetric, ...]:
     """The metrics of every result of the task, and those of `specs`, tried with targets of the data.
 
+    Those of `MEASURED_ANYWAY` are checked alone: they would give a value that results have.
     `ConfigError` or `UsageError` for one that is for another task, whose settings do not fit, or that gives
     what another gives; what a metric itself does wrong is an error that names it.
     """
-    named = [(f"metric[{at}]", spec) for at, spec in enumerate(specs)]
-    given = {spec.key for _, spec in named}
-    usual = [("metric", spec) for spec in DEFAULTS[data.task] if spec.key not in given]
+    usual = [("metric", key, spec) for key, spec in DEFAULTS[data.task].items()]
+    named = [(f"metric[{at}]", spec.key, spec) for at, spec in enumerate(specs)]
     known = data.known_settings() | ({"task": "multiclass"} if data.task == "classification" else {})
     made: list[NamedMetric] = []
-    for path, spec in (*usual, *named):
+    for path, key, spec in (*usual, *named):
         _check_task(spec, data, path)
-        metric = NamedMetric.made(spec, plan("metrics", spec, known=known, path=path), device)
+        planned = plan("metrics", spec, known=known, path=path)
+        if spec.name in MEASURED_ANYWAY and key not in DEFAULTS[data.task]:
+            continue
+        metric = NamedMetric.made(key, spec, planned, device)
         with random_state.kept(device):
             made.append(replace(metric, keys=tuple(_tried(metric, data, device))))
     counts = Counter(key for metric in made for key in metric.keys)

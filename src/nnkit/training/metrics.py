@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from nnkit.errors import UsageError
-from nnkit.surrogates.fidelity import fidelity_class
-from nnkit.training.devices import sum_type
+from nnkit.sums import count_pairs, difference, sum_type
+from nnkit.surrogates.fidelity import fidelity_class, psnr
 from nnkit.training.metric_components import NamedMetric
 from nnkit.types import Batch, Data, resolution_name, resolution_order
 
@@ -121,9 +120,7 @@ class ClassificationMetrics:
                 torch.zeros((), dtype=sum_type(self.device), device=self.device),
             )
         sums = self.resolutions[key]
-        pairs = batch.targets * self.num_classes + output.argmax(dim=1)
-        # Not bincount: on a GPU it waits for its own result.
-        sums.confusion.index_add_(0, pairs, torch.ones_like(pairs))
+        count_pairs(sums.confusion, output, batch.targets)
         sums.loss += loss
 
     @property
@@ -175,9 +172,7 @@ class TransformMetrics:
     def add(self, output: Tensor, batch: Batch, loss: Tensor) -> None:
         """Count a batch of images (B, C, H, W) against targets of the same shape in [0, 1]."""
         target = batch.targets
-        if output.shape != target.shape:
-            raise UsageError(f"outputs of {_shape(output)}, but targets of {_shape(target)}")
-        error = (output - target).to(sum_type(self.device))
+        error = difference(output, target)
         self.num_images += len(target)
         self.num_values += target.numel()
         flat_output, flat_target = output.flatten(1), target.flatten(1)
@@ -215,7 +210,7 @@ class TransformMetrics:
             "mse": mse,
             "mae_sum": sums["absolute"] / self.num_images,
             "max_abs_error": sums["max"],
-            "psnr": -10 * math.log10(mse) if mse > 0 else math.inf if mse == 0 else math.nan,
+            "psnr": psnr(mse),
             "cosine_accuracy": sums["cosine"] / self.num_images,
             "levels": {"differing": int(sums["differing"]), "near_boundary": int(sums["near_boundary"])},
         }
@@ -229,10 +224,6 @@ class TransformMetrics:
 
 def _judged(metrics: Mapping[str, Any], fidelity: str | None) -> dict[str, Any]:
     return {"class": fidelity, **{key: metrics[key] for key in ("max_abs_error", "mae_sum")}}
-
-
-def _shape(images: Tensor) -> str:
-    return "×".join(map(str, images.shape[1:]))
 
 
 def levels(images: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import nnkit
 from fake_plugins import write_plugin
 from nnkit import registry
+from nnkit.build import build
 from nnkit.errors import ConfigError, NnkitError, PluginError, UsageError
 from nnkit.results.train import TrainResult
 from tiny_plugin import TinyPlugin
@@ -158,18 +159,83 @@ def test_a_metric_is_in_the_log_the_result_and_the_evaluation(train: Train) -> N
     assert document["best"]["metrics"]["right"] == document["best"]["metrics"]["val_right"]
     assert TrainResult.model_validate_json(json.dumps(document)).document() == document
     assert nnkit.evaluate(result.run_dir).metrics == result.test
-    assert nnkit.evaluate(result.run_dir, metric="ece:bins=4").metrics["ece"] >= 0  # type: ignore[operator]
+    assert nnkit.evaluate(result.run_dir, metric="calibration-error:bins=4").metrics["calibration_error"] >= 0  # type: ignore[operator]
     bare = train()
     assert bare.test is not None
     found = nnkit.evaluate(bare.run_dir, metric="right").metrics
     assert found["right"] == pytest.approx(bare.test["accuracy"])
 
 
-def test_macro_f1_is_beside_accuracy_and_may_be_named(train: Train) -> None:
-    result, named = train(), train(metric="macro-f1")
+def test_macro_f1_is_beside_accuracy(train: Train) -> None:
+    result = train()
     assert list(result.test.document())[:3] == ["loss", "accuracy", "macro_f1"]  # type: ignore[union-attr]
-    assert result.test == named.test
     assert all(0 <= metrics["val_macro_f1"] <= 1 for metrics in epochs_of(result))
+
+
+TRANSFORM: dict[str, Any] = {
+    "dataset": "cifar-transform:source=synthetic", "model": "linear", "limit": 30, "epochs": 1,
+}  # fmt: skip
+
+
+def computed_again(*args: object) -> None:
+    raise AssertionError("computed a second time")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [({}, ["accuracy", "f1"]), ({}, ["nnkit/accuracy"]), (TRANSFORM, ["mse", "mae-sum", "nnkit/psnr"])],
+)
+def test_what_results_have_anyway_may_be_named_and_is_there_once(
+    train: Train, options: dict[str, Any], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = train(**options)
+    for name in names:
+        if name != "f1":
+            component = registry.load(registry.find("metrics", name)).cls
+            monkeypatch.setattr(component, "update", computed_again)
+    named = train(**options, metric=names)
+    assert named.test is not None
+    assert named.test == plain.test
+    assert list(named.test.document()) == list(plain.test.document())  # type: ignore[union-attr]
+    assert [list(metrics) for metrics in epochs_of(named)] == [list(metrics) for metrics in epochs_of(plain)]
+    evaluated = nnkit.evaluate(named.run_dir).metrics
+    assert list(evaluated.document()) == list(plain.test.document())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [({}, {"accuracy": "accuracy", "f1": "macro_f1"}),
+     (TRANSFORM, {"mse": "mse", "mae-sum": "mae_sum", "psnr": "psnr"})],
+)  # fmt: skip
+def test_a_component_gives_what_results_have_anyway(
+    train: Train, options: dict[str, Any], names: dict[str, str]
+) -> None:
+    def again(**known: Any) -> Again:
+        return Again({name: build("metrics", name, known=known) for name in names})
+
+    known = {} if options else {"num_classes": 3}
+    result = train(**options, metric=[again(**known)])
+    assert result.test is not None
+    for name, key in names.items():
+        assert result.test[f"again_{name}"] == result.test[key]
+
+
+class Again:
+    """Several metrics as one."""
+
+    def __init__(self, metrics: dict[str, Any]) -> None:
+        self.metrics = metrics
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        for metric in self.metrics.values():
+            metric.update(preds, target)
+
+    def compute(self) -> dict[str, float]:
+        return {name: metric.compute() for name, metric in self.metrics.items()}
+
+    def reset(self) -> None:
+        for metric in self.metrics.values():
+            metric.reset()
 
 
 def test_the_best_epoch_is_that_of_the_monitored_metric_in_its_direction(train: Train) -> None:
@@ -210,10 +276,20 @@ def test_what_has_no_value_is_written_as_null_and_ends_no_run(train: Train) -> N
         ({"metric": "breaks"}, PluginError, r'"breaks" of own-metrics .* broke in update\(\): KeyError'),
         ({"metric": "pixels"}, ConfigError, '"pixels" is a metric of transform'),
         ({"metric": "top-k:k=4"}, UsageError, "k from 1 to the number of classes, 3"),
-        ({"metric": "ece:bin=4"}, ConfigError, r"metric\[0\].bin: unknown setting"),
-        ({"metric": "ece", "monitor": "right"}, UsageError, 'no metric "right"'),
-        ({"stop": "patience:metric=val_ece"}, ConfigError, 'needs the metric "val_ece"'),
-        ({"dataset": "tiny:empty_val=true", "metric": "ece", "monitor": "ece"}, UsageError, "there are none"),
+        ({"metric": "calibration-error:bin=4"}, ConfigError, r"metric\[0\].bin: unknown setting"),
+        ({"metric": "accuracy:k=4"}, ConfigError, r"metric\[0\].k: unknown setting"),
+        ({"metric": ["accuracy", "nnkit/accuracy"]}, ConfigError, 'two metrics are named "accuracy"'),
+        ({"metric": ["f1", "f1"]}, ConfigError, 'two metrics are named "f1"'),
+        ({"metric": "mse"}, ConfigError, '"mse" is a metric of transform'),
+        ({"metric": "own-metrics/accuracy"}, ConfigError, 'a metric cannot be named "accuracy"'),
+        ({"metric": "own-metrics/macro-f1"}, ConfigError, 'a metric cannot be named "macro_f1"'),
+        ({"metric": "calibration-error", "monitor": "right"}, UsageError, 'no metric "right"'),
+        ({"stop": "patience:metric=val_top_k"}, ConfigError, 'needs the metric "val_top_k"'),
+        (
+            {"dataset": "tiny:empty_val=true", "metric": "top-k:k=2", "monitor": "top_k"},
+            UsageError,
+            "there are none",
+        ),
         ({"metric": [len]}, UsageError, "expected a metric"),
         ({"metric": [nn.ReLU()]}, UsageError, "has no update.* and no compute.* and no reset"),
     ],
@@ -272,7 +348,7 @@ def test_an_object_a_class_or_a_function_is_a_metric(train: Train, passed: Any) 
     if not isinstance(passed, nn.Module):
         with pytest.raises(UsageError, match='no metric "something"'):
             train(metric=[passed], monitor="something")
-    result = train(metric=[passed, "ece"], epochs=2)
+    result = train(metric=[passed, "calibration-error"], epochs=2)
     key = "share" if isinstance(passed, nn.Module | type) else "lambda"
     assert [round(m[f"val_{key}"], 4) for m in epochs_of(result)] == [
         round(m["val_accuracy"], 4) for m in epochs_of(result)

@@ -22,8 +22,9 @@ from nnkit.training.observers import Observer
 
 COMMAND, NOUN = "train", "seed"
 POSSIBLE: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(("accuracy", "macro_f1", "balanced_accuracy", "top_k", "ece"), (0, 1)),
+    **dict.fromkeys(("accuracy", "macro_f1", "balanced_accuracy", "top_k", "calibration_error"), (0, 1)),
     "cosine_accuracy": (0, 1),
+    "ssim": (-1, 1),
     "mse": (0, math.inf),
     "mae_sum": (0, math.inf),
     "max_abs_error": (0, math.inf),

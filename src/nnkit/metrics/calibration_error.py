@@ -1,4 +1,4 @@
-"""ece: the expected calibration error."""
+"""calibration-error: how far confidence is from accuracy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from nnkit.errors import UsageError
+from nnkit.sums import sum_type
 
 
-class Ece:
-    """How far confidence is from accuracy, in [0, 1]: 0 is calibrated (Guo et al., 2017).
+class CalibrationError:
+    """The expected calibration error, in [0, 1]: 0 where confidence is accuracy (Guo et al., 2017).
 
     Images are put into `bins` of equal width by the largest probability, the last end included in each; the
     error is the mean over images of |accuracy - mean confidence| of their bin. NaN without images.
@@ -27,7 +28,7 @@ class Ece:
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, K) and classes (B,)."""
-        wide = torch.float32 if preds.device.type == "mps" else torch.float64
+        wide = sum_type(preds.device)
         confidence, predicted = preds.to(wide).softmax(dim=1).max(dim=1)
         place = (confidence * self.bins).ceil().long().clamp(1, self.bins) - 1
         hits = (predicted == target).to(wide)

@@ -1,4 +1,4 @@
-"""macro-f1: the mean over classes of F1."""
+"""f1: the mean over classes of F1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from nnkit.metrics._confusion import Confusion
 
 
-class MacroF1:
+class F1:
     """The mean of the classes' F1, 2 · hits / (images + predictions), in [0, 1]: each class counts the same.
 
     A class with neither an image nor a prediction is left out, as scikit-learn's `f1_score(average="macro")`
