@@ -201,9 +201,9 @@ OWN_METRICS = (
 """What results hold whatever metrics are named: no other metric may have such a key."""
 
 MEASURED_ANYWAY = frozenset(
-    name for metric in ("accuracy", "f1", "mse", "mae-sum", "psnr") for name in (metric, f"nnkit/{metric}")
+    name for metric in ("accuracy", "mse", "mae-sum", "psnr") for name in (metric, f"nnkit/{metric}")
 )
-"""Metrics of nnkit that results hold anyway, `f1` as `macro_f1`: they may be named, and add nothing."""
+"""Metrics of nnkit that results hold anyway: they may be named, and add nothing."""
 
 
 def metric_mistakes(specs: Sequence[Spec]) -> list[Mistake]:

@@ -166,7 +166,10 @@ def test_a_metric_is_in_the_log_the_result_and_the_evaluation(train: Train) -> N
     assert found["right"] == pytest.approx(bare.test["accuracy"])
 
 
-def test_macro_f1_is_beside_accuracy(train: Train) -> None:
+def test_macro_f1_is_beside_accuracy_and_f1_where_it_is_named(train: Train) -> None:
+    named = train(metric="f1", monitor="f1")
+    assert named.best.metric == "val_f1"
+    assert all(metrics["val_f1"] == metrics["val_macro_f1"] for metrics in epochs_of(named))
     result = train()
     assert list(result.test.document())[:3] == ["loss", "accuracy", "macro_f1"]  # type: ignore[union-attr]
     assert all(0 <= metrics["val_macro_f1"] <= 1 for metrics in epochs_of(result))
@@ -183,16 +186,15 @@ def computed_again(*args: object) -> None:
 
 @pytest.mark.parametrize(
     ("options", "names"),
-    [({}, ["accuracy", "f1"]), ({}, ["nnkit/accuracy"]), (TRANSFORM, ["mse", "mae-sum", "nnkit/psnr"])],
+    [({}, ["accuracy"]), ({}, ["nnkit/accuracy"]), (TRANSFORM, ["mse", "mae-sum", "nnkit/psnr"])],
 )
 def test_what_results_have_anyway_may_be_named_and_is_there_once(
     train: Train, options: dict[str, Any], names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = train(**options)
     for name in names:
-        if name != "f1":
-            component = registry.load(registry.find("metrics", name)).cls
-            monkeypatch.setattr(component, "update", computed_again)
+        component = registry.load(registry.find("metrics", name)).cls
+        monkeypatch.setattr(component, "update", computed_again)
     named = train(**options, metric=names)
     assert named.test is not None
     assert named.test == plain.test
