@@ -19,8 +19,9 @@ from torch import Tensor, nn, optim
 
 from nnkit.training.loop import seed_step
 from oracle.geometry import augmented
+from oracle.muon import Muon
 
-OPTIMIZERS: Mapping[str, Callable[..., optim.Optimizer]] = {
+OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     "sgd": lambda p, **settings: optim.SGD(p, foreach=False, **settings),
     "adam": lambda p, **settings: optim.Adam(p, foreach=False, **settings),
     "adamw": lambda p, **settings: optim.AdamW(p, foreach=False, **settings),
@@ -28,6 +29,7 @@ OPTIMIZERS: Mapping[str, Callable[..., optim.Optimizer]] = {
     "nadam": lambda p, **settings: optim.NAdam(p, foreach=False, **settings),
     "radam": lambda p, **settings: optim.RAdam(p, foreach=False, **settings),
     "adagrad": lambda p, **settings: optim.Adagrad(p, foreach=False, **settings),
+    "muon": lambda p, **settings: Muon(p, **settings),
     "lbfgs": lambda p, **settings: optim.LBFGS(p, line_search_fn="strong_wolfe", **settings),
 }
 Weights = dict[str, Tensor]

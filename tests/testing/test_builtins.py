@@ -29,6 +29,7 @@ SPECS = {
     "window": ["window:epochs=3,min_delta=0.01", "window:epochs=3,min_delta=0.01,variant=lag"],
     "time-limit": ["time-limit:minutes=0.1"],
     "cosine": ["cosine", "cosine:T_max=3"],
+    "muon": ["muon", "muon:momentum=0.5,weight_decay=0,adam_lr=0.1,betas=[0.5,0.9]"],
     "linear-warmup-cosine": ["linear-warmup-cosine", "linear-warmup-cosine:warmup=0.25,final=0.1"],
     "one-cycle": ["one-cycle", "one-cycle:warmup=0.1"],
     "step": ["step:step_size=2"],
