@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import OneCycleLR
 
+import nnkit
 from nnkit.build import build
 
 torch_muon = pytest.mark.skipif(not hasattr(optim, "Muon"), reason="this torch has no Muon")
@@ -150,3 +152,23 @@ def _loss(net: nn.Module) -> float:
     value = (net(torch.ones(4, 2, 6, 6)) ** 2).mean()
     value.backward()
     return float(value.detach())
+
+
+@pytest.mark.slow
+def test_a_convolutional_network_learns_faster_than_by_sgd(
+    data_root: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNKIT_CACHE", str(cache_dir))
+    monkeypatch.setattr("nnkit.present.figures.draw_training", lambda *parts: [])
+
+    def accuracy(optimizer: str) -> float:
+        found = nnkit.train(
+            dataset="digits", model="mnist-convnet", optimizer=optimizer, epochs=1, limit=3000,
+            data_root=data_root, test=False, runs_dir=tmp_path,
+        )  # fmt: skip
+        return float(found.best["metrics"]["val_accuracy"])
+
+    by_muon = accuracy("muon")
+    assert by_muon > 0.85
+    assert by_muon > accuracy("sgd") + 0.1
+    assert by_muon > accuracy("sgd:lr=0.03,momentum=0.9") + 0.05
