@@ -24,10 +24,10 @@ class Muon(optim.Optimizer):
     iterations; a convolution's kernel counts as the matrix (out_channels, in_channels · height · width). A
     matrix with more rows than columns goes √(rows / columns) as far. AdamW steps biases and what norms learn.
 
-    `lr` is the learning rate of Muon, `adam_lr` that of AdamW, by default a 20th of `lr`; a schedule changes
-    both by the same factor. `momentum` is the decay of the running mean of the gradients in Muon, `betas` are
-    the decays in AdamW. `weight_decay` is the share of the weights, times their learning rate, that each step
-    takes away.
+    `lr` is the learning rate of Muon. `adam_lr` is that of AdamW, by default a 20th of `lr`. A
+    schedule changes both by the same factor. `momentum` is the decay of Muon's running mean of the gradients.
+    `betas` are the decays of AdamW's running means of the gradients and of their squares. `weight_decay` is
+    the share of the weights, times their learning rate, that each step takes away.
     """
 
     def __init__(

@@ -33,9 +33,7 @@ def why_not_per_step(cls: type[LRScheduler]) -> str | None:
     """
     if needed := _required(cls.step)[1:]:
         asked = " and ".join(f'"{name}"' for name in needed)
-        return (
-            f"its step needs a metric after each epoch ({asked}), and a schedule is stepped after each step"
-        )
+        return f"its step needs a metric after each epoch ({asked}), a schedule is stepped by optimizer steps"
     return None
 
 
