@@ -463,8 +463,8 @@ class Optimizer(Protocol):
 class Schedule(Protocol):
     """Group `nnkit.schedules`: a torch `LRScheduler`, made as `cls(optimizer, **settings)`.
 
-    It is stepped after each optimizer step where its class has `per = "step"`, or a parameter `T_max` or
-    `total_steps`; any other after each epoch, with the monitored metric where its `step` takes `metrics`.
+    It is stepped once after each optimizer step, so that all that it counts are steps. One whose `step` needs
+    a metric, as torch's `ReduceLROnPlateau`, is refused.
     """
 
     def step(self) -> None:

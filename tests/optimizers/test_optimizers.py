@@ -81,11 +81,17 @@ def test_steps_are_fused_where_all_parameters_can_be(name: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "place"),
     [
-        *[(f"{name}:lr={lr}", "lr") for name in ("sgd", "adam", "adamw", "lbfgs") for lr in (0.0, -1, "inf")],
-        *[(f"{name}:weight_decay=-0.1", "weight_decay") for name in ("sgd", "adam", "adamw")],
-        *[(f"{name}:betas=[0.9,1.0]", "betas") for name in ("adam", "adamw")],
+        *[
+            (f"{name}:lr={lr}", "lr")
+            for name in ("sgd", "adam", "adamw", "lbfgs", "muon")
+            for lr in (0.0, -1, "inf")
+        ],
+        *[(f"{name}:weight_decay=-0.1", "weight_decay") for name in ("sgd", "adam", "adamw", "muon")],
+        *[(f"{name}:betas=[0.9,1.0]", "betas") for name in ("adam", "adamw", "muon")],
         *[(f"{name}:eps=-1e-8", "eps") for name in ("adam", "adamw")],
         ("sgd:momentum=-1", "momentum"),
+        ("muon:momentum=1", "momentum"),
+        ("muon:adam_lr=0", "adam_lr"),
         ("lbfgs:max_iter=0", "max_iter"),
         ("lbfgs:history_size=0", "history_size"),
         ("adam:params=[1]", "params"),

@@ -19,8 +19,9 @@ from torch import Tensor, nn, optim
 
 from nnkit.training.loop import seed_step
 from oracle.geometry import augmented
+from oracle.muon import Muon
 
-OPTIMIZERS: Mapping[str, Callable[..., optim.Optimizer]] = {
+OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     "sgd": lambda p, **settings: optim.SGD(p, foreach=False, **settings),
     "adam": lambda p, **settings: optim.Adam(p, foreach=False, **settings),
     "adamw": lambda p, **settings: optim.AdamW(p, foreach=False, **settings),
@@ -28,6 +29,7 @@ OPTIMIZERS: Mapping[str, Callable[..., optim.Optimizer]] = {
     "nadam": lambda p, **settings: optim.NAdam(p, foreach=False, **settings),
     "radam": lambda p, **settings: optim.RAdam(p, foreach=False, **settings),
     "adagrad": lambda p, **settings: optim.Adagrad(p, foreach=False, **settings),
+    "muon": lambda p, **settings: Muon(p, **settings),
     "lbfgs": lambda p, **settings: optim.LBFGS(p, line_search_fn="strong_wolfe", **settings),
 }
 Weights = dict[str, Tensor]
@@ -78,21 +80,16 @@ def train(
     mean: float = 0.0,
     std: float = 1.0,
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
-    validate: Callable[[Weights], float] | None = None,
 ) -> Trace:
-    """Train `net` on each epoch's batches; `criterion` is a mean over images (default: cross-entropy).
-
-    `validate` gives the monitored metric of an epoch's weights; more of it is better.
-    """
+    """Train `net` on each epoch's batches; `criterion` is a mean over images (default: cross-entropy)."""
     trace, average, total = Trace(), None, x.epochs * len(order[0])
-    metrics: list[float] = []
     criterion = criterion or functools.partial(cross_entropy, smoothing=x.label_smoothing)
     optimizer = OPTIMIZERS[x.optimizer](net.parameters(), lr=x.lr, **x.settings)
     outputs: list[Tensor] = []
     for epoch, batches in enumerate(order, 1):
         outputs.clear()
         for number, (images, mask, target) in enumerate(batches):
-            rate = learning_rate(x, len(trace.losses), total, metrics)
+            rate = learning_rate(x, len(trace.losses), total)
             optimizer.param_groups[0]["lr"] = rate
             seed_step(x.seed, epoch, number)
             inputs = (augmented(x.augment, images, mask) - mean) / std
@@ -117,10 +114,6 @@ def train(
             del outputs[first + 1 :]  # L-BFGS asks several times: the first answer is that before the step
             average = moved_average(average, net, x.ema)
         trace.validated.append(average if average is not None else weights_of(net))
-        if validate is not None and x.schedule == "plateau":
-            metrics.append(validate(trace.validated[-1]))
-        else:
-            metrics.append(math.nan)
         losses, sizes = trace.losses[-len(batches) :], [len(target) for _, _, target in batches]
         trace.train_loss.append(sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes))
         targets = [target for _, _, target in batches]
@@ -144,15 +137,18 @@ def cross_entropy(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
     return -(q * (output - output.logsumexp(1, keepdim=True))).sum(1).mean()
 
 
-def learning_rate(x: Options, step: int, total: int, metrics: Sequence[float]) -> float:
-    """The rate of a step from 0 on, after the epochs that had these metrics.
+def learning_rate(x: Options, step: int, total: int) -> float:
+    """The rate of a step from 0 on.
 
     Half a cosine, perhaps after a straight line up, to a share of the rate; or up from a 25th over 30 %, then
-    to 0; or by a factor less after so many epochs, or where the metric has not become better by 0.01 %.
+    to 0; or by a factor less after so many steps.
     """
     settings = x.of_schedule
     if x.schedule == "cosine":
-        warm, final = round(settings.get("warmup", 0) * total), settings.get("final", 0)
+        low = settings.get("eta_min", 0.0)
+        return float(low + (x.lr - low) * (1 + math.cos(math.pi * step / total)) / 2)
+    if x.schedule == "linear-warmup-cosine":
+        warm, final = round(settings.get("warmup", 0.05) * total), settings.get("final", 0)
         if step < warm:
             return x.lr * (step + 1) / (warm + 1)
         half = (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
@@ -165,17 +161,9 @@ def learning_rate(x: Options, step: int, total: int, metrics: Sequence[float]) -
         )
         return float(end + (start - end) * (1 + math.cos(math.pi * share)) / 2)
     if x.schedule == "step":
-        return float(x.lr * settings.get("gamma", 0.1) ** (len(metrics) // settings["step_size"]))
+        return float(x.lr * settings.get("gamma", 0.1) ** (step // settings["step_size"]))
     if x.schedule == "exponential":
-        return float(x.lr * settings["gamma"] ** len(metrics))
-    if x.schedule == "plateau":
-        rate, best, bad = x.lr, -math.inf, 0
-        for metric in metrics:
-            better = metric > best * 1.0001
-            best, bad = (metric, 0) if better else (best, bad + 1)
-            if bad > settings["patience"]:
-                rate, bad = rate * settings["factor"], 0
-        return rate
+        return float(x.lr * settings["gamma"] ** step)
     return x.lr
 
 

@@ -44,18 +44,23 @@ ALONE: list[Options] = [
     Options("nadam", {"eps": 1e-3}),
     Options("radam", {"eps": 1e-3}, epochs=3),
     Options("adagrad", {"weight_decay": 0.1}),
+    Options("muon", lr=0.02),
+    Options("muon", {"momentum": 0.5, "weight_decay": 0.3}, lr=0.02),
+    Options("muon", {"adam_lr": 0.01, "betas": [0.5, 0.9]}, lr=0.02, epochs=3),
+    Options("muon", {"adam_lr": 0.01}, lr=0.1, schedule="one-cycle"),
     Options("lbfgs", lr=0.02, label_smoothing=0.5, batch_size=40, epochs=1),
     Options("lbfgs", {"max_iter": 6}, lr=1.0, label_smoothing=0.5, batch_size=40),
     Options("lbfgs", {"max_iter": 8, "history_size": 2}, lr=1.0, label_smoothing=0.5, batch_size=40),
     Options(schedule="cosine"),
     Options(schedule="one-cycle", epochs=3),
     Options("sgd", {"momentum": 0.5}, schedule="one-cycle", lr=0.1),
-    Options(schedule="cosine", of_schedule={"warmup": 0.3}),
-    Options(schedule="cosine", of_schedule={"warmup": 0.2, "final": 0.1}, epochs=3),
-    Options(schedule="cosine", of_schedule={"final": 0.5}),
+    Options(schedule="cosine", of_schedule={"eta_min": 1e-3}),
+    Options(schedule="linear-warmup-cosine", batch_size=4),
+    Options(schedule="linear-warmup-cosine", of_schedule={"warmup": 0.2, "final": 0.1}, epochs=3),
+    Options(schedule="linear-warmup-cosine", of_schedule={"warmup": 0, "final": 0.5}),
     Options(schedule="one-cycle", of_schedule={"warmup": 0.6}),
-    Options(schedule="step", of_schedule={"step_size": 1, "gamma": 0.5}, epochs=3),
-    Options(schedule="step", of_schedule={"step_size": 2}, epochs=3),
+    Options(schedule="step", of_schedule={"step_size": 1, "gamma": 0.5}),
+    Options(schedule="step", of_schedule={"step_size": 3}),
     Options(schedule="exponential", of_schedule={"gamma": 0.7}, epochs=3, ema=0.5),
     Options(clip=0.05),
     Options(label_smoothing=0.2),
@@ -86,15 +91,6 @@ def test_each_option_does_what_it_says(oracle_components: Path, x: Options) -> N
         found = follow(oracle_components, x, net, spec=spec)
         check_steps(found, x)
         check_epochs(found, x, net(num_classes=40))
-
-
-def test_a_plateau_of_the_validation_accuracy_lowers_the_rate(oracle_components: Path) -> None:
-    x = Options(schedule="plateau", of_schedule={"patience": 0, "factor": 0.5}, lr=1e-3, epochs=5)
-    with default_dtype(torch.float64):
-        found = follow(oracle_components, x, SmallNet)
-        check_steps(found, x)
-        check_epochs(found, x, SmallNet(num_classes=40))
-    assert len(set(found.oracle.rates)) > 1
 
 
 @pytest.mark.parametrize(
@@ -202,7 +198,7 @@ def combinations(draw: st.DrawFn) -> Options:
         optimizer,
         settings,
         lr=draw(st.sampled_from([1e-3, 1e-2, 0.1])),
-        schedule=draw(st.sampled_from(["none", "cosine", "one-cycle"])),
+        schedule=draw(st.sampled_from(["none", "cosine", "one-cycle", "linear-warmup-cosine"])),
         epochs=draw(st.integers(1, 3)),
         batch_size=draw(st.integers(4, 41)),
         augment=draw(

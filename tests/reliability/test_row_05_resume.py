@@ -50,6 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "moving average": {"model": "tiny-net:norm=true", "ema": 0.8},
     "one-cycle": {"schedule": "one-cycle", "optimizer": "sgd:momentum=0.9,nesterov=true", "clip": 0.5},
     "cosine": {"schedule": "cosine", "optimizer": "adamw:weight_decay=0.1", "label_smoothing": 0.1},
+    "muon": {"schedule": "linear-warmup-cosine:warmup=0.3", "optimizer": "muon:adam_lr=0.01"},
     "lbfgs": {"optimizer": "lbfgs:max_iter=3,history_size=4"},
     "bf16": {"precision": "bf16"},
     "rules": {

@@ -1,4 +1,4 @@
-"""The built-in schedules: as torch's to the bit without settings, and as their docstrings say with them."""
+"""The built-in schedules: torch's to the bit, or as their docstrings say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from torch.optim.lr_scheduler import (
     MultiStepLR,
     OneCycleLR,
     PolynomialLR,
-    ReduceLROnPlateau,
     StepLR,
 )
 
@@ -28,8 +27,7 @@ from nnkit.errors import ConfigError
 from nnkit.spec import parse
 from nnkit.training.stepping import filled_in
 
-EPOCHS, STEPS = 4, 5
-TOTAL = EPOCHS * STEPS
+TOTAL = 20
 
 
 def optimizer() -> SGD:
@@ -38,26 +36,24 @@ def optimizer() -> SGD:
     return SGD([{"params": [first], "lr": 0.3}, {"params": [second]}], lr=0.1, momentum=0.9)
 
 
-def built(spec: str, of: SGD, monitor: str = "val_loss") -> Any:
-    cls = plan("schedules", spec, offered=dict.fromkeys(["T_max", "total_steps"])).component.cls
-    values = filled_in(cls, of, epochs=EPOCHS, steps_per_epoch=STEPS, less_is_better=monitor.endswith("loss"))
-    return plan("schedules", spec, offered=values).make(of)
+def built(spec: str, of: SGD) -> Any:
+    return plan("schedules", spec, offered=filled_in(of, num_steps=TOTAL)).make(of)
 
 
-def rates(make: Any, num_steps: int = TOTAL, metrics: Any = None) -> list[tuple[float, float]]:
+def rates(make: Any, num_steps: int = TOTAL) -> list[tuple[float, float]]:
     of = optimizer()
     schedule, found = make(of), []
     with warnings.catch_warnings(action="ignore"):
-        for step in range(num_steps):
+        for _ in range(num_steps):
             found.append((of.param_groups[0]["lr"], of.param_groups[1]["lr"]))
             of.step()
-            schedule.step(*([] if metrics is None else [metrics[step]]))
+            schedule.step()
     return found
 
 
 AS_TORCH: dict[str, Any] = {
     "cosine": lambda o: CosineAnnealingLR(o, T_max=TOTAL),
-    "cosine:T_max=7": lambda o: CosineAnnealingLR(o, T_max=7),
+    "cosine:T_max=7,eta_min=0.01": lambda o: CosineAnnealingLR(o, T_max=7, eta_min=0.01),
     "one-cycle": lambda o: OneCycleLR(o, [0.3, 0.1], total_steps=TOTAL + 1, cycle_momentum=False),
     "one-cycle:warmup=0.1": lambda o: OneCycleLR(
         o, [0.3, 0.1], total_steps=TOTAL + 1, pct_start=0.1, cycle_momentum=False
@@ -96,12 +92,13 @@ def test_one_cycle_takes_any_warmup(total: int) -> None:
         assert top <= max(1, round(warmup * total))
 
 
-@pytest.mark.parametrize(("warmup", "num"), [(0.0, 0), (0.25, 5), (0.5, 10), (1.0, 20)])
+@pytest.mark.parametrize(("warmup", "num"), [(0.0, 0), (0.25, 5), (0.5, 10), (1.0, 20), (None, 1)])
 @pytest.mark.parametrize("final", [0.0, 0.2])
-def test_cosine_rises_in_a_straight_line_and_falls_to_its_final_share(
-    warmup: float, num: int, final: float
+def test_linear_warmup_cosine_rises_in_a_straight_line_and_falls_to_its_final_share(
+    warmup: float | None, num: int, final: float
 ) -> None:
-    found = rates(lambda of: built(f"cosine:warmup={warmup},final={final}", of), TOTAL + 1)
+    settings = f"final={final}" + ("" if warmup is None else f",warmup={warmup}")
+    found = rates(lambda of: built(f"linear-warmup-cosine:{settings}", of), TOTAL + 1)
     for step, (first, second) in enumerate(found):
         share = (step + 1) / (num + 1)
         if step >= num:
@@ -113,23 +110,20 @@ def test_cosine_rises_in_a_straight_line_and_falls_to_its_final_share(
         assert found[-1][0] == pytest.approx(0.3 * final, abs=1e-12)
 
 
-def test_plateau_takes_the_direction_of_its_metric_unless_it_is_told() -> None:
-    assert built("plateau", optimizer(), "val_loss").mode == "min"
-    assert built("plateau", optimizer(), "val_accuracy").mode == "max"
-    assert built("plateau:mode=min", optimizer(), "val_accuracy").mode == "min"
-    values = [0.5, 0.6, 0.6, 0.7, 0.7, 0.6]
-    found = rates(lambda of: built("plateau:patience=0,factor=0.5", of, "val_accuracy"), 6, values)
-    assert found == rates(lambda of: ReduceLROnPlateau(of, "max", 0.5, 0), 6, values)
-    assert [first for first, _ in found] == [0.3, 0.3, 0.3, 0.15, 0.15, 0.075]
+def test_linear_warmup_cosine_without_warmup_is_cosine() -> None:
+    found = rates(lambda of: built("linear-warmup-cosine:warmup=0", of))
+    for one, other in zip(found, rates(lambda of: built("cosine", of)), strict=True):
+        assert one == pytest.approx(other, abs=1e-15)
 
 
 @pytest.mark.parametrize(
     ("spec", "place"),
     [
-        ("cosine:warmup=1.5", "warmup"),
-        ("cosine:warmup=-0.1", "warmup"),
-        ("cosine:final=2", "final"),
-        ("cosine:T_max=0", "T_max"),
+        ("linear-warmup-cosine:warmup=1.5", "warmup"),
+        ("linear-warmup-cosine:warmup=-0.1", "warmup"),
+        ("linear-warmup-cosine:final=2", "final"),
+        ("linear-warmup-cosine:T_max=0", "T_max"),
+        ("cosine:warmup=0.1", "warmup"),
         ("one-cycle:warmup=2", "warmup"),
         ("one-cycle:total_steps=1", "total_steps"),
         ("step", "step_size"),

@@ -10,7 +10,7 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from nnkit.training.stepping import filled_in, is_per_step, needs_closure, rate_of, takes_metrics
+from nnkit.training.stepping import filled_in, needs_closure, rate_of, why_not_per_step
 
 
 class WithoutRate(optim.Optimizer):
@@ -38,39 +38,33 @@ def test_the_rate_is_that_of_the_first_parameters_or_nan() -> None:
     assert math.isnan(rate_of(WithoutRate([first])))
 
 
-class EachStep(lr_scheduler.ExponentialLR):
-    per = "step"
-
-
-class EachEpoch(lr_scheduler.CosineAnnealingLR):
-    per = "epoch"
+class Optional(lr_scheduler.ReduceLROnPlateau):
+    def step(self, metrics: Any = 0.5, *more: Any, **others: Any) -> None:  # type: ignore[override]
+        pass
 
 
 @pytest.mark.parametrize(
-    ("cls", "per_step", "metrics"),
-    [
-        (lr_scheduler.CosineAnnealingLR, True, False),
-        (lr_scheduler.OneCycleLR, True, False),
-        (lr_scheduler.StepLR, False, False),
-        (lr_scheduler.CosineAnnealingWarmRestarts, False, False),
-        (lr_scheduler.ReduceLROnPlateau, False, True),
-        (EachStep, True, False),
-        (EachEpoch, False, False),
-    ],
+    "cls", [lr_scheduler.CosineAnnealingLR, lr_scheduler.OneCycleLR, lr_scheduler.StepLR, Optional]
 )
-def test_a_schedule_is_stepped_as_its_class_says(
-    cls: type[lr_scheduler.LRScheduler], per_step: bool, metrics: bool
+def test_a_schedule_is_stepped_without_arguments(cls: type[lr_scheduler.LRScheduler]) -> None:
+    assert why_not_per_step(cls) is None
+
+
+class Renamed(lr_scheduler.ReduceLROnPlateau):
+    def step(self, value: Any, *, better: bool) -> None:  # type: ignore[override]
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cls", "asked"), [(lr_scheduler.ReduceLROnPlateau, '"metrics"'), (Renamed, '"value" and "better"')]
+)
+def test_a_schedule_whose_step_requires_a_metric_is_none(
+    cls: type[lr_scheduler.LRScheduler], asked: str
 ) -> None:
-    assert is_per_step(cls) == per_step
-    assert takes_metrics(cls) == metrics
+    assert f"needs a metric after each epoch ({asked})" in str(why_not_per_step(cls))
 
 
 def test_a_run_fills_in_how_long_it_is_and_what_the_rates_are() -> None:
     first, second = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
     made = optim.SGD([{"params": [first], "lr": 0.5}, {"params": [second]}], lr=0.1)
-    length: dict[str, Any] = {"epochs": 3, "steps_per_epoch": 7, "monitor": "val_accuracy"}
-    found = {
-        "T_max": 21, "total_steps": 22, "epochs": 3, "steps_per_epoch": 7, "max_lr": [0.5, 0.1],
-    }  # fmt: skip
-    assert filled_in(lr_scheduler.OneCycleLR, made, **length) == found
-    assert filled_in(lr_scheduler.ReduceLROnPlateau, made, **length) == {**found, "mode": "max"}
+    assert filled_in(made, num_steps=21) == {"T_max": 21, "total_steps": 22, "max_lr": [0.5, 0.1]}

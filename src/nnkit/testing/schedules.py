@@ -13,11 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from nnkit.errors import CheckpointError
 from nnkit.runs.plain_state import pack, unpack
 from nnkit.testing.subject import Subject
-from nnkit.training.stepping import filled_in, is_per_step, rate_of, takes_metrics
+from nnkit.training.stepping import filled_in, rate_of, why_not_per_step
 
-RATE, EPOCHS, STEPS_PER_EPOCH = 0.1, 6, 5
-LOSSES = (0.9, 0.5, 0.6, 0.55, 0.7, 0.65)
-"""What a schedule that takes the metric is shown, epoch by epoch."""
+RATE, NUM_STEPS = 0.1, 30
 
 
 def _optimizer() -> Optimizer:
@@ -25,10 +23,9 @@ def _optimizer() -> Optimizer:
 
 
 def _made(subject: Subject, optimizer: Optimizer) -> LRScheduler:
-    values = filled_in(
-        subject.cls, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS_PER_EPOCH, less_is_better=True
-    )
-    made = subject.make(optimizer, offered=values)
+    why = why_not_per_step(subject.cls)
+    assert why is None, f"it cannot be a schedule: {why}"
+    made = subject.make(optimizer, offered=filled_in(optimizer, num_steps=NUM_STEPS))
     assert isinstance(made, LRScheduler), (
         f"it is a {type(made).__name__}, not a torch.optim.lr_scheduler.LRScheduler"
     )
@@ -40,18 +37,12 @@ def _rates(subject: Subject, *, cut: int | None = None) -> list[float]:
     optimizer = _optimizer()
     schedule = _made(subject, optimizer)
     rates: list[float] = []
-    for epoch in range(EPOCHS):
-        for _ in range(STEPS_PER_EPOCH):
-            if len(rates) == cut:
-                optimizer, schedule = _restored(subject, optimizer, schedule)
-            rates.append(rate_of(optimizer))
-            optimizer.step()
-            if is_per_step(subject.cls):
-                schedule.step()
-        if takes_metrics(subject.cls):
-            schedule.step(LOSSES[epoch])  # type: ignore[arg-type]
-        elif not is_per_step(subject.cls):
-            schedule.step()
+    for step in range(NUM_STEPS):
+        if step == cut:
+            optimizer, schedule = _restored(subject, optimizer, schedule)
+        rates.append(rate_of(optimizer))
+        optimizer.step()
+        schedule.step()
     return rates
 
 
@@ -68,12 +59,12 @@ def _restored(subject: Subject, optimizer: Optimizer, schedule: LRScheduler) -> 
 
 
 def is_a_schedule(subject: Subject) -> None:
-    """It is a torch `LRScheduler`, made with an optimizer and what a run fills in."""
+    """It is a torch `LRScheduler`, made with an optimizer and what a run fills in; no step needs a metric."""
     _made(subject, _optimizer())
 
 
 def gives_rates_that_training_can_use(subject: Subject) -> None:
-    """Over a run of six epochs every learning rate is finite and not negative."""
+    """Over a run of 30 steps every learning rate is finite and not negative."""
     for number, rate in enumerate(_rates(subject), 1):
         assert math.isfinite(rate), f"the learning rate of step {number} is {rate}"
         assert rate >= 0, f"the learning rate of step {number} is {rate:g}, below 0"
@@ -84,7 +75,7 @@ def goes_on_from_its_saved_state(subject: Subject) -> None:
     expected = _rates(subject)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of a schedule that is stepped before the new optimizer
-        for cut in range(1, EPOCHS * STEPS_PER_EPOCH):
+        for cut in range(1, NUM_STEPS):
             assert _rates(subject, cut=cut) == expected, (
                 f"saved and restored after {cut} steps it gives other rates: keep all that it remembers in "
                 "attributes"

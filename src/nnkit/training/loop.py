@@ -30,7 +30,7 @@ from nnkit.training.masks import output_of
 from nnkit.training.metric_components import NamedMetric
 from nnkit.training.metrics import batch_sum, flat, make_metrics, per_image
 from nnkit.training.parts import Parts
-from nnkit.training.stepping import is_per_step, needs_closure, rate_of, takes_metrics
+from nnkit.training.stepping import needs_closure, rate_of
 from nnkit.types import Batch, Data, EpochResult, StepResult
 
 Explain = Callable[[str, Exception], None]
@@ -91,8 +91,7 @@ class TrainState:
     `progress` is what the epoch under way has added up; None between two epochs. `parts` and `eval_parts` say
     in how many parts a batch is trained on and evaluated. `in_step`: a step is under way, so that what broke
     it off leaves a state of which some is before it and some after. `explain` is told of an error that the
-    optimizer or the schedule raises. `monitor` is the metric of an epoch that is shown to a schedule that
-    takes one.
+    optimizer or the schedule raises.
     """
 
     model: nn.Module
@@ -106,19 +105,10 @@ class TrainState:
     parts: Parts = field(default_factory=Parts)
     eval_parts: Parts = field(default_factory=lambda: Parts(what="evaluation"))
     explain: Explain = _nothing_more
-    monitor: str = "train_loss"
     needs_closure: bool = field(init=False)
-    per_step: LRScheduler | None = field(init=False, default=None)
-    """The schedule, where it is stepped after each step."""
-    per_epoch: LRScheduler | None = field(init=False, default=None)
-    """The schedule, where it is stepped after each epoch."""
 
     def __post_init__(self) -> None:
         self.needs_closure = needs_closure(type(self.optimizer))
-        if self.schedule is not None and is_per_step(type(self.schedule)):
-            self.per_step = self.schedule
-        else:
-            self.per_epoch = self.schedule
 
     @property
     def eval_model(self) -> nn.Module:
@@ -248,17 +238,17 @@ def train_step(
         except Exception as error:
             state.explain("optimizer", error)
             raise
-    if state.per_step is not None:
-        _step_schedule(state, state.per_step)
+    if state.schedule is not None:
+        _step_schedule(state, state.schedule)
     if state.average is not None:
         state.average.update_parameters(state.model)
     state.step += 1
     return value.detach(), output.detach()
 
 
-def _step_schedule(state: TrainState, schedule: LRScheduler, *metrics: float) -> None:
+def _step_schedule(state: TrainState, schedule: LRScheduler) -> None:
     try:
-        schedule.step(*metrics)  # type: ignore[arg-type]
+        schedule.step()
     except Exception as error:
         state.explain("schedule", error)
         raise
@@ -423,9 +413,6 @@ def _finish_epoch(
     wrong = _not_finite(measured, apart=higher) if len(val.split) else None
     if wrong is not None:
         raise _diverged(f"the validation metric {wrong}", epoch, state.step)
-    if (schedule := state.per_epoch) is not None:
-        shown = [metrics[state.monitor]] if takes_metrics(type(schedule)) else []
-        _step_schedule(state, schedule, *shown)
     state.epoch, state.progress = epoch, None
     return EpochResult(
         epoch=epoch,

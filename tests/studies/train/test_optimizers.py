@@ -137,7 +137,7 @@ def test_lr_for_an_optimizer_without_a_rate_is_a_mistake_of_lr(train: Train, opt
 def test_all_mistakes_are_told_at_once(train: Train) -> None:
     for options, places in (
         ({"optimizer": "adamm", "lr": 0.1, "schedule": "cosin"}, {"optimizer", "schedule"}),
-        ({"optimizer": "no-rate", "lr": 0.1, "schedule": "cosine:warmup=3"}, {"lr", "schedule.warmup"}),
+        ({"optimizer": "no-rate", "lr": 0.1, "schedule": "one-cycle:warmup=3"}, {"lr", "schedule.warmup"}),
         ({"optimizer": "search:lr=no", "clip": 1.0}, {"optimizer.lr", "clip"}),
     ):
         with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""`--schedule` takes what any plugin brings, steps it as its class says, and resumes it to the bit."""
+"""`--schedule` takes what any plugin brings, steps it after each step, and resumes it to the bit."""
 
 from __future__ import annotations
 
@@ -21,29 +21,18 @@ from tiny_plugin import TinyPlugin
 
 MODULE = '''
 import torch
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
-
-SEEN = []
+from torch.optim.lr_scheduler import LRScheduler
 
 class Halving(LRScheduler):
-    """Halves the rate at each step or epoch."""
+    """Halves the rate at each step."""
     def get_lr(self): return [rate / 2 ** self.last_epoch for rate in self.base_lrs]
 
-class EachStep(Halving):
-    per = "step"
-
-class OfEpochs(LRScheduler):
-    """Falls to 0 over the run's epochs, as it is told how many."""
-    def __init__(self, optimizer, *, epochs: int, steps_per_epoch: int = 1):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+class OfSteps(LRScheduler):
+    """Falls to 0 in a straight line, as it is told over how many steps."""
+    def __init__(self, optimizer, *, T_max: int):
+        self.T_max = T_max
         super().__init__(optimizer)
-    def get_lr(self): return [rate * (1 - self.last_epoch / self.epochs) for rate in self.base_lrs]
-
-class Watching(ReduceLROnPlateau):
-    """Remembers what it is shown."""
-    def step(self, metrics, epoch=None):
-        SEEN.append(float(metrics))
-        super().step(metrics)
+    def get_lr(self): return [rate * (1 - self.last_epoch / self.T_max) for rate in self.base_lrs]
 
 class Holds(Halving):
     """Remembers what no file holds."""
@@ -53,7 +42,6 @@ class Holds(Halving):
 
 class Raises(Halving):
     """Breaks when it is stepped for the third time."""
-    per = "step"
     def step(self, epoch=None):
         super().step()
         if self.last_epoch == 3: raise KeyError("third")
@@ -77,9 +65,8 @@ ENTRY_POINTS = """
 torch-cosine = torch.optim.lr_scheduler:CosineAnnealingLR
 torch-one-cycle = torch.optim.lr_scheduler:OneCycleLR
 halving = own_schedules:Halving
-each-step = own_schedules:EachStep
-of-epochs = own_schedules:OfEpochs
-watching = own_schedules:Watching
+of-steps = own_schedules:OfSteps
+watching = torch.optim.lr_scheduler:ReduceLROnPlateau
 holds = own_schedules:Holds
 raises = own_schedules:Raises
 looks = own_schedules:Looks
@@ -126,45 +113,38 @@ def rates(train: Train, schedule: str, **options: Any) -> list[float]:
     return seen.rates
 
 
-def test_a_schedule_is_stepped_after_each_epoch_unless_it_counts_steps(train: Train) -> None:
+def test_a_schedule_is_stepped_once_after_each_step(train: Train) -> None:
     assert rates(train, "none") == [0.1] * 9
-    assert rates(train, "halving") == [0.1] * 3 + [0.05] * 3 + [0.025] * 3
-    assert rates(train, "each-step") == [0.1 / 2**step for step in range(9)]
-    assert rates(train, "step:step_size=2,gamma=0.5") == [0.1] * 6 + [0.05] * 3
+    assert rates(train, "halving") == [0.1 / 2**step for step in range(9)]
+    assert rates(train, "step:step_size=4,gamma=0.5") == [0.1] * 4 + [0.05] * 4 + [0.025]
 
 
 def test_the_run_fills_in_how_long_it_is(train: Train) -> None:
     assert rates(train, "torch-cosine") == rates(train, "cosine")
     assert rates(train, "torch-one-cycle:cycle_momentum=false") == rates(train, "one-cycle")
-    assert rates(train, "of-epochs") == pytest.approx([0.1] * 3 + [0.2 / 3] * 3 + [0.1 / 3] * 3)
-    assert rates(train, "of-epochs:epochs=10")[-1] == pytest.approx(0.08)
+    assert rates(train, "of-steps") == pytest.approx([0.1 * (1 - step / 9) for step in range(9)])
+    assert rates(train, "of-steps:T_max=10")[-1] == pytest.approx(0.02)
 
 
 def test_accumulated_batches_are_one_step_of_the_schedule(train: Train) -> None:
-    assert rates(train, "each-step", accumulate=3) == [0.1, 0.05, 0.025]
+    assert rates(train, "halving", accumulate=3) == [0.1, 0.05, 0.025]
 
 
-@pytest.mark.parametrize(
-    ("options", "metric"),
-    [
-        ({}, "val_accuracy"),
-        ({"monitor": "loss"}, "val_loss"),
-        ({"dataset": "tiny:empty_val=true", "monitor": "loss"}, "train_loss"),
-    ],
-)
-def test_a_schedule_that_takes_the_metric_is_shown_the_monitored_one(
-    train: Train, options: dict[str, Any], metric: str
+def test_a_schedule_that_waits_for_a_metric_is_refused_with_all_other_mistakes(
+    train: Train, tiny: TinyPlugin
 ) -> None:
-    seen = Rates()
-    train(schedule="watching", observers=[seen], **options)
-    import own_schedules  # type: ignore[import-not-found]
+    with pytest.raises(ConfigError) as caught:
+        train(schedule="watching:patience=3", optimizer="no-rate")
+    assert [mistake.path for mistake in caught.value.mistakes] == ["lr", "schedule"]
+    said = caught.value.mistakes[1]
+    assert said.message.startswith('"watching" cannot be used: its step needs a metric after each epoch')
+    assert "cosine" in str(said.hint)
+    assert "--stop patience" in str(said.hint)
+    assert not tiny.runs.exists()
 
-    shown = own_schedules.SEEN[-3:]
-    assert shown == [epoch.metrics[metric] for epoch in seen.epochs]
 
-
-RESUMED = ["plateau:patience=0,factor=0.5", "step:step_size=1,gamma=0.5", "multi-step:milestones=[1,3]",
-           "cosine:warmup=0.3,final=0.1", "one-cycle:warmup=0.5", "cosine-restarts:T_0=2", "each-step",
+RESUMED = ["step:step_size=2,gamma=0.5", "multi-step:milestones=[1,4]", "cosine", "halving",
+           "linear-warmup-cosine:warmup=0.3,final=0.1", "one-cycle:warmup=0.5", "cosine-restarts:T_0=2",
            "polynomial", "linear-rate", "exponential:gamma=0.5", "constant", "none"]  # fmt: skip
 
 
@@ -192,14 +172,14 @@ def test_a_run_that_broke_off_goes_on_to_the_bit(train: Train, schedule: str, st
     assert all(one[name].equal(other[name]) for name in one)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one-cycle:warmup=0.1", "torch-cosine", "of-epochs"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear-warmup-cosine", "one-cycle:warmup=0.1", "of-steps"])
 def test_a_schedule_that_was_told_the_length_takes_no_more_epochs(train: Train, schedule: str) -> None:
     first = train(schedule=schedule)
     with pytest.raises(UsageError, match=f"the schedule {schedule} ends with epoch 3"):
         nnkit.train(resume=first.run_dir, epochs=4)
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "halving", "cosine:T_max=9", "of-epochs:epochs=9"])
+@pytest.mark.parametrize("schedule", ["halving", "step:step_size=5", "cosine:T_max=9", "of-steps:T_max=15"])
 def test_any_other_schedule_goes_on_with_more_epochs(train: Train, schedule: str) -> None:
     first = train(schedule=schedule)
     assert nnkit.train(resume=first.run_dir, epochs=4).epochs == 4
@@ -219,7 +199,7 @@ def test_configurations_of_earlier_versions_name_the_same_schedule(tmp_path: Pat
     [
         ("cosin", ConfigError, 'no schedule is named "cosin"'),
         ("step", ConfigError, r"schedule\.step_size: this setting is required"),
-        ("cosine:warmup=2", ConfigError, r"schedule\.warmup: (?s:.*)expected float from 0 to 1"),
+        ("linear-warmup-cosine:warmup=2", ConfigError, r"schedule\.warmup: (?s:.*)float from 0 to 1"),
         ("layer", PluginError, r'own-schedules 1\.0 cannot be loaded: torch\.nn:Linear has no step'),
         ("looks", PluginError, r'"looks" gives a own_schedules\.Looks, which is no torch\.optim\.lr_sched'),
         ("sgd", PluginError, r'the schedule "sgd" of own-schedules 1\.0 broke when it was made'),
@@ -257,4 +237,4 @@ def test_a_schedule_needs_a_learning_rate(train: Train) -> None:
 
 def test_without_gradient_steps_there_is_no_schedule(train: Train) -> None:
     with pytest.raises(ConfigError, match="schedule: solver=least-squares takes no gradient steps"):
-        train(solver="least-squares", schedule="plateau", lr=None, model="linear")
+        train(solver="least-squares", schedule="cosine", lr=None, model="linear")

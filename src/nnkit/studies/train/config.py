@@ -77,7 +77,7 @@ class TrainConfig(PlaceConfig):
     metric: Metrics = ()
     optimizer: Annotated[SpecField, Option("Optimizer, such as adamw:weight_decay=0.05")] = Spec("adam")
     lr: Annotated[Positive | None, Option("Learning rate; overrides the optimizer's own")] = None
-    schedule: Annotated[SpecField, Option("Schedule of the learning rate, such as cosine:warmup=0.05")] = (
+    schedule: Annotated[SpecField, Option("Schedule of the learning rate, such as linear-warmup-cosine")] = (
         Spec("none")
     )
     batch_size: Annotated[Count, Option("Images per batch")] = 64

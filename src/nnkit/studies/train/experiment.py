@@ -26,6 +26,7 @@ from nnkit.studies.train.optimizing import (
     closure_mistakes,
     make_both,
     rate_mistakes,
+    schedule_mistakes,
     searches_a_line,
     with_rate,
 )
@@ -39,7 +40,7 @@ from nnkit.training.masks import check_takes_mask, check_takes_sizes, output_of
 from nnkit.training.metric_components import NamedMetric, make_components
 from nnkit.training.metrics import flat, make_metrics
 from nnkit.training.parts import Parts
-from nnkit.types import Bucketing, Data, Dataset, StoppingRule, lower_is_better
+from nnkit.types import Bucketing, Data, Dataset, StoppingRule
 
 logger = logging.getLogger("nnkit")
 MANY_PARAMETERS = 50_000_000
@@ -99,6 +100,8 @@ def complete_with_dataset(resolved: Resolved[TrainConfig]) -> tuple[Resolved[Tra
         if no_rate := rate_mistakes(resolved):
             mistakes = [mistake for mistake in mistakes if mistake.path != "optimizer.lr"]
         mistakes += [*no_rate, *closure_mistakes(config)]
+    if not any(mistake.path == "schedule" for mistake in mistakes):
+        mistakes += schedule_mistakes(config)
     if mistakes := [*mistakes, *resolved.config.mistakes()]:
         raise ConfigError(mistakes)
     dataset: Dataset = plan("datasets", config.dataset).make()
@@ -322,7 +325,7 @@ def start_state(experiment: Experiment) -> TrainState:
     if not parameters:
         raise UsageError(f'the model "{config.model}" has no trainable parameters')
     optimizer, schedule, explain = make_both(
-        config, parameters, steps_per_epoch=len(experiment.train), less_is_better=_is_less_better(experiment)
+        config, parameters, num_steps=config.epochs * len(experiment.train)
     )
     shrinks = config.on_oom == "shrink"
     return TrainState(
@@ -333,16 +336,7 @@ def start_state(experiment: Experiment) -> TrainState:
         parts=Parts(config.accumulate, shrinks),
         eval_parts=Parts(1, shrinks, "evaluation"),
         explain=explain,
-        monitor=experiment.monitor,
     )
-
-
-def _is_less_better(experiment: Experiment) -> bool:
-    """Whether less of the monitored metric is better: as its component says, else as its name does."""
-    directions = {f"val_{key}": each.higher_is_better for each in experiment.metrics for key in each.keys}
-    if experiment.monitor in directions:
-        return not directions[experiment.monitor]
-    return lower_is_better(experiment.monitor)
 
 
 def compile_model(experiment: Experiment) -> nn.Module:

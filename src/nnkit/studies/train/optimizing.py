@@ -18,7 +18,7 @@ from nnkit.studies.train.config import TrainConfig
 from nnkit.training import determinism
 from nnkit.training.loop import Explain
 from nnkit.training.memory import is_out_of_memory
-from nnkit.training.stepping import FILLED_IN, OF_ALL_STEPS, filled_in, needs_closure
+from nnkit.training.stepping import FILLED_IN, OF_ALL_STEPS, filled_in, needs_closure, why_not_per_step
 
 K = TypeVar("K")
 OPTIMIZERS, SCHEDULES = "optimizers", "schedules"
@@ -41,6 +41,15 @@ def closure_mistakes(config: TrainConfig) -> list[Mistake]:
         why = f"{name} has moved the weights when memory runs out within its step: it cannot begin again"
         found.append(Mistake("on_oom", why, "use --accumulate, or a smaller --batch-size"))
     return found
+
+
+def schedule_mistakes(config: TrainConfig) -> list[Mistake]:
+    """A schedule that waits for a metric, as torch's ReduceLROnPlateau."""
+    why = why_not_per_step(registry.load(registry.find(SCHEDULES, config.schedule.name)).cls)
+    if why is None:
+        return []
+    hint = "take one that falls by itself, as --schedule cosine, or stop by the metric with --stop patience"
+    return [Mistake("schedule", f'"{config.schedule.name}" cannot be used: {why}', hint)]
 
 
 def rate_mistakes(resolved: Resolved[TrainConfig]) -> list[Mistake]:
@@ -77,7 +86,7 @@ def is_over_all_steps(schedule: Spec) -> bool:
 
 
 def make_both(
-    config: TrainConfig, parameters: Sequence[nn.Parameter], *, steps_per_epoch: int, less_is_better: bool
+    config: TrainConfig, parameters: Sequence[nn.Parameter], *, num_steps: int
 ) -> tuple[Optimizer, LRScheduler, Explain]:
     """The optimizer of these parameters, its schedule, and what explains their errors.
 
@@ -85,14 +94,7 @@ def make_both(
     """
     of_weights = plan(OPTIMIZERS, config.optimizer)
     optimizer = _made(of_weights, Optimizer, list(parameters))
-    values = filled_in(
-        registry.load(registry.find(SCHEDULES, config.schedule.name)).cls,
-        optimizer,
-        epochs=config.epochs,
-        steps_per_epoch=steps_per_epoch,
-        less_is_better=less_is_better,
-    )
-    of_rates = plan(SCHEDULES, config.schedule, offered=values)
+    of_rates = plan(SCHEDULES, config.schedule, offered=filled_in(optimizer, num_steps=num_steps))
     try:
         schedule = _made(of_rates, LRScheduler, optimizer)
     except PluginError as error:
