@@ -16,11 +16,16 @@ import nnkit
 from nnkit import api
 from nnkit.options import CommandConfig, is_list, is_repeatable
 from nnkit.spec import Spec
-from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.config import BenchCompareConfig, BenchConfig, BenchOpsConfig
+from nnkit.studies.cache import CacheClearConfig
+from nnkit.studies.check_plugin import CheckPluginConfig
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.count_params.config import CountParamsConfig
+from nnkit.studies.doctor import DoctorConfig
 from nnkit.studies.evaluate.config import EvaluateConfig
-from nnkit.studies.runs import RunsVerifyConfig
+from nnkit.studies.info.config import InfoConfig
+from nnkit.studies.new_plugin.config import NewPluginConfig
+from nnkit.studies.runs import RunsListConfig, RunsShowConfig, RunsVerifyConfig
 from nnkit.studies.train.config import TrainConfig
 
 STUB = Path(__file__).parents[1] / "src/nnkit/__init__.pyi"
@@ -32,6 +37,15 @@ MODELS: dict[str, type[CommandConfig]] = {
     "compare_pooling": ComparePoolingConfig,
     "bench": BenchConfig,
     "verify_run": RunsVerifyConfig,
+    "bench_compare": BenchCompareConfig,
+    "bench_ops": BenchOpsConfig,
+    "info": InfoConfig,
+    "list_runs": RunsListConfig,
+    "show_run": RunsShowConfig,
+    "clear_cache": CacheClearConfig,
+    "new_plugin": NewPluginConfig,
+    "check_plugin": CheckPluginConfig,
+    "doctor": DoctorConfig,
 }
 HEAD = '''"""The functions of `import nnkit`. `make docs` writes this file from the commands' options."""
 
@@ -44,9 +58,18 @@ from torch import nn
 from nnkit.api import components as components
 from nnkit.data.own_data import Data as Data
 from nnkit.results.bench import BenchResult
+from nnkit.results.bench_compare import BenchCompareResult
+from nnkit.results.bench_ops import BenchOpsResult
+from nnkit.results.cache import CacheClearResult, CacheResult
+from nnkit.results.check_plugin import CheckPluginResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.count_params import CountResult
+from nnkit.results.doctor import DoctorResult
 from nnkit.results.evaluate import EvaluateResult
+from nnkit.results.info import InfoResult
+from nnkit.results.list_ import ListResult
+from nnkit.results.new_plugin import NewPluginResult
+from nnkit.results.runs import RunResult, RunsResult
 from nnkit.results.runs_verify import RunsVerifyResult
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
@@ -86,6 +109,7 @@ def stub() -> str:
 def _function(name: str, signature: Signature, function: Any, *, seeds: str = "", returns: str = "") -> str:
     lines, starred = [f"def {name}("], False
     for parameter in signature.parameters.values():
+        starred = starred or parameter.kind is Parameter.VAR_POSITIONAL
         if parameter.kind is Parameter.KEYWORD_ONLY and not starred:
             starred = True
             lines.append("    *,")
@@ -97,7 +121,7 @@ def _function(name: str, signature: Signature, function: Any, *, seeds: str = ""
 
 
 def _parameter(name: str, parameter: Parameter, seeds: str) -> str:
-    stars = "**" if parameter.kind is Parameter.VAR_KEYWORD else ""
+    stars = {Parameter.VAR_KEYWORD: "**", Parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
     if parameter.name == "seeds" and seeds:
         return f"seeds: {seeds}"
     info = MODELS[name].model_fields.get(parameter.name) if name in MODELS else None

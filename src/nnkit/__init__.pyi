@@ -9,9 +9,18 @@ from torch import nn
 from nnkit.api import components as components
 from nnkit.data.own_data import Data as Data
 from nnkit.results.bench import BenchResult
+from nnkit.results.bench_compare import BenchCompareResult
+from nnkit.results.bench_ops import BenchOpsResult
+from nnkit.results.cache import CacheClearResult, CacheResult
+from nnkit.results.check_plugin import CheckPluginResult
 from nnkit.results.compare_pooling import ComparePoolingResult
 from nnkit.results.count_params import CountResult
+from nnkit.results.doctor import DoctorResult
 from nnkit.results.evaluate import EvaluateResult
+from nnkit.results.info import InfoResult
+from nnkit.results.list_ import ListResult
+from nnkit.results.new_plugin import NewPluginResult
+from nnkit.results.runs import RunResult, RunsResult
 from nnkit.results.runs_verify import RunsVerifyResult
 from nnkit.results.train import TrainResult
 from nnkit.results.train_seeds import TrainSeedsResult
@@ -60,6 +69,56 @@ def bench(
     The tables and figures of the command are written to `out`, or with `save` under `runs_dir`; the result's
     `run_dir` is their folder, None where nothing is written. With `progress` the rounds done go to stderr."""
 
+def bench_compare(
+    a: Path | str,
+    b: Path | str,
+    *,
+    progress: bool = False,
+    runs: int | None = None,
+    python_a: Path | str | None = None,
+    python_b: Path | str | None = None,
+    fail_above: str | None = None,
+    min_effect: float = 0.02,
+    runs_dir: Path | str | None = None,
+) -> BenchCompareResult:
+    """Compare benchmarks with the options of `nnkit bench compare` as keywords.
+
+    A regression beyond `fail_above` does not raise: it stands in the result."""
+
+def bench_ops(
+    *,
+    size: int | Sequence[int] = (8, 16, 32, 64, 128),
+    batch_size: int = 16,
+    in_channels: int = 3,
+    out_channels: int = 16,
+    kernel: int = 3,
+    repeats: int = 20,
+    out: Path | str | None = None,
+    seed: int = 0,
+    device: str = 'auto',
+    threads: int | None = None,
+) -> BenchOpsResult:
+    """Time a convolution by loops, by unfold and by torch with the options of `nnkit bench ops` as keywords.
+
+    With `out`, its table and figure are written there."""
+
+def check_plugin(
+    package: str,
+    *,
+    spec: str | Sequence[str] = (),
+    data_root: Path | str | None = None,
+    download: bool = False,
+) -> CheckPluginResult:
+    """Run the conformance checks on a plugin, as `nnkit check-plugin` does; failures stand in the result."""
+
+def clear_cache(
+    *names: str,
+    older_than: str | None = None,
+) -> CacheClearResult:
+    """Remove what is kept between runs, or what is named, with the options of `nnkit cache clear`.
+
+    What could not be removed stands in the result's `failed`."""
+
 def compare_pooling(
     *,
     config: Files = (),
@@ -104,6 +163,14 @@ def count_params(
     `input` is "CxHxW"; left out, what the model's own settings and defaults say, else 28x28 for one channel
     and 32x32 for more. `match` is a spec or a number of parameters, `tolerance` "1%" (the default) or "0.01".
     The result of a match outside the tolerance comes back all the same."""
+
+def doctor(
+    *,
+    data_root: Path | str | None = None,
+    download: bool = False,
+    runs_dir: Path | str | None = None,
+) -> DoctorResult:
+    """Versions, devices, folders and plugins, and what is wrong with any, as `nnkit doctor` shows them."""
 
 def evaluate(
     run: Path | str,
@@ -174,6 +241,32 @@ def fit(
     are what `nnkit.Data` takes, the options those of `nnkit.train` for one run. The module is trained itself,
     and holds the best weights at the end."""
 
+def info(
+    spec: Spec | str,
+    *,
+    group: str | None = None,
+    batch_size: int = 64,
+    bucketing: Bucketing | Mapping[str, Any] | str = ...,
+    data_root: Path | str | None = None,
+    download: bool = False,
+) -> InfoResult:
+    """A component's settings and docstring, and a dataset's facts, as `nnkit info` shows them."""
+
+def list_cache(
+) -> CacheResult:
+    """The decoded images that are kept between runs, as `nnkit cache list` shows them."""
+
+def list_components(
+    *groups: str,
+) -> ListResult:
+    """The installed components of some groups, or of all, as `nnkit list` does; imports none of them."""
+
+def list_runs(
+    *,
+    runs_dir: Path | str | None = None,
+) -> RunsResult:
+    """The runs, newest first, as `nnkit runs list` shows them."""
+
 def load(
     run: Path | str,
     *,
@@ -182,6 +275,21 @@ def load(
     """A run's best model in eval mode: float (B, C, H, W) in [0, 1] in, the normalisation inside.
 
     `model`, of the class that was trained, gets the weights of a run whose model was passed as an object."""
+
+def new_plugin(
+    name: str,
+    *,
+    kind: Literal['dataset', 'model', 'pooling', 'loss', 'stopping-rule', 'optimizer', 'schedule', 'augmentation', 'metric', 'tracker'] = ...,
+    out: Path | str | None = None,
+) -> NewPluginResult:
+    """Write a plugin package with the options of `nnkit new-plugin` as keywords."""
+
+def show_run(
+    run: Path | str,
+    *,
+    runs_dir: Path | str | None = None,
+) -> RunResult:
+    """One run, by its folder or name: state, result, configuration and epochs, as `nnkit runs show` does."""
 
 @overload
 def train(

@@ -19,11 +19,17 @@ from nnkit.errors import CheckpointError, UsageError
 from nnkit.options import CommandConfig, is_repeatable, is_spec, members
 from nnkit.results.base import Result
 from nnkit.spec import ObjectSpec, Spec
-from nnkit.studies.bench.config import BenchConfig
+from nnkit.studies.bench.config import BenchCompareConfig, BenchConfig, BenchOpsConfig
+from nnkit.studies.cache import CacheClearConfig
+from nnkit.studies.check_plugin import CheckPluginConfig
 from nnkit.studies.compare_pooling.config import ComparePoolingConfig
 from nnkit.studies.count_params.config import CountParamsConfig
+from nnkit.studies.doctor import DoctorConfig
 from nnkit.studies.evaluate.config import EvaluateConfig
-from nnkit.studies.runs import RunsVerifyConfig
+from nnkit.studies.info.config import InfoConfig
+from nnkit.studies.new_plugin.config import NewPluginConfig
+from nnkit.studies.percent import read_share
+from nnkit.studies.runs import RunsListConfig, RunsShowConfig, RunsVerifyConfig
 from nnkit.studies.train.config import TrainConfig
 from nnkit.types import Bucketing
 
@@ -31,9 +37,18 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nnkit.results.bench import BenchResult
+    from nnkit.results.bench_compare import BenchCompareResult
+    from nnkit.results.bench_ops import BenchOpsResult
+    from nnkit.results.cache import CacheClearResult, CacheResult
+    from nnkit.results.check_plugin import CheckPluginResult
     from nnkit.results.compare_pooling import ComparePoolingResult
     from nnkit.results.count_params import CountResult
+    from nnkit.results.doctor import DoctorResult
     from nnkit.results.evaluate import EvaluateResult
+    from nnkit.results.info import InfoResult
+    from nnkit.results.list_ import ListResult
+    from nnkit.results.new_plugin import NewPluginResult
+    from nnkit.results.runs import RunResult, RunsResult
     from nnkit.results.runs_verify import RunsVerifyResult
     from nnkit.results.train import TrainResult
     from nnkit.results.train_seeds import TrainSeedsResult
@@ -43,12 +58,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bench",
+    "bench_compare",
+    "bench_ops",
+    "check_plugin",
+    "clear_cache",
     "compare_pooling",
     "components",
     "count_params",
+    "doctor",
     "evaluate",
     "fit",
+    "info",
+    "list_cache",
+    "list_components",
+    "list_runs",
     "load",
+    "new_plugin",
+    "show_run",
     "train",
     "verify_run",
 ]
@@ -295,6 +321,133 @@ def verify_run(
 
     with Progress(quiet=not progress) as shown:
         return study.verify_run(config, observers=[*observers, shown])
+
+
+@takes(BenchCompareConfig)
+def bench_compare(
+    a: Path | str, b: Path | str, *, progress: bool = False, **options: Any
+) -> BenchCompareResult:
+    """Compare benchmarks with the options of `nnkit bench compare` as keywords.
+
+    A regression beyond `fail_above` does not raise: it stands in the result.
+    """
+    config = _resolve(BenchCompareConfig, (), (), {"a": str(a), "b": str(b), **options}).config
+    from nnkit.present.progress import Rounds
+    from nnkit.studies.bench import compare
+
+    share = None if config.fail_above is None else read_share(config.fail_above, "fail_above")
+    return compare.run(config, fail_above=share, watch=Rounds("run", quiet=not progress))
+
+
+@takes(BenchOpsConfig)
+def bench_ops(**options: Any) -> BenchOpsResult:
+    """Time a convolution by loops, by unfold and by torch with the options of `nnkit bench ops` as keywords.
+
+    With `out`, its table and figure are written there.
+    """
+    config = _resolve(BenchOpsConfig, (), (), options).config
+    from nnkit.studies.bench import ops
+
+    result = ops.bench_ops(
+        sizes=config.size,
+        batch=config.batch_size,
+        in_channels=config.in_channels,
+        out_channels=config.out_channels,
+        kernel=config.kernel,
+        repeats=config.repeats,
+        seed=config.seed,
+        device=config.device,
+        threads=config.threads,
+    )
+    if config.out is not None:
+        from nnkit.present.bench_ops import write_bench_ops
+
+        write_bench_ops(config.out, result)
+    return result
+
+
+def list_components(*groups: str) -> ListResult:
+    """The installed components of some groups, or of all, as `nnkit list` does; imports none of them."""
+    from nnkit.studies.list_ import list_components as study
+
+    return study(groups)
+
+
+@takes(InfoConfig)
+def info(spec: Spec | str, **options: Any) -> InfoResult:
+    """A component's settings and docstring, and a dataset's facts, as `nnkit info` shows them."""
+    config = _resolve(InfoConfig, (), (), {"spec": str(spec), **options}).config
+    from nnkit.studies.info.study import info as study
+
+    return study(
+        config.spec,
+        group=config.group,
+        batch_size=config.batch_size,
+        bucketing=config.bucketing,
+        config=config,
+    )
+
+
+@takes(RunsListConfig)
+def list_runs(**options: Any) -> RunsResult:
+    """The runs, newest first, as `nnkit runs list` shows them."""
+    from nnkit.studies import runs
+
+    return runs.list_runs(_resolve(RunsListConfig, (), (), options).config.runs_dir)
+
+
+@takes(RunsShowConfig)
+def show_run(run: Path | str, **options: Any) -> RunResult:
+    """One run, by its folder or name: state, result, configuration and epochs, as `nnkit runs show` does."""
+    config = _resolve(RunsShowConfig, (), (), {"run": str(run), **options}).config
+    from nnkit.studies import runs
+
+    return runs.show_run(config.run, config.runs_dir)
+
+
+def list_cache() -> CacheResult:
+    """The decoded images that are kept between runs, as `nnkit cache list` shows them."""
+    from nnkit.studies import cache
+
+    return cache.list_cache()
+
+
+@takes(CacheClearConfig)
+def clear_cache(*names: str, **options: Any) -> CacheClearResult:
+    """Remove what is kept between runs, or what is named, with the options of `nnkit cache clear`.
+
+    What could not be removed stands in the result's `failed`.
+    """
+    from nnkit.studies import cache
+
+    return cache.clear_cache(_resolve(CacheClearConfig, (), (), {"names": list(names), **options}).config)
+
+
+@takes(NewPluginConfig)
+def new_plugin(name: str, **options: Any) -> NewPluginResult:
+    """Write a plugin package with the options of `nnkit new-plugin` as keywords."""
+    config = _resolve(NewPluginConfig, (), (), {"name": name, **options}).config
+    from nnkit.studies.new_plugin.study import new_plugin as study
+
+    return study(config.name, kind=config.kind, out=config.out)
+
+
+@takes(CheckPluginConfig)
+def check_plugin(package: str, **options: Any) -> CheckPluginResult:
+    """Run the conformance checks on a plugin, as `nnkit check-plugin` does; failures stand in the result."""
+    config = _resolve(CheckPluginConfig, (), (), {"package": package, **options}).config
+    from nnkit.studies.check_plugin import check_plugin as study
+
+    return study(config.package, specs=config.spec, config=config)
+
+
+@takes(DoctorConfig)
+def doctor(**options: Any) -> DoctorResult:
+    """Versions, devices, folders and plugins, and what is wrong with any, as `nnkit doctor` shows them."""
+    config = _resolve(DoctorConfig, (), (), options).config
+    from nnkit.studies.doctor import doctor as study
+
+    return study(config)
 
 
 def load(run: Path | str, *, model: nn.Module | None = None) -> nn.Module:

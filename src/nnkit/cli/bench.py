@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -46,20 +47,13 @@ def compare(**values: Any) -> None:
     Example: nnkit bench compare before.toml after.toml --runs 5 --fail-above 5%
     """
     given = o.read(values)
-    from nnkit.config import check_names, resolve
+    from nnkit import api
     from nnkit.present.bench_compare import bench_compare_table
-    from nnkit.present.progress import Rounds
-    from nnkit.studies.bench.config import BenchCompareConfig
-    from nnkit.studies.percent import read_share
+    from nnkit.studies.bench.compare import check_gate
 
-    config = resolve(BenchCompareConfig, given.options).config
-    check_names(config)
-    share = None if config.fail_above is None else read_share(config.fail_above, "--fail-above")
-    from nnkit.studies.bench import compare as study
-
-    result = study.run(config, fail_above=share, watch=Rounds("run", quiet=given.quiet))
+    result = api.bench_compare(progress=not given.quiet, **given.options)
     output.emit(result.document(), bench_compare_table(result, width=output.width()), as_json=given.json)
-    study.check_gate(result)
+    check_gate(result)
 
 
 def ops(**values: Any) -> None:
@@ -68,25 +62,11 @@ def ops(**values: Any) -> None:
     Example: nnkit bench ops --size 16 --size 32 --out .
     """
     given = o.read(values)
-    from nnkit.config import resolve
-    from nnkit.present.bench_ops import bench_ops_table, write_bench_ops
-    from nnkit.studies.bench.config import BenchOpsConfig
+    from nnkit import api
+    from nnkit.present.bench_ops import bench_ops_files, bench_ops_table
 
-    config = resolve(BenchOpsConfig, given.options).config
-    from nnkit.studies.bench import ops as study
-
-    result = study.bench_ops(
-        sizes=config.size,
-        batch=config.batch_size,
-        in_channels=config.in_channels,
-        out_channels=config.out_channels,
-        kernel=config.kernel,
-        repeats=config.repeats,
-        seed=config.seed,
-        device=config.device,
-        threads=config.threads,
-    )
+    result = api.bench_ops(**given.options)
     text = bench_ops_table(result, width=output.width())
-    if config.out is not None:
-        text += "\n\n" + "\n".join(str(path) for path in write_bench_ops(config.out, result))
+    if out := given.options.get("out"):
+        text += f"\n\n{bench_ops_files(Path(out))}"
     output.emit(result.document(), text, as_json=given.json)

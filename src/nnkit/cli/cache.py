@@ -27,10 +27,10 @@ def list_files(**values: Any) -> None:
     Example: nnkit cache list
     """
     given = o.read(values)
+    from nnkit import api
     from nnkit.present.cache import cache_table
-    from nnkit.studies import cache as study
 
-    result = study.list_cache()
+    result = api.list_cache()
     output.emit(result.document(), cache_table(result, width=output.width()), as_json=given.json)
 
 
@@ -47,10 +47,11 @@ def clear(**values: Any) -> None:
       nnkit cache clear mnist-varres.tgz
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit import api
     from nnkit.present.cache import clear_text
-    from nnkit.studies import cache as study
+    from nnkit.studies.cache import check_cleared
 
-    result = study.clear_cache(resolve(study.CacheClearConfig, given.options).config)
+    options = dict(given.options)
+    result = api.clear_cache(*options.pop("names", ()), **options)
     output.emit(result.document(), clear_text(result, width=output.width()), as_json=given.json)
-    study.check_cleared(result)
+    check_cleared(result)

@@ -14,11 +14,10 @@ def check_plugin(**values: Any) -> None:
     Example: nnkit check-plugin nnkit-poolings
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit import api
     from nnkit.present.check_plugin import check_plugin_text
-    from nnkit.studies import check_plugin as study
+    from nnkit.studies.check_plugin import check_passed
 
-    config = resolve(study.CheckPluginConfig, given.options).config
-    result = study.check_plugin(config.package, specs=config.spec, config=config)
+    result = api.check_plugin(**given.options)
     output.emit(result.document(), check_plugin_text(result, width=output.width()), as_json=given.json)
-    study.check_passed(result)
+    check_passed(result)

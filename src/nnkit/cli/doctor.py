@@ -14,9 +14,8 @@ def doctor(**values: Any) -> None:
     Example: nnkit doctor
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit import api
     from nnkit.present.doctor import doctor_text
-    from nnkit.studies import doctor as study
 
-    result = study.doctor(resolve(study.DoctorConfig, given.options).config)
+    result = api.doctor(**given.options)
     output.emit(result.document(), doctor_text(result, width=output.width()), as_json=given.json)

@@ -16,19 +16,8 @@ def info(**values: Any) -> None:
     Example: nnkit info patience
     """
     given = o.read(values)
-    from nnkit.config import check_names, resolve
+    from nnkit import api
     from nnkit.present.info import info_text
-    from nnkit.studies.info.config import InfoConfig
 
-    config = resolve(InfoConfig, given.options).config
-    check_names(config)
-    from nnkit.studies.info.study import info as study
-
-    result = study(
-        config.spec,
-        group=config.group,
-        batch_size=config.batch_size,
-        bucketing=config.bucketing,
-        config=config,
-    )
+    result = api.info(**given.options)
     output.emit(result.document(), info_text(result, width=output.width()), as_json=given.json)

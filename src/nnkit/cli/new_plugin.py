@@ -14,11 +14,8 @@ def new_plugin(**values: Any) -> None:
     Example: nnkit new-plugin nnkit-gem --kind pooling
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit import api
     from nnkit.present.new_plugin import new_plugin_text
-    from nnkit.studies.new_plugin.config import NewPluginConfig
-    from nnkit.studies.new_plugin.study import new_plugin as study
 
-    config = resolve(NewPluginConfig, given.options).config
-    result = study(config.name, kind=config.kind, out=config.out)
+    result = api.new_plugin(**given.options)
     output.emit(result.document(), new_plugin_text(result), as_json=given.json)

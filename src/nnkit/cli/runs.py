@@ -24,11 +24,10 @@ def list_runs(**values: Any) -> None:
     Example: nnkit runs list --runs-dir runs
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit import api
     from nnkit.present.runs import runs_table
-    from nnkit.studies import runs as study
 
-    result = study.list_runs(resolve(study.RunsListConfig, given.options).config.runs_dir)
+    result = api.list_runs(**given.options)
     output.emit(result.document(), runs_table(result, width=output.width()), as_json=given.json)
 
 
@@ -38,12 +37,10 @@ def show_run(**values: Any) -> None:
     Example: nnkit runs show 20261120-141800-mnist-mnist-convnet-3fa9c1
     """
     given = o.read(values)
-    from nnkit.config import resolve
+    from nnkit import api
     from nnkit.present.runs import run_text
-    from nnkit.studies import runs as study
 
-    config = resolve(study.RunsShowConfig, given.options).config
-    result = study.show_run(config.run, config.runs_dir)
+    result = api.show_run(**given.options)
     output.emit(result.document(), run_text(result, width=output.width()), as_json=given.json)
 
 

@@ -42,6 +42,11 @@ def _short(ratio: float) -> str:
     return count(ratio) if ratio >= 100 else f"{ratio:.2f}"
 
 
+def bench_ops_files(folder: Path) -> str:
+    """The path of each file that `write_bench_ops` wrote, one a line."""
+    return "\n".join(map(str, sorted(folder.glob("bench-ops.*"))))
+
+
 def write_bench_ops(folder: Path, result: BenchOpsResult) -> list[Path]:
     """bench-ops.png and .csv: time and memory against the image's side, both axes logarithmic."""
     cells = result.cells
