@@ -41,7 +41,7 @@ demo: $(VENV)/.installed
 
 # One thread per worker: two workers with two threads each would fight over two cores.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not serial"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not serial" --durations 15
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m serial
 
 # Subprocesses and workers each write a file of their own; combined, they are the coverage of the suite.

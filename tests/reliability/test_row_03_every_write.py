@@ -57,13 +57,13 @@ def check_after(row: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "command", "calls"),
-    [("full", "train", 120), ("full once", "resume", 100), ("full", "bench", 25)],
+    ("kind", "command", "every", "calls"),
+    [("full", "train", 1, 120), ("full once", "resume", 3, 35), ("full", "bench", 1, 25)],
 )
 def test_a_full_disk_at_every_write(
-    tiny: TinyPlugin, tmp_path: Path, kind: str, command: str, calls: int
+    tiny: TinyPlugin, tmp_path: Path, kind: str, command: str, every: int, calls: int
 ) -> None:
-    rows = rows_of(tiny, tmp_path, kind, command)
+    rows = rows_of(tiny, tmp_path, kind, command, str(every))
     assert len(rows) >= calls
     for row in rows:
         if row["code"] == 0:

@@ -11,7 +11,7 @@ from tiny_plugin import TinyPlugin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "every", "calls"), [("train", 1, 120), ("resume", 3, 35)])
+@pytest.mark.parametrize(("command", "every", "calls"), [("train", 3, 40), ("resume", 5, 20)])
 def test_a_kill_at_every_write_leaves_a_run_that_goes_on_to_the_same_bits(
     tiny: TinyPlugin, tmp_path: Path, command: str, every: int, calls: int
 ) -> None:
