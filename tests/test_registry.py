@@ -326,3 +326,14 @@ def test_a_group_has_several_spellings_and_a_title() -> None:
     with pytest.raises(UsageError) as caught:
         registry.find_group("model")
     assert caught.value.hint == 'did you mean "models"?'
+
+
+def test_a_group_without_components_is_a_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entries", lambda: (registry.Entry("models", "a", "nnkit", "1", "a:A"),))
+    with pytest.raises(UsageError, match='no tracker is named "x"') as caught:
+        registry.find("trackers", "x")
+    assert caught.value.hint == "none is installed: a plugin brings trackers"
+    monkeypatch.setattr(registry, "entries", tuple)
+    with pytest.raises(UsageError) as caught:
+        registry.find("models", "x")
+    assert "nnkit itself is not installed here" in caught.value.hint

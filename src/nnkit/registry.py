@@ -83,7 +83,9 @@ def find(group: str, name: str) -> Entry:
     if not chosen:
         known = {entry.name for entry in in_group}
         hint = hints(did_you_mean(name, known), f"`nnkit list {group}` shows all")
-        raise UsageError(f'no {singular} is named "{name[:80]}"', hint=hint if known else _no_metadata_hint())
+        if not known:
+            hint = f"none is installed: a plugin brings {group}" if entries() else _no_metadata_hint()
+        raise UsageError(f'no {singular} is named "{name[:80]}"', hint=hint)
     if len(chosen) > 1:
         owners = " or ".join(f'"{entry.full_name}"' for entry in chosen)
         raise UsageError(

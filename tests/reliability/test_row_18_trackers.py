@@ -161,7 +161,7 @@ def test_a_name_that_nobody_has_and_a_wrong_setting_are_mistakes(tiny: TinyPlugi
     (site / "row_18_tracker.py").write_text(MODULE)
     write_plugin(site, "row-18", "[nnkit.trackers]\naway = row_18_tracker:Cannot\n")
     registry.refresh()
-    with pytest.raises(UsageError, match="no tracker is named"):
+    with pytest.raises(UsageError, match=r"no tracker is named.*`nnkit list trackers` shows all"):
         train(tmp_path / "run", tracker=["nowhere"])
     with pytest.raises(ConfigError, match=r"tracker\[0\]"):
         train(tmp_path / "run", tracker=["away:size=big"])
