@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import nnkit
+from nnkit import registry
 from nnkit.cli.main import COMMANDS, Entry, run
+from nnkit.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 STUB = ROOT / "src/nnkit/__init__.pyi"
@@ -109,14 +111,20 @@ def test_the_functions_give_what_the_commands_print(
     written = nnkit.new_plugin("nnkit-neat", kind="loss", out=tmp_path)
     assert (tmp_path / "nnkit-neat" / "pyproject.toml").is_file()
     assert written.kind == "loss"
-    assert nnkit.check_plugin("nnkit", spec="mse-sum").document()["package"] == "nnkit"
+    with pytest.raises(UsageError, match="nnkit-none"):
+        nnkit.check_plugin("nnkit-none")
     timed = nnkit.bench_ops(size=8, repeats=1, batch_size=2, out=tmp_path / "ops")
     assert {cell.size for cell in timed.cells} == {8}
     assert sorted(path.name for path in (tmp_path / "ops").iterdir()) == ["bench-ops.csv", "bench-ops.png"]
 
 
-def test_doctor_finds_what_the_command_finds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_what_the_command_finds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = [entry for entry in registry.entries() if entry.name in ("mse-sum", "max")]
+    monkeypatch.setattr(registry, "entries", lambda: tuple(two))  # it imports each in a process of its own
     result = nnkit.doctor()
-    run(["doctor", "--json"])
+    assert run(["doctor", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert [each.name for each in result.components] == [each["name"] for each in printed["components"]]
+    assert [each["name"] for each in printed["components"]] == [each.name for each in result.components]
+    assert len(result.components) == 2

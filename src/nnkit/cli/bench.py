@@ -49,10 +49,11 @@ def compare(**values: Any) -> None:
     given = o.read(values)
     from nnkit import api
     from nnkit.present.bench_compare import bench_compare_table
-    from nnkit.studies.bench.compare import check_gate
 
     result = api.bench_compare(progress=not given.quiet, **given.options)
     output.emit(result.document(), bench_compare_table(result, width=output.width()), as_json=given.json)
+    from nnkit.studies.bench.compare import check_gate
+
     check_gate(result)
 
 

@@ -44,7 +44,7 @@ def _short(ratio: float) -> str:
 
 def bench_ops_files(folder: Path) -> str:
     """The path of each file that `write_bench_ops` wrote, one a line."""
-    return "\n".join(map(str, sorted(folder.glob("bench-ops.*"))))
+    return "\n".join(map(str, sorted(folder.glob("bench-ops.*"), reverse=True)))
 
 
 def write_bench_ops(folder: Path, result: BenchOpsResult) -> list[Path]:
