@@ -14,7 +14,7 @@ from nnkit.errors import ConfigError, UsageError
 
 
 def crops(image: torch.Tensor, padding: int, fill: str) -> torch.Tensor:
-    """All the crops of an image's own size from the padded image."""
+    """All the crops as large as the image from the padded image."""
     mode: Any = {"zero": "constant", "reflect": "reflect"}[fill]
     padded = np.pad(image.numpy(), ((0, 0), (padding, padding), (padding, padding)), mode=mode)
     _, height, width = image.shape

@@ -198,7 +198,7 @@ def test_a_run_in_use_is_refused(train: Train) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.toml", "environment.json", "splits.safetensors"])
-def test_a_run_that_cannot_go_on_for_a_full_disk_is_not_left_running(
+def test_a_run_that_cannot_resume_for_a_full_disk_is_not_left_running(
     train: Train, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     first = train()

@@ -12,7 +12,7 @@ from nnkit.data.augmentation import gathered
 
 
 class Crop:
-    """Pad an image by `padding` pixels (0 to 512) on each side and cut its own size out of it, anywhere.
+    """Pad an image by `padding` pixels (0 to 512) on each side and cut as large an image out of it, anywhere.
 
     All positions are equally likely. `fill`: the padding is black ("zero"), or the image mirrored at its
     border pixels ("reflect"). He, Zhang, Ren, Sun (2016), "Deep residual learning for image recognition",

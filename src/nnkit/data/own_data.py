@@ -207,7 +207,7 @@ def _eight_bits(name: str, array: np.ndarray) -> np.ndarray:
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
         raise UsageError(
             f"{name}: images of floats from {array.min():.4g} to {array.max():.4g}: expected [0, 1]",
-            hint="do not normalise them: nnkit does, by the training images' mean and deviation",
+            hint="do not normalise them: nnkit does, by the training images' mean and standard deviation",
         )
     scaled = array * 255
     rounded = np.rint(scaled)

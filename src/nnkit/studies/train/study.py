@@ -270,7 +270,7 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
         folder.set_last_state("interrupted", reason=reason)
         if stopped is None:  # a component ends the process
             raise
-        stopped.hint = _how_to_go_on(folder)
+        stopped.hint = _how_to_resume(folder)
         raise stopped from None
     except (UsageError, PluginError) as error:
         if not folder.has_log() and x.config.resume is None:  # it never started
@@ -294,7 +294,7 @@ def _errors_recorded(folder: RunDirectory, x: Experiment, *, advise: bool) -> It
         raise explained from error
 
 
-def _how_to_go_on(folder: RunDirectory) -> str:
+def _how_to_resume(folder: RunDirectory) -> str:
     if folder.can_resume():
         return f"go on with: {folder.resume_command()}"
     config = shlex.quote(str(folder.config_path))
